@@ -1,0 +1,12 @@
+//! A small client for the JSON-RPC of Mend and Bitcoin Core.
+//!
+//! [`Client`] is blocking and may be shared between threads. [`cli`] is `mend cli`, which has the habits of `bitcoin-cli`.
+
+mod auth;
+pub mod cli;
+mod client;
+mod error;
+
+pub use auth::Auth;
+pub use client::Client;
+pub use error::RpcError;

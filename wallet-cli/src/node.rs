@@ -1,0 +1,144 @@
+//! The node that a wallet asks: any with Bitcoin Core's RPC. Several can be named; the next one is asked when one fails.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use bdk_bitcoind_rpc::bitcoincore_rpc::{self, RpcApi, jsonrpc};
+use bitcoin::{BlockHash, Transaction, Txid};
+use clap::Args;
+use rpc_client::{Auth, Client, RpcError};
+use serde_json::{Value, json};
+
+/// Where the nodes are.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NodeArgs {
+    /// RPC address of the node; give it more than once for nodes to fall back on
+    #[arg(
+        long = "rpc",
+        value_name = "URL",
+        global = true,
+        default_value = "http://127.0.0.1:18443",
+        env = "MEND_RPC"
+    )]
+    rpc: Vec<String>,
+    /// Cookie file of the node (one for each --rpc, in order)
+    #[arg(long, value_name = "FILE", global = true, env = "MEND_COOKIE")]
+    cookie_file: Vec<PathBuf>,
+    /// RPC user, when no cookie is used
+    #[arg(long = "rpcuser", value_name = "NAME", global = true)]
+    user: Option<String>,
+    /// RPC password
+    #[arg(long = "rpcpassword", value_name = "WORD", global = true)]
+    password: Option<String>,
+}
+
+/// One or more nodes, asked in order until one answers.
+pub(crate) struct Node {
+    endpoints: Vec<(String, Client)>,
+    /// The one that answered last: asked first.
+    current: Cell<usize>,
+}
+
+impl Node {
+    /// Makes the clients. Nothing is asked yet.
+    pub(crate) fn new(args: &NodeArgs) -> anyhow::Result<Node> {
+        let mut endpoints = Vec::new();
+        for (index, url) in args.rpc.iter().enumerate() {
+            let auth = match (
+                &args.user,
+                args.cookie_file.get(index).or(args.cookie_file.last()),
+            ) {
+                (Some(user), _) => Auth::UserPass(
+                    user.clone(),
+                    args.password
+                        .clone()
+                        .context("--rpcuser needs --rpcpassword")?,
+                ),
+                (None, Some(path)) => Auth::Cookie(path.clone()),
+                (None, None) => Auth::Cookie(default_cookie()?),
+            };
+            endpoints.push((url.clone(), Client::new(url, auth)));
+        }
+        Ok(Node {
+            endpoints,
+            current: Cell::new(0),
+        })
+    }
+
+    /// Calls the node that answered last, then the others, once each. An error that a node answered is final.
+    pub(crate) fn ask(&self, method: &str, params: &Value) -> Result<Value, RpcError> {
+        let count = self.endpoints.len();
+        let mut last = None;
+        for step in 0..count {
+            let index = (self.current.get() + step) % count;
+            match self.endpoints[index].1.call(method, params.clone()) {
+                Err(error) if !is_answer(&error) => last = Some(error),
+                answered => {
+                    self.current.set(index);
+                    return answered;
+                }
+            }
+        }
+        Err(last.expect("there is at least one endpoint"))
+    }
+
+    /// The network's genesis hash.
+    pub(crate) fn genesis(&self) -> anyhow::Result<BlockHash> {
+        let value = self.ask("getblockhash", &json!([0]))?;
+        serde_json::from_value(value).context("the node's answer to getblockhash is not a hash")
+    }
+
+    /// Refuses a node of another network than the wallet's.
+    pub(crate) fn check_network(&self, expected: BlockHash) -> anyhow::Result<()> {
+        let found = self.genesis()?;
+        if found != expected {
+            bail!(
+                "the node at {} has the genesis {found}, the wallet belongs to {expected}; name the wallet's node with --rpc",
+                self.endpoints[self.current.get()].0
+            );
+        }
+        Ok(())
+    }
+
+    /// Sends a transaction.
+    pub(crate) fn broadcast(&self, transaction: &Transaction) -> Result<Txid, RpcError> {
+        let hex = bitcoin::consensus::encode::serialize_hex(transaction);
+        self.ask("sendrawtransaction", &json!([hex]))?;
+        Ok(transaction.compute_txid())
+    }
+}
+
+/// Whether a node answered at all, be it with an error.
+fn is_answer(error: &RpcError) -> bool {
+    matches!(error, RpcError::Rpc { .. })
+}
+
+fn default_cookie() -> anyhow::Result<PathBuf> {
+    std::env::home_dir()
+        .map(|home| home.join(".mend").join("mend-local").join(".cookie"))
+        .context("no home folder is known; name the node's cookie with --cookie-file")
+}
+
+/// What BDK's emitter needs of a node.
+impl RpcApi for Node {
+    fn call<T: for<'a> serde::de::Deserialize<'a>>(
+        &self,
+        method: &str,
+        args: &[Value],
+    ) -> bitcoincore_rpc::Result<T> {
+        let result =
+            self.ask(method, &Value::Array(args.to_vec()))
+                .map_err(|error| match error {
+                    RpcError::Rpc { code, message } => bitcoincore_rpc::Error::JsonRpc(
+                        jsonrpc::Error::Rpc(jsonrpc::error::RpcError {
+                            code: i32::try_from(code).unwrap_or(i32::MIN),
+                            message,
+                            data: None,
+                        }),
+                    ),
+                    other => bitcoincore_rpc::Error::ReturnedError(other.to_string()),
+                })?;
+        Ok(serde_json::from_value(result)?)
+    }
+}

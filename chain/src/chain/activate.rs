@@ -1,0 +1,99 @@
+//! Moving the tip to the best chain.
+
+use super::connect::RunEnd;
+use super::{BlockPosition, Chain, Reorg};
+use crate::rules::error::RuleError;
+use crate::rules::spend::SignatureCache;
+use crate::store::StoreError;
+use crate::tree::NodeId;
+
+impl Chain {
+    /// Connects the valid chain with the most work among those whose bodies are here. First seen wins a tie.
+    ///
+    /// Blocks that fail are marked invalid with their descendants, and the next best chain is tried, so the result may be
+    /// the valid prefix of a better chain. `None`: nothing changed. What failed is listed in `failed`.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: fatal.
+    pub fn activate_best(
+        &mut self,
+        signatures: &SignatureCache,
+        failed: &mut Vec<(BlockPosition, RuleError)>,
+    ) -> Result<Option<Reorg>, StoreError> {
+        self.activate_step(signatures, failed, usize::MAX)
+    }
+
+    /// As [`Chain::activate_best`], but stops after connecting about `max_blocks`, as soon as the tip has no less work than
+    /// before, so that a host can do other things in between, and flush. Call it until it gives `None`.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: fatal.
+    pub fn activate_step(
+        &mut self,
+        signatures: &SignatureCache,
+        failed: &mut Vec<(BlockPosition, RuleError)>,
+        max_blocks: usize,
+    ) -> Result<Option<Reorg>, StoreError> {
+        self.settle_damaged();
+        let old_tip = self.tip_id();
+        let work_before = self.work(old_tip);
+        let mut connected = 0;
+        loop {
+            let target = self.next_target();
+            let tip = self.tip_id();
+            let may_stop = connected >= max_blocks && self.work(tip) >= work_before;
+            if target == tip || may_stop {
+                break;
+            }
+            let fork = self.tree.fork_point(tip, target).id;
+            if !self.disconnect_to(fork)? {
+                continue;
+            }
+            let path = self.tree.path(fork, target);
+            let mut rest = path.as_slice();
+            while !rest.is_empty() {
+                match self.connect_run(rest, signatures, failed)? {
+                    RunEnd::Connected(count) => {
+                        rest = &rest[count..];
+                        connected += count;
+                    }
+                    RunEnd::Stopped => break,
+                }
+                if connected >= max_blocks && self.work(self.tip_id()) >= work_before {
+                    break;
+                }
+            }
+        }
+        self.tree.prune_candidates();
+        Ok(self.change_since(old_tip))
+    }
+
+    /// The best candidate that can be reached: not one that needs a block to be disconnected whose body is lost.
+    fn next_target(&self) -> NodeId {
+        let tip = self.tip_id();
+        let reachable = |&candidate: &NodeId| {
+            let fork = self.tree.fork_point(tip, candidate).height;
+            self.active[fork.0 as usize + 1..]
+                .iter()
+                .all(|&id| self.tree.status(id).has_body)
+        };
+        self.tree.candidates().find(reachable).unwrap_or(tip)
+    }
+
+    /// What changed since `old_tip` was the tip.
+    fn change_since(&self, old_tip: NodeId) -> Option<Reorg> {
+        let tip = self.tip_id();
+        if tip == old_tip {
+            return None;
+        }
+        let fork = self.tree.fork_point(old_tip, tip).id;
+        let positions = |path: Vec<NodeId>| path.into_iter().map(|id| self.position(id));
+        Some(Reorg {
+            fork: self.position(fork),
+            disconnected: positions(self.tree.path(fork, old_tip)).rev().collect(),
+            connected: positions(self.tree.path(fork, tip)).collect(),
+        })
+    }
+}

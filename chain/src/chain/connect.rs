@@ -1,0 +1,284 @@
+//! Connecting and disconnecting blocks on the coins in memory.
+//!
+//! A run of blocks is connected as a pipeline: while the signatures of one block are checked on all cores, this thread looks
+//! up and applies the coins of the next. Nothing of a run counts until all its verdicts are in: blocks from the first that
+//! failed on are taken back.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bitcoin::OutPoint;
+
+use super::{BlockPosition, Chain};
+use crate::block::CheckedBlock;
+use crate::coins::encoding::{PackedCoin, encode_undo};
+use crate::coins::{CacheView, Coin, is_unspendable};
+use crate::rules::block_connected::{
+    ConnectContext, ConnectError, ConnectedBlock, check_coins, check_signatures,
+};
+use crate::rules::error::{RuleError, Standing};
+use crate::rules::spend::SignatureCache;
+use crate::store::StoreError;
+use crate::tree::NodeId;
+use crate::units::Height;
+
+/// Blocks in one run.
+const RUN_BLOCKS: usize = 128;
+
+/// Bytes of bodies in one run, about; decoded they take some three times as much memory.
+const RUN_BYTES: usize = 8 << 20;
+
+/// How a run of blocks ended.
+pub(super) enum RunEnd {
+    /// So many blocks of the path were connected; at least one.
+    Connected(usize),
+    /// A block failed or its body is lost: the best chain has to be chosen anew.
+    Stopped,
+}
+
+/// A block whose coins are applied, and whose signatures may still be under way.
+struct Applied {
+    id: NodeId,
+    body: Arc<CheckedBlock>,
+    connected: Arc<ConnectedBlock>,
+}
+
+/// The verdict on the earliest block of a run that failed.
+#[derive(Default)]
+struct Verdict {
+    stop: AtomicBool,
+    first: Mutex<Option<(usize, RuleError)>>,
+}
+
+impl Verdict {
+    fn fail(&self, index: usize, rule: RuleError) {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.as_ref().is_none_or(|(earlier, _)| index < *earlier) {
+            *first = Some((index, rule));
+        }
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    fn has_failed(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn into_first(self) -> Option<(usize, RuleError)> {
+        self.first
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Chain {
+    /// Connects the first blocks of `path`, the lowest of which is a child of the tip.
+    pub(super) fn connect_run(
+        &mut self,
+        path: &[NodeId],
+        signatures: &SignatureCache,
+        failed: &mut Vec<(BlockPosition, RuleError)>,
+    ) -> Result<RunEnd, StoreError> {
+        let verdict = Verdict::default();
+        let mut applied = Vec::new();
+        let filled = rayon::in_place_scope(|scope| {
+            self.fill(path, signatures, &verdict, &mut applied, scope)
+        });
+        let lost_body = match filled {
+            Ok(lost_body) => lost_body,
+            Err(error) => {
+                // Storage failed: leave the coins in memory as they were, so that what is read until the node stops is true.
+                self.take_back(&applied, 0);
+                return Err(error);
+            }
+        };
+        let failure = verdict.into_first();
+        let good = failure.as_ref().map_or(applied.len(), |(index, _)| *index);
+        self.take_back(&applied, good);
+        applied.truncate(good);
+        for block in applied {
+            self.keep(block);
+        }
+        if let Some((index, rule)) = failure {
+            self.condemn(path[index], &rule);
+            failed.push((self.position(path[index]), rule));
+            return Ok(RunEnd::Stopped);
+        }
+        if let Some(id) = lost_body {
+            self.quarantine(id);
+            return Ok(RunEnd::Stopped);
+        }
+        Ok(RunEnd::Connected(good))
+    }
+
+    /// Applies the coins of block after block, and leaves their signatures to the pool. Gives a block whose body is lost.
+    fn fill<'scope>(
+        &mut self,
+        path: &[NodeId],
+        signatures: &'scope SignatureCache,
+        verdict: &'scope Verdict,
+        applied: &mut Vec<Applied>,
+        scope: &rayon::Scope<'scope>,
+    ) -> Result<Option<NodeId>, StoreError> {
+        let mut bytes = 0;
+        for (index, &id) in path.iter().take(RUN_BLOCKS).enumerate() {
+            if verdict.has_failed() || bytes > RUN_BYTES {
+                break;
+            }
+            let Some(body) = self.body(id)? else {
+                return Ok(Some(id));
+            };
+            bytes += body.block().total_size();
+            match self.apply(id, &body, signatures) {
+                Ok(connected) => {
+                    let connected = Arc::new(connected);
+                    if !connected.undo.is_empty() {
+                        let (body, connected) = (body.clone(), connected.clone());
+                        scope.spawn(move |_| {
+                            if let Err(rule) = check_signatures(&body, &connected, signatures) {
+                                verdict.fail(index, rule);
+                            }
+                        });
+                    }
+                    applied.push(Applied {
+                        id,
+                        body,
+                        connected,
+                    });
+                }
+                Err(ConnectError::Rule(rule)) => {
+                    verdict.fail(index, rule);
+                    break;
+                }
+                Err(ConnectError::Store(error)) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Checks a block on the coins of its parent, all but signatures, and changes the coins.
+    fn apply(
+        &mut self,
+        id: NodeId,
+        body: &CheckedBlock,
+        signatures: &SignatureCache,
+    ) -> Result<ConnectedBlock, ConnectError> {
+        let parent = self.tree.parent(id).expect("genesis is never connected");
+        let tree = &self.tree;
+        let height = tree.height(id);
+        let mtp_at = |height: Height| {
+            let block = tree
+                .ancestor(parent, height)
+                .expect("coins come from ancestors");
+            tree.median_time_past(block.id)
+        };
+        let context = ConnectContext {
+            height,
+            parent_median_time_past: tree.median_time_past(parent),
+            mtp_at: &mtp_at,
+            params: &self.params,
+            signatures,
+        };
+        let coins = &mut self.coins;
+        let connected = self
+            .store
+            .read(|disk| check_coins(body, &context, &mut CacheView::new(coins, disk)))?;
+        self.spend_and_create(body, height);
+        Ok(connected)
+    }
+
+    fn spend_and_create(&mut self, body: &CheckedBlock, height: Height) {
+        for (index, (tx, txid)) in body.block().txdata.iter().zip(body.txids()).enumerate() {
+            if index > 0 {
+                for input in &tx.input {
+                    self.coins.remove(&input.previous_output);
+                }
+            }
+            for (vout, output) in (0..).zip(&tx.output) {
+                if !is_unspendable(&output.script_pubkey) {
+                    let coin = PackedCoin::new(output, height, index == 0);
+                    self.coins.create(&OutPoint { txid: *txid, vout }, coin);
+                }
+            }
+        }
+    }
+
+    /// Takes back the coins of `applied[keep..]`, last first.
+    fn take_back(&mut self, applied: &[Applied], keep: usize) {
+        for block in applied[keep..].iter().rev() {
+            self.unspend_and_remove(&block.body, &block.connected.undo);
+        }
+    }
+
+    fn unspend_and_remove(&mut self, body: &CheckedBlock, undo: &[Coin]) {
+        let mut spent = undo.iter().rev();
+        for (index, (tx, txid)) in body
+            .block()
+            .txdata
+            .iter()
+            .zip(body.txids())
+            .enumerate()
+            .rev()
+        {
+            for (vout, output) in (0..).zip(&tx.output) {
+                if !is_unspendable(&output.script_pubkey) {
+                    self.coins.remove(&OutPoint { txid: *txid, vout });
+                }
+            }
+            if index > 0 {
+                for input in tx.input.iter().rev() {
+                    let coin = spent.next().expect("undo data has one coin per input");
+                    self.coins
+                        .give_back(&input.previous_output, PackedCoin::pack(coin));
+                }
+            }
+        }
+    }
+
+    /// All rules hold: the block is the new tip.
+    fn keep(&mut self, block: Applied) {
+        self.tree.set_connected(block.id);
+        self.tree.set_tip(block.id);
+        self.active.push(block.id);
+        self.pending.touch(block.id);
+        self.pending
+            .add_undo(block.id, encode_undo(&block.connected.undo));
+    }
+
+    /// Draws the consequence of a broken rule.
+    fn condemn(&mut self, id: NodeId, rule: &RuleError) {
+        match rule.standing() {
+            Standing::Never => self.mark_failed(id),
+            // Not this body; another may come.
+            Standing::OtherBytes | Standing::NotYet => self.quarantine(id),
+        }
+    }
+
+    /// Disconnects blocks until `fork` is the tip. `false`: a body on the way is lost, and the tip stopped above it.
+    pub(super) fn disconnect_to(&mut self, fork: NodeId) -> Result<bool, StoreError> {
+        while self.tip_id() != fork {
+            let tip = self.tip_id();
+            let Some(body) = self.body(tip)? else {
+                self.quarantine(tip);
+                return Ok(false);
+            };
+            let undo = self.undo_by_id(tip)?;
+            let inputs: usize = body
+                .block()
+                .txdata
+                .iter()
+                .skip(1)
+                .map(|tx| tx.input.len())
+                .sum();
+            if undo.len() != inputs {
+                return Err(StoreError::damaged(format_args!(
+                    "undo data of block {}",
+                    body.hash()
+                )));
+            }
+            self.unspend_and_remove(&body, &undo);
+            self.active.pop();
+            self.tree.set_tip(self.tip_id());
+        }
+        Ok(true)
+    }
+}

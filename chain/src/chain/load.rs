@@ -1,0 +1,147 @@
+//! A chain from what a database holds.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use bitcoin::{BlockHash, OutPoint};
+
+use super::pending::Pending;
+use super::{Chain, ChainOptions};
+use crate::coins::encoding::{PackedCoin, encode_undo};
+use crate::coins::{CoinCache, is_unspendable};
+use crate::params::Params;
+use crate::rules::block_alone;
+use crate::store::{HeaderRow, Loaded, OpenError, Store, StoreError, guard};
+use crate::tree::{BlockTree, NodeId};
+use crate::units::Height;
+
+const GENESIS: NodeId = NodeId(0);
+
+/// What can be wrong with stored headers.
+enum LoadError {
+    Store(StoreError),
+    Damaged(String),
+}
+
+impl From<StoreError> for LoadError {
+    fn from(error: StoreError) -> LoadError {
+        LoadError::Store(error)
+    }
+}
+
+impl Chain {
+    /// The chain that `store` holds, or genesis, committed, if it holds none yet.
+    pub(super) fn load(
+        store: Store,
+        loaded: Loaded,
+        params: Arc<Params>,
+        options: ChainOptions,
+    ) -> Result<Chain, OpenError> {
+        let path = store.path().to_owned();
+        let problem = match loaded {
+            Loaded::New => {
+                let mut chain = Chain::at_genesis(store, params, options);
+                match chain.flush() {
+                    Ok(()) => return Ok(chain),
+                    Err(error) => {
+                        return Err(OpenError::Io {
+                            path,
+                            problem: error.problem,
+                        });
+                    }
+                }
+            }
+            Loaded::AtTip(tip) => match guard(&path, || Ok(load_tree(&store, &params, tip)))? {
+                Ok((tree, active)) => {
+                    return Ok(Chain::assemble(store, params, options, tree, active));
+                }
+                Err(LoadError::Store(error)) => error.problem,
+                Err(LoadError::Damaged(problem)) => problem,
+            },
+        };
+        Err(OpenError::Damaged { path, problem })
+    }
+
+    fn assemble(
+        store: Store,
+        params: Arc<Params>,
+        options: ChainOptions,
+        tree: BlockTree,
+        active: Vec<NodeId>,
+    ) -> Chain {
+        Chain {
+            params,
+            tree,
+            active,
+            coins: CoinCache::new(),
+            store,
+            pending: Pending::default(),
+            damaged: Mutex::new(BTreeSet::new()),
+            coins_budget_bytes: options.coins_bytes(),
+        }
+    }
+
+    /// A chain of genesis alone, nothing of it committed.
+    pub(super) fn at_genesis(store: Store, params: Arc<Params>, options: ChainOptions) -> Chain {
+        let tree = new_tree(&params);
+        let mut chain = Chain::assemble(store, params, options, tree, vec![GENESIS]);
+        let genesis = block_alone::check(chain.params.genesis.clone(), &chain.params)
+            .expect("parameters come with a verified genesis block");
+        chain.create_allocations(&genesis);
+        chain.pending.touch(GENESIS);
+        chain.pending.add_body(GENESIS, Arc::new(genesis));
+        chain.pending.add_undo(GENESIS, encode_undo(&[]));
+        chain
+    }
+
+    /// The outputs of genesis' transactions are unspent coins, except its coinbase's, as in Bitcoin.
+    fn create_allocations(&mut self, genesis: &crate::CheckedBlock) {
+        for (tx, txid) in genesis.block().txdata.iter().zip(genesis.txids()).skip(1) {
+            for (vout, output) in (0..).zip(&tx.output) {
+                if !is_unspendable(&output.script_pubkey) {
+                    let coin = PackedCoin::new(output, Height::GENESIS, false);
+                    self.coins.create(&OutPoint { txid: *txid, vout }, coin);
+                }
+            }
+        }
+    }
+}
+
+fn new_tree(params: &Params) -> BlockTree {
+    let transactions = u32::try_from(params.genesis.txdata.len()).expect("a block is small");
+    BlockTree::new(&params.genesis.header, transactions)
+}
+
+fn load_tree(
+    store: &Store,
+    params: &Params,
+    tip: BlockHash,
+) -> Result<(BlockTree, Vec<NodeId>), LoadError> {
+    let mut tree = new_tree(params);
+    store.read(|disk| {
+        tree.reserve(usize::try_from(disk.header_count()?).unwrap_or(0));
+        disk.for_each_header(|row| load_header(&mut tree, &row))
+    })?;
+    let tip = tree
+        .id_of(&tip)
+        .ok_or_else(|| LoadError::Damaged(format!("the header of its tip {tip} is missing")))?;
+    tree.finish_loading(tip);
+    let mut active = vec![GENESIS];
+    active.extend(tree.path(GENESIS, tip));
+    Ok((tree, active))
+}
+
+fn load_header(tree: &mut BlockTree, row: &HeaderRow) -> Result<(), LoadError> {
+    let HeaderRow {
+        hash,
+        height,
+        header,
+        ..
+    } = row;
+    let id = tree
+        .insert(header, *hash)
+        .filter(|&id| tree.height(id) == *height)
+        .ok_or_else(|| LoadError::Damaged(format!("header {hash} at height {height} is wrong")))?;
+    tree.restore(id, row.status, row.tx_count);
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! [`Chain`]: the block tree, the coins and the store under one roof.
+//!
+//! Headers, bodies, undo data and coins change in memory and reach the disk together, in [`Chain::flush`]: the coins on disk
+//! always belong to the tip on disk. Reading never needs `&mut`: what is pending is looked at first, then the disk.
+
+mod accept;
+mod activate;
+mod connect;
+mod flush;
+mod load;
+mod operator;
+mod pending;
+mod read;
+mod template;
+mod tips;
+mod types;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use bitcoin::{BlockHash, Work};
+
+use crate::coins::CoinCache;
+use crate::params::Params;
+use crate::store::{OpenError, Store};
+use crate::tree::{BlockTree, HeaderInfo, NodeId};
+use crate::units::Height;
+use pending::Pending;
+
+pub use template::NextBlock;
+pub use tips::{BranchStatus, ChainTip};
+pub use types::{AcceptError, Acceptance, BlockPosition, ChainOptions, Reorg, TipInfo};
+
+/// The chain of one node.
+///
+/// After opening, and after every call that says so, [`Chain::activate_best`] moves the tip to the best chain.
+pub struct Chain {
+    params: Arc<Params>,
+    tree: BlockTree,
+    /// The active chain by height, genesis first. Never empty.
+    active: Vec<NodeId>,
+    coins: CoinCache,
+    store: Store,
+    pending: Pending,
+    /// Bodies that were found damaged. Reading finds them, so this needs a lock.
+    damaged: Mutex<BTreeSet<BlockHash>>,
+    /// Bytes of coins in memory above which they are flushed.
+    coins_budget_bytes: usize,
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chain")
+            .field("network", &self.params.name)
+            .field("tip", &self.tip())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Chain {
+    /// Opens the chain in `dir` (created if absent). Call [`Chain::activate_best`] after it: bodies may lie ahead of the
+    /// stored tip.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with the directory or the file, and what to do; nothing is overwritten then.
+    pub fn open(
+        dir: &Path,
+        params: impl Into<Arc<Params>>,
+        options: ChainOptions,
+    ) -> Result<Chain, OpenError> {
+        let params = params.into();
+        let (store, loaded) = Store::open(dir, &params, options.database_bytes())?;
+        Chain::load(store, loaded, params, options)
+    }
+
+    /// A chain on any redb backend: memory in simulation, a failing one in crash tests.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chain::open`].
+    pub fn open_backend(
+        backend: impl redb::StorageBackend,
+        params: impl Into<Arc<Params>>,
+        options: ChainOptions,
+    ) -> Result<Chain, OpenError> {
+        let params = params.into();
+        let (store, loaded) = Store::open_backend(backend, &params, options.database_bytes())?;
+        Chain::load(store, loaded, params, options)
+    }
+
+    /// A chain in memory. Nothing is written until [`Chain::flush`], which then keeps its rows in a database in memory.
+    /// Costs little: a simulation holds a thousand of them.
+    pub fn in_memory(params: impl Into<Arc<Params>>) -> Chain {
+        let options = ChainOptions {
+            cache_bytes: 4 << 20,
+        };
+        let store = Store::in_memory(options.database_bytes());
+        Chain::at_genesis(store, params.into(), options)
+    }
+
+    /// The network.
+    pub fn params(&self) -> &Arc<Params> {
+        &self.params
+    }
+
+    /// All headers.
+    pub fn tree(&self) -> &BlockTree {
+        &self.tree
+    }
+
+    /// The active tip.
+    pub fn tip(&self) -> TipInfo {
+        let id = self.tip_id();
+        let info = self.tree.info(id);
+        TipInfo {
+            hash: info.hash,
+            height: info.height,
+            chain_work: info.chain_work,
+            time: self.tree.time(id),
+            median_time_past: self.tree.median_time_past(id),
+        }
+    }
+
+    /// The active chain's block at `height`, `None` above the tip.
+    pub fn at_height(&self, height: Height) -> Option<HeaderInfo> {
+        let id = *self.active.get(height.0 as usize)?;
+        Some(self.tree.info(id))
+    }
+
+    /// Whether `hash` is on the active chain.
+    pub fn is_active(&self, hash: &BlockHash) -> bool {
+        self.tree
+            .id_of(hash)
+            .is_some_and(|id| self.is_active_id(id))
+    }
+
+    fn is_active_id(&self, id: NodeId) -> bool {
+        self.active.get(self.tree.height(id).0 as usize) == Some(&id)
+    }
+
+    fn tip_id(&self) -> NodeId {
+        *self.active.last().expect("genesis is always active")
+    }
+
+    fn work(&self, id: NodeId) -> Work {
+        self.tree.info(id).chain_work
+    }
+
+    fn position(&self, id: NodeId) -> BlockPosition {
+        BlockPosition {
+            hash: self.tree.hash(id),
+            height: self.tree.height(id),
+        }
+    }
+
+    fn damaged_set(&self) -> std::sync::MutexGuard<'_, BTreeSet<BlockHash>> {
+        self.damaged
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

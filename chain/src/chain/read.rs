@@ -1,0 +1,191 @@
+//! Reading: what is pending first, then the disk. Never changes anything but the list of damaged bodies.
+
+use std::sync::Arc;
+
+use bitcoin::{Block, BlockHash, OutPoint, consensus};
+
+use super::Chain;
+use crate::block::CheckedBlock;
+use crate::coins::encoding::{PackedCoin, decode_outpoint, decode_undo};
+use crate::coins::{Coin, CoinChange, CoinSetStats, ReadOnlyView, StatsBuilder};
+use crate::rules::block_alone::{self, BodyContext};
+use crate::rules::block_connected::CoinView;
+use crate::store::{StoreError, block_key};
+use crate::tree::NodeId;
+
+impl Chain {
+    /// A body, checked against its hash on the way. `None`: not stored (or found damaged, and now quarantined).
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: fatal.
+    pub fn block(&self, hash: &BlockHash) -> Result<Option<Arc<CheckedBlock>>, StoreError> {
+        match self.tree.id_of(hash) {
+            Some(id) => self.body(id),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn body(&self, id: NodeId) -> Result<Option<Arc<CheckedBlock>>, StoreError> {
+        if let Some(body) = self.pending.bodies.get(&id) {
+            return Ok(Some(body.clone()));
+        }
+        let hash = self.tree.hash(id);
+        if !self.tree.status(id).has_body || self.damaged_set().contains(&hash) {
+            return Ok(None);
+        }
+        let key = block_key(self.tree.height(id), &hash);
+        let bytes = self.store.read(|disk| disk.body(&key))?;
+        let body = bytes.and_then(|bytes| self.verify_body(id, &bytes));
+        if body.is_none() {
+            self.damaged_set().insert(hash);
+        }
+        Ok(body.map(Arc::new))
+    }
+
+    /// Decodes stored bytes, and accepts nothing that does not hash to the block's id, witnesses included.
+    fn verify_body(&self, id: NodeId, bytes: &[u8]) -> Option<CheckedBlock> {
+        let block: Block = consensus::deserialize(bytes).ok()?;
+        if block.block_hash() != self.tree.hash(id) {
+            return None;
+        }
+        let body = block_alone::check(block, &self.params).ok()?;
+        if let Some(parent) = self.tree.parent(id) {
+            let context = BodyContext {
+                height: self.tree.height(id),
+                parent_median_time_past: self.tree.median_time_past(parent),
+            };
+            block_alone::check_contextual(&body, &context, &self.params).ok()?;
+        }
+        Some(body)
+    }
+
+    /// Bodies that were found damaged or lost, to be fetched again by hash and given to [`Chain::restore_body`].
+    pub fn damaged(&self) -> Vec<BlockHash> {
+        self.damaged_set().iter().copied().collect()
+    }
+
+    /// Lets the tree know of bodies that reading found damaged.
+    pub(super) fn settle_damaged(&mut self) {
+        for hash in self.damaged() {
+            let known = self.tree.id_of(&hash);
+            if let Some(id) = known.filter(|&id| self.tree.status(id).has_body) {
+                self.quarantine(id);
+            }
+        }
+    }
+
+    /// The body of `id` is no good: it is not served, and another is wanted.
+    pub(super) fn quarantine(&mut self, id: NodeId) {
+        self.damaged_set().insert(self.tree.hash(id));
+        self.pending.remove_body(id);
+        self.pending.touch(id);
+        let is_active = self.is_active_id(id);
+        self.tree.remove_body(id, is_active);
+    }
+
+    /// The coins that a block spent, in input order (for fees and `getblock` verbosity 3); `None` if never connected.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails, or the data do not match their checksum: fatal.
+    pub fn undo(&self, hash: &BlockHash) -> Result<Option<Vec<Coin>>, StoreError> {
+        match self.tree.id_of(hash) {
+            Some(id) if self.tree.status(id).connected => self.undo_by_id(id).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn undo_by_id(&self, id: NodeId) -> Result<Vec<Coin>, StoreError> {
+        let damaged = || {
+            let hash = self.tree.hash(id);
+            StoreError::damaged(format_args!("undo data of block {hash}"))
+        };
+        if let Some(undo) = self.pending.undo.get(&id) {
+            return decode_undo(undo).map_err(|_| damaged());
+        }
+        let key = block_key(self.tree.height(id), &self.tree.hash(id));
+        let undo = self
+            .store
+            .read(|disk| disk.undo(&key))?
+            .ok_or_else(damaged)?;
+        decode_undo(&undo).map_err(|_| damaged())
+    }
+
+    /// An unspent coin of the active chain.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: fatal.
+    pub fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
+        self.store
+            .read(|disk| ReadOnlyView::new(&self.coins, disk).coin(outpoint))
+    }
+
+    /// Totals and hashes of all unspent coins, equal to Bitcoin Core's `gettxoutsetinfo`. `with_serialized` asks for
+    /// `hash_serialized_3` as well.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: fatal.
+    pub fn coin_set_stats(&self, with_serialized: bool) -> Result<CoinSetStats, StoreError> {
+        let mut stats = StatsBuilder::new(with_serialized);
+        self.for_each_packed_coin(|outpoint, coin| {
+            stats.add(outpoint, coin);
+            Ok(())
+        })?;
+        Ok(stats.finish())
+    }
+
+    /// Calls `visit` with every unspent coin in order of txid and index. `visit` must not wait for anything: a database
+    /// reader is open meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: fatal; or what `visit` returns.
+    pub fn for_each_coin(
+        &self,
+        mut visit: impl FnMut(OutPoint, Coin) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.for_each_packed_coin(|outpoint, coin| visit(outpoint, coin.unpack()))
+    }
+
+    /// Disk and cache merged, in key order.
+    pub(crate) fn for_each_packed_coin(
+        &self,
+        mut visit: impl FnMut(OutPoint, PackedCoin) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let changes = self.coins.changes();
+        let mut changes = changes.iter().peekable();
+        self.store.read(|disk| {
+            disk.for_each_coin(|outpoint, coin| {
+                let key = crate::coins::encoding::encode_outpoint(&outpoint);
+                while let Some((changed, change)) = changes.next_if(|(changed, _)| *changed < key) {
+                    if let CoinChange::Put(coin) = change {
+                        visit(decode_outpoint(changed), (*coin).clone())?;
+                    }
+                }
+                match changes.next_if(|(changed, _)| *changed == key) {
+                    None => visit(outpoint, coin),
+                    Some((_, CoinChange::Put(coin))) => visit(outpoint, (*coin).clone()),
+                    Some((_, CoinChange::Delete)) => Ok(()),
+                }
+            })
+        })?;
+        for (changed, change) in changes {
+            if let CoinChange::Put(coin) = change {
+                visit(decode_outpoint(changed), (*coin).clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes that the coins take in the database file, 0 before the first flush in memory.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: fatal.
+    pub fn coins_disk_bytes(&self) -> Result<u64, StoreError> {
+        self.store.read(|disk| disk.coins_disk_bytes())
+    }
+}

@@ -1,0 +1,37 @@
+//! What is true: the rules, the block tree, the coins and their storage.
+//!
+//! A block moves through this crate in one direction, and each stage is a type that only the stage before can make:
+//!
+//! ```text
+//! bytes -> Block -> CheckedBlock (rules::block_alone) -> connected on its parent's coins (rules::block_connected)
+//!       -> pending in memory -> committed (store::commit, one redb transaction)
+//! ```
+//!
+//! [`Chain`] is the only part with state. Everything under [`rules`] is a pure function.
+//! The crate reads no clock and no randomness and does no IO except redb; times are passed in as [`Timestamp`].
+
+pub mod assemble;
+pub mod block;
+mod chain;
+pub mod coins;
+pub mod export;
+#[cfg(any(test, feature = "fixtures"))]
+pub mod fixtures;
+pub mod framing;
+pub mod import;
+pub mod params;
+pub mod rules;
+pub mod store;
+pub mod tree;
+mod units;
+
+pub use block::CheckedBlock;
+pub use chain::{
+    AcceptError, Acceptance, BlockPosition, BranchStatus, Chain, ChainOptions, ChainTip, NextBlock,
+    Reorg, TipInfo,
+};
+pub use coins::Coin;
+pub use params::{NetworkDigest, Params};
+pub use rules::error::{RuleError, Standing};
+pub use store::{OpenError, StoreError};
+pub use units::{Height, Timestamp};

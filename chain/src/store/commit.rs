@@ -1,0 +1,122 @@
+//! The one transaction that changes the database.
+
+use std::sync::Arc;
+
+use bitcoin::hashes::Hash;
+use bitcoin::{BlockHash, consensus};
+use redb::{Durability, WriteTransaction};
+
+use super::tables::{BLOCKS, BlockKey, COINS, HEADERS, HeaderRow, META, UNDO, meta};
+use super::{FORMAT, Store, StoreError};
+use crate::block::CheckedBlock;
+use crate::coins::CoinChange;
+use crate::params::Params;
+use crate::store::snapshot::seal;
+
+/// Everything that one commit writes.
+pub(crate) struct Batch<'a> {
+    /// New or changed headers.
+    pub(crate) headers: Vec<HeaderRow>,
+    /// New bodies.
+    pub(crate) bodies: Vec<(BlockKey, Arc<CheckedBlock>)>,
+    /// New undo data.
+    pub(crate) undo: Vec<(BlockKey, &'a [u8])>,
+    /// Coins and the tip that they belong to; `None` leaves both as they are, so that the disk's tip stays behind.
+    pub(crate) coins: Option<CoinsAtTip<'a>>,
+}
+
+/// Changed coins in key order, and the tip whose state they complete.
+pub(crate) struct CoinsAtTip<'a> {
+    pub(crate) changes: Vec<([u8; 36], CoinChange<'a>)>,
+    pub(crate) tip: BlockHash,
+}
+
+impl Store {
+    /// Commits `batch`, durably, in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// When anything fails. The database then holds the last commit, and takes no other.
+    pub(crate) fn commit(&self, batch: &Batch<'_>, params: &Params) -> Result<(), StoreError> {
+        self.check_usable()?;
+        self.try_commit(batch, params)
+            .map_err(|error| self.fail(error))
+    }
+
+    fn try_commit(&self, batch: &Batch<'_>, params: &Params) -> Result<(), StoreError> {
+        let mut transaction = self.database()?.begin_write().map_err(StoreError::write)?;
+        transaction
+            .set_durability(Durability::Immediate)
+            .map_err(StoreError::write)?;
+        transaction.set_two_phase_commit(true);
+        transaction.set_quick_repair(true);
+        write_meta(&transaction, batch, params)?;
+        write_blocks(&transaction, batch)?;
+        write_coins(&transaction, batch)?;
+        transaction.commit().map_err(StoreError::write)
+    }
+}
+
+fn write_meta(
+    transaction: &WriteTransaction,
+    batch: &Batch<'_>,
+    params: &Params,
+) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(META).map_err(StoreError::write)?;
+    let mut put = |key: &str, value: &[u8]| match table.insert(key, value) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(StoreError::write(error)),
+    };
+    put(meta::FORMAT, &FORMAT.to_le_bytes())?;
+    put(meta::NETWORK_DIGEST, &params.digest.0)?;
+    put(meta::NETWORK_NAME, params.name.as_bytes())?;
+    if let Some(coins) = &batch.coins {
+        put(meta::TIP, coins.tip.as_byte_array())?;
+    }
+    Ok(())
+}
+
+fn write_blocks(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), StoreError> {
+    let mut headers = transaction.open_table(HEADERS).map_err(StoreError::write)?;
+    for row in &batch.headers {
+        headers
+            .insert(&row.key(), &row.encode())
+            .map_err(StoreError::write)?;
+    }
+    let mut blocks = transaction.open_table(BLOCKS).map_err(StoreError::write)?;
+    for (key, body) in &batch.bodies {
+        let bytes = consensus::serialize(body.block());
+        blocks
+            .insert(key, bytes.as_slice())
+            .map_err(StoreError::write)?;
+    }
+    let mut undo = transaction.open_table(UNDO).map_err(StoreError::write)?;
+    for (key, data) in &batch.undo {
+        undo.insert(key, seal(key, data).as_slice())
+            .map_err(StoreError::write)?;
+    }
+    Ok(())
+}
+
+fn write_coins(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(COINS).map_err(StoreError::write)?;
+    let Some(coins) = &batch.coins else {
+        return Ok(());
+    };
+    let mut bytes = Vec::new();
+    for (key, change) in &coins.changes {
+        match change {
+            CoinChange::Put(coin) => {
+                bytes.clear();
+                coin.encode(&mut bytes);
+                table
+                    .insert(key, bytes.as_slice())
+                    .map_err(StoreError::write)?;
+            }
+            CoinChange::Delete => {
+                table.remove(key).map_err(StoreError::write)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! One redb file: headers, blocks, undo, coins and the tip, always committed together.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `meta` | name | format version, network, tip |
+//! | `headers` | height, hash | header, status, number of transactions |
+//! | `blocks` | height, hash | the body, consensus encoded |
+//! | `undo` | height, hash | checksum, coins that the block spent |
+//! | `coins` | outpoint | a coin in compact form |
+//!
+//! Every commit is durable, two-phase and quick to repair. Readers live for one closure ([`Store::read`]), because an open
+//! read transaction keeps redb from re-using pages and the file from staying small.
+
+mod commit;
+mod error;
+mod memory;
+mod open;
+mod snapshot;
+mod tables;
+
+use std::sync::{Mutex, OnceLock};
+
+use redb::{Database, ReadableDatabase, StorageBackend};
+
+pub(crate) use commit::{Batch, CoinsAtTip};
+pub use error::{OpenError, StoreError};
+pub use memory::MemoryDisk;
+pub(crate) use open::{Loaded, guard};
+pub(crate) use snapshot::Snapshot;
+pub(crate) use tables::{HeaderRow, block_key};
+
+/// The name of the database inside the data directory.
+pub const FILE_NAME: &str = "chain.redb";
+
+/// Version of the tables. A program refuses what is newer than it knows.
+pub const FORMAT: u32 = 1;
+
+/// The database of one chain.
+pub(crate) struct Store {
+    /// A memory database is only made at its first commit: a thousand simulated chains that never commit cost nothing.
+    database: OnceLock<Database>,
+    cache_bytes: usize,
+    /// What failed first. After a failure nothing is written any more: what reached the disk is then unknown.
+    failed: Mutex<Option<String>>,
+    /// For messages.
+    path: String,
+}
+
+impl Store {
+    /// A database in memory, empty.
+    pub(crate) fn in_memory(cache_bytes: usize) -> Store {
+        Store {
+            database: OnceLock::new(),
+            cache_bytes,
+            failed: Mutex::new(None),
+            path: "memory".to_owned(),
+        }
+    }
+
+    /// Where the database is, for messages.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Reads in one short transaction. What is read is copied out; the transaction ends with the closure, which must not
+    /// wait for anything.
+    pub(crate) fn read<T, E: From<StoreError>>(
+        &self,
+        reader: impl FnOnce(&Snapshot) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let snapshot = match self.database.get() {
+            None => Snapshot::empty(),
+            Some(database) => Snapshot::new(database.begin_read().map_err(StoreError::read)?),
+        };
+        reader(&snapshot)
+    }
+
+    /// Refuses after a failure.
+    fn check_usable(&self) -> Result<(), StoreError> {
+        let failed = self
+            .failed
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &*failed {
+            None => Ok(()),
+            Some(first) => Err(StoreError::new(format!("writing stopped after: {first}"))),
+        }
+    }
+
+    /// Remembers a failed write.
+    fn fail(&self, error: StoreError) -> StoreError {
+        let mut failed = self
+            .failed
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        failed.get_or_insert_with(|| error.problem.clone());
+        error
+    }
+
+    fn database(&self) -> Result<&Database, StoreError> {
+        if let Some(database) = self.database.get() {
+            return Ok(database);
+        }
+        let database = build(MemoryDisk::new(), self.cache_bytes).map_err(StoreError::write)?;
+        Ok(self.database.get_or_init(|| database))
+    }
+}
+
+fn build(
+    backend: impl StorageBackend,
+    cache_bytes: usize,
+) -> Result<Database, redb::DatabaseError> {
+    Database::builder()
+        .set_cache_size(cache_bytes)
+        .create_with_backend(backend)
+}

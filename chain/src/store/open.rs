@@ -1,0 +1,218 @@
+//! Opening: refusing what is not ours, and reading what is.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Mutex, OnceLock};
+
+use bitcoin::BlockHash;
+use bitcoin::hashes::Hash;
+use redb::{
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend, StorageError,
+};
+
+use super::tables::{META, meta};
+use super::{FILE_NAME, FORMAT, OpenError, Store, build};
+use crate::params::Params;
+
+/// The first bytes of a redb file.
+const MAGIC: &[u8] = b"redb";
+
+/// What a database said of itself when it was opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Loaded {
+    /// Nothing was committed yet.
+    New,
+    /// It holds a chain whose coins belong to this tip.
+    AtTip(BlockHash),
+}
+
+impl Store {
+    /// Opens or creates the database in `dir`.
+    pub(crate) fn open(
+        dir: &Path,
+        params: &Params,
+        cache_bytes: usize,
+    ) -> Result<(Store, Loaded), OpenError> {
+        let path = dir.join(FILE_NAME);
+        let shown = path.display().to_string();
+        let io_error = |error: io::Error| OpenError::Io {
+            path: shown.clone(),
+            problem: error.to_string(),
+        };
+        fs::create_dir_all(dir).map_err(io_error)?;
+        check_magic(&path, &shown)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io_error)?;
+        sync_directory(dir).map_err(io_error)?;
+        let open = || {
+            Database::builder()
+                .set_cache_size(cache_bytes)
+                .create_file(file)
+        };
+        Store::finish_open(open, shown.clone(), params, cache_bytes)
+    }
+
+    /// Opens or creates the database on any backend.
+    pub(crate) fn open_backend(
+        backend: impl StorageBackend,
+        params: &Params,
+        cache_bytes: usize,
+    ) -> Result<(Store, Loaded), OpenError> {
+        let open = || build(backend, cache_bytes);
+        Store::finish_open(open, "the database".to_owned(), params, cache_bytes)
+    }
+
+    fn finish_open(
+        open: impl FnOnce() -> Result<Database, DatabaseError>,
+        path: String,
+        params: &Params,
+        cache_bytes: usize,
+    ) -> Result<(Store, Loaded), OpenError> {
+        let database = guard(&path, || open().map_err(|error| classify(error, &path)))?;
+        let loaded = guard(&path, || check_meta(&database, params, &path))?;
+        let store = Store {
+            database: OnceLock::from(database),
+            cache_bytes,
+            failed: Mutex::new(None),
+            path,
+        };
+        Ok((store, loaded))
+    }
+}
+
+/// Runs a part of opening. redb may panic on a damaged file; that is the file's fault, and is told as such.
+pub(crate) fn guard<T>(
+    path: &str,
+    part: impl FnOnce() -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("unknown damage");
+        Err(OpenError::Damaged {
+            path: path.to_owned(),
+            problem: message.to_owned(),
+        })
+    })
+}
+
+/// Refuses a file of another kind before redb touches it. An absent or empty file is fine: it will be made.
+fn check_magic(path: &Path, shown: &str) -> Result<(), OpenError> {
+    let io_error = |error: io::Error| OpenError::Io {
+        path: shown.to_owned(),
+        problem: error.to_string(),
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error(error)),
+    };
+    let mut start = Vec::new();
+    file.take(MAGIC.len() as u64)
+        .read_to_end(&mut start)
+        .map_err(io_error)?;
+    // All zeros: a crash while the file was being made, before redb wrote its header.
+    if start.is_empty() || start == MAGIC || start.iter().all(|&byte| byte == 0) {
+        Ok(())
+    } else {
+        Err(OpenError::Damaged {
+            path: shown.to_owned(),
+            problem: "it is not a database of this program".to_owned(),
+        })
+    }
+}
+
+/// Makes the directory entry of a new file durable.
+fn sync_directory(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(dir)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+fn classify(error: DatabaseError, path: &str) -> OpenError {
+    let path = path.to_owned();
+    let problem = error.to_string();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path },
+        DatabaseError::Storage(StorageError::Io(error)) => match error.kind() {
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
+                OpenError::Damaged { path, problem }
+            }
+            _ => OpenError::Io { path, problem },
+        },
+        _ => OpenError::Damaged { path, problem },
+    }
+}
+
+fn check_meta(database: &Database, params: &Params, path: &str) -> Result<Loaded, OpenError> {
+    let damaged = |problem: String| OpenError::Damaged {
+        path: path.to_owned(),
+        problem,
+    };
+    let transaction = database
+        .begin_read()
+        .map_err(|error| damaged(error.to_string()))?;
+    if transaction
+        .list_tables()
+        .map_err(|error| damaged(error.to_string()))?
+        .next()
+        .is_none()
+    {
+        return Ok(Loaded::New);
+    }
+    let get = |key: &str| -> Result<Vec<u8>, OpenError> {
+        read_meta(&transaction, key)
+            .map_err(|error| damaged(error.to_string()))?
+            .ok_or_else(|| damaged(format!("it is not a database of this program: no {key}")))
+    };
+    let found = get(meta::FORMAT)?;
+    let found = found
+        .try_into()
+        .map(u32::from_le_bytes)
+        .map_err(|_| damaged("its format version is not a number".to_owned()))?;
+    if found > FORMAT {
+        return Err(OpenError::NewerFormat {
+            path: path.to_owned(),
+            found,
+            known: FORMAT,
+        });
+    }
+    if get(meta::NETWORK_DIGEST)? != params.digest.0 {
+        return Err(OpenError::OtherNetwork {
+            path: path.to_owned(),
+            found: network_name(&get(meta::NETWORK_NAME)?, &get(meta::NETWORK_DIGEST)?),
+            expected: network_name(params.name.as_bytes(), &params.digest.0),
+        });
+    }
+    let tip = get(meta::TIP)?;
+    let tip = BlockHash::from_slice(&tip).map_err(|error| damaged(format!("its tip: {error}")))?;
+    Ok(Loaded::AtTip(tip))
+}
+
+/// Networks of one name may differ by rules: the start of the digest tells them apart.
+fn network_name(name: &[u8], digest: &[u8]) -> String {
+    let mut shown = format!("{} (", String::from_utf8_lossy(name));
+    for byte in digest.iter().take(4) {
+        shown.push_str(&format!("{byte:02x}"));
+    }
+    shown + ")"
+}
+
+fn read_meta(transaction: &ReadTransaction, key: &str) -> Result<Option<Vec<u8>>, redb::Error> {
+    match transaction.open_table(META) {
+        Ok(table) => Ok(table.get(key)?.map(|value| value.value().to_vec())),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

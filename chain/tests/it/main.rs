@@ -1,0 +1,3 @@
+//! Integration tests of the chain, one module per subject.
+
+mod oracle;

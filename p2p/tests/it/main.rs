@@ -1,0 +1,3 @@
+//! Integration tests of the network crate, a module per subject.
+
+mod wire;

@@ -1,0 +1,194 @@
+//! What a network is: `genesis.json`, verified, as [`Params`].
+//!
+//! ```text
+//! GenesisSpec --mine--> GenesisFile <--json--> genesis.json
+//!                           |
+//!                         verify --> Params (with its NetworkDigest)
+//! ```
+
+mod digest;
+mod file;
+mod genesis_block;
+mod presets;
+mod spec;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+use bitcoin::{Amount, Block, BlockHash, CompactTarget, OutPoint, Target, Weight};
+
+use crate::coins::Coin;
+use crate::rules::transaction::is_unspendable;
+use crate::units::{Height, Timestamp};
+
+pub use digest::NetworkDigest;
+pub use file::{
+    Algorithm, Allocation, AnchorName, GenesisFile, GenesisSection, HexBits, PowSection,
+    SubsidySection,
+};
+pub use spec::GenesisSpec;
+
+/// The address kind of every network: `bcrt1...` (BIP 173, 350). Networks differ by their genesis hash.
+pub const ADDRESS_NETWORK: bitcoin::Network = bitcoin::Network::Regtest;
+
+/// The rules of one network, verified on loading.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// What people call the network.
+    pub name: String,
+    /// Block 0.
+    pub genesis: Block,
+    /// The hash of block 0.
+    pub genesis_hash: BlockHash,
+    /// Names these parameters as a whole.
+    pub digest: NetworkDigest,
+    /// Proof of work.
+    pub pow: PowParams,
+    /// New coins.
+    pub subsidy: SubsidyParams,
+    /// Blocks that must follow before a coinbase output may be spent: 100 as in Bitcoin.
+    pub coinbase_maturity: u32,
+    /// First height at which the coinbase must commit to its height (BIP 34).
+    pub bip34_height: Height,
+    /// Largest weight of a block (BIP 141).
+    pub max_block_weight: Weight,
+    /// How far ahead of our clock a header's time may lie, in seconds.
+    pub max_future_s: u32,
+    /// Whether 64-byte transactions are refused (BIP 54). Off under the `bitcoin-regtest` preset.
+    pub forbid_64_byte_transactions: bool,
+}
+
+/// Proof-of-work parameters.
+#[derive(Clone, Debug)]
+pub struct PowParams {
+    /// How the target follows the chain.
+    pub difficulty: DifficultyRule,
+    /// The easiest target that is allowed.
+    pub limit: Target,
+    /// `limit` in compact form.
+    pub limit_bits: CompactTarget,
+    /// The wished time between blocks, in seconds.
+    pub spacing_s: u32,
+}
+
+/// How the target follows the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DifficultyRule {
+    /// Every block has the bits of genesis.
+    Fixed,
+    /// aserti3-2d on every block.
+    Asert {
+        /// The time, in seconds, by which the chain must run ahead for the difficulty to double.
+        half_life_s: u32,
+        /// Where the schedule starts.
+        anchor: AsertAnchor,
+    },
+}
+
+/// The block that an ASERT schedule is measured from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsertAnchor {
+    /// Genesis: for networks whose genesis is made when they start. Its (absent) parent counts as one spacing earlier.
+    Genesis,
+    /// Block 1, mined at the limit: for networks whose genesis is older than their first miner. Its parent counts as
+    /// one spacing earlier than block 1, whatever the time of genesis.
+    FirstBlock,
+}
+
+impl AsertAnchor {
+    /// The anchor block's height.
+    #[must_use]
+    pub fn height(self) -> Height {
+        match self {
+            AsertAnchor::Genesis => Height::GENESIS,
+            AsertAnchor::FirstBlock => Height(1),
+        }
+    }
+}
+
+/// New coins per block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubsidyParams {
+    /// Subsidy of the first `halving_interval` blocks.
+    pub initial: Amount,
+    /// Blocks between halvings; 0 means never.
+    pub halving_interval: u32,
+}
+
+impl Params {
+    /// Parses and verifies a `genesis.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`GenesisError`] names the field that is wrong.
+    pub fn from_json(text: &str) -> Result<Params, GenesisError> {
+        GenesisFile::from_json(text)?.verify()
+    }
+
+    /// The subsidy of a block at `height`: halved every interval, and nothing after 64 halvings.
+    #[must_use]
+    pub fn subsidy_at(&self, height: Height) -> Amount {
+        let halvings = height
+            .0
+            .checked_div(self.subsidy.halving_interval)
+            .unwrap_or(0);
+        Amount::from_sat(
+            self.subsidy
+                .initial
+                .to_sat()
+                .checked_shr(halvings)
+                .unwrap_or(0),
+        )
+    }
+
+    /// The time of block 0.
+    #[must_use]
+    pub fn genesis_time(&self) -> Timestamp {
+        Timestamp(self.genesis.header.time)
+    }
+
+    /// The coins that exist when only block 0 does: its allocations. The outputs of its coinbase never become coins.
+    pub fn genesis_coins(&self) -> impl Iterator<Item = (OutPoint, Coin)> + '_ {
+        self.genesis.txdata.iter().skip(1).flat_map(|tx| {
+            let txid = tx.compute_txid();
+            let spendable =
+                |(_, output): &(usize, &bitcoin::TxOut)| !is_unspendable(&output.script_pubkey);
+            tx.output
+                .iter()
+                .enumerate()
+                .filter(spendable)
+                .map(move |(vout, output)| {
+                    let outpoint = OutPoint {
+                        txid,
+                        vout: vout as u32,
+                    };
+                    let coin = Coin {
+                        output: output.clone(),
+                        height: Height::GENESIS,
+                        coinbase: false,
+                    };
+                    (outpoint, coin)
+                })
+        })
+    }
+}
+
+/// Why a `genesis.json` is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("genesis: {field}: {problem}")]
+pub struct GenesisError {
+    /// Path of the field, as in `pow.limit`.
+    pub field: String,
+    /// Got and expected.
+    pub problem: String,
+}
+
+impl GenesisError {
+    pub(crate) fn new(field: impl Into<String>, problem: impl Into<String>) -> GenesisError {
+        GenesisError {
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+}

@@ -1,0 +1,496 @@
+use bitcoin::{Amount, OutPoint, ScriptBuf, TxOut, Witness};
+
+use super::*;
+use crate::Standing;
+use crate::fixtures::{BlockBuilder, Key, Payment, commit_to_witnesses, remine, test_params};
+
+fn output(sat: u64) -> TxOut {
+    TxOut {
+        value: Amount::from_sat(sat),
+        script_pubkey: Key::p2tr("alice").script(),
+    }
+}
+
+/// A signed payment of a coin that need not exist; `n` tells it from others.
+fn payment(n: u32) -> Transaction {
+    let coin = OutPoint {
+        txid: Txid::hash(b"someone"),
+        vout: n,
+    };
+    let sat = Amount::from_sat(1_000);
+    Payment::new()
+        .spend(coin, &output(2_000), &Key::p2tr("alice"))
+        .pay(&Key::p2wpkh("bob"), sat)
+        .sign()
+}
+
+fn block_of(payments: u32) -> Block {
+    let params = test_params();
+    (0..payments)
+        .fold(BlockBuilder::first(&params), |block, n| {
+            block.with(&payment(n))
+        })
+        .mine()
+}
+
+const PLACE: BodyContext = BodyContext {
+    height: Height(1),
+    parent_median_time_past: Timestamp(1_700_000_000),
+};
+
+fn error(block: Block, params: &Params, place: &BodyContext) -> Option<RuleError> {
+    check(block, params)
+        .and_then(|block| check_contextual(&block, place, params))
+        .err()
+}
+
+fn reason_under(block: &Block, params: &Params, place: &BodyContext) -> String {
+    let error = error(block.clone(), params, place);
+    error.map_or_else(
+        || "valid".to_owned(),
+        |error| error.reject_reason().into_owned(),
+    )
+}
+
+fn reason(block: &Block) -> String {
+    reason_under(block, &test_params(), &PLACE)
+}
+
+#[test]
+fn blocks_of_any_number_of_transactions_are_valid() {
+    for payments in [0, 1, 2, 3, 4, 6, 7, 8, 300] {
+        let block = block_of(payments);
+        assert_eq!(reason(&block), "valid", "{payments} payments");
+        let checked = check(block.clone(), &test_params()).expect("valid");
+        assert_eq!(checked.hash(), block.block_hash());
+        let txids: Vec<_> = block.txdata.iter().map(Transaction::compute_txid).collect();
+        assert_eq!(checked.txids(), txids);
+        let wtxids: Vec<_> = block
+            .txdata
+            .iter()
+            .map(Transaction::compute_wtxid)
+            .collect();
+        assert_eq!(checked.wtxids(), wtxids);
+    }
+}
+
+/// Case 11: a wrong merkle root says nothing of the header.
+#[test]
+fn a_body_of_another_header_is_other_bytes() {
+    let mut block = block_of(2);
+    block.txdata.swap(1, 2);
+    let error = error(block.clone(), &test_params(), &PLACE).expect("a rule is broken");
+    assert_eq!(error.reject_reason(), "bad-txnmrklroot");
+    assert_eq!(error.standing(), Standing::OtherBytes);
+    let RuleError::MerkleRootMismatch { expected, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(expected, block.header.merkle_root);
+}
+
+/// Case 12, CVE-2012-2459: repeating the last transactions leaves the root unchanged. The honest body is valid before and
+/// after.
+#[test]
+fn repeated_transactions_with_the_same_root_are_other_bytes() {
+    // Transactions with the coinbase, and how many of the last are repeated.
+    for (transactions, repeated) in [(3, 1), (5, 1), (6, 2), (7, 1), (9, 1), (10, 2), (12, 4)] {
+        let honest = block_of(transactions - 1);
+        let mut mutated = honest.clone();
+        let from = mutated.txdata.len() - repeated;
+        mutated.txdata.extend_from_within(from..);
+        assert_eq!(mutated.compute_merkle_root(), honest.compute_merkle_root());
+        let error = error(mutated, &test_params(), &PLACE).expect("a rule is broken");
+        assert_eq!(error, RuleError::RepeatedMerkleBranch, "{transactions}");
+        assert_eq!(error.reject_reason(), "bad-txns-duplicate");
+        assert_eq!(error.standing(), Standing::OtherBytes);
+        assert_eq!(reason(&honest), "valid");
+    }
+}
+
+/// Case 10: no transactions, no coinbase, a coinbase that is not first, two coinbases.
+#[test]
+fn exactly_the_first_transaction_is_a_coinbase() {
+    let mut empty = block_of(0);
+    empty.txdata.clear();
+    assert_eq!(reason(&empty), "bad-txnmrklroot");
+    remine(&mut empty);
+    assert_eq!(reason(&empty), "bad-blk-length");
+
+    let mut none = block_of(2);
+    none.txdata.remove(0);
+    remine(&mut none);
+    assert_eq!(reason(&none), "bad-cb-missing");
+
+    let mut late = block_of(2);
+    late.txdata.swap(0, 1);
+    remine(&mut late);
+    assert_eq!(reason(&late), "bad-cb-missing");
+
+    let mut two = block_of(2);
+    let mut second = two.txdata[0].clone();
+    second.output[0].value = Amount::ZERO;
+    two.txdata.push(second);
+    remine(&mut two);
+    let error = error(two, &test_params(), &PLACE).expect("a rule is broken");
+    assert_eq!(error, RuleError::SecondCoinbase { index: 3 });
+    assert_eq!(error.standing(), Standing::Never);
+}
+
+/// Case 13: where 64-byte transactions are allowed, a body that begins with one may be the inner nodes of an honest body's
+/// tree: it does not condemn the header.
+#[test]
+fn a_body_that_may_be_merkle_nodes_is_other_bytes() {
+    let mut tx = payment(0);
+    tx.input[0].witness = Witness::new();
+    tx.output[0].script_pubkey = ScriptBuf::from_bytes(vec![0x51; 4]);
+    let mut block = block_of(0);
+    block.txdata = vec![tx];
+    remine(&mut block);
+    let error = error(block, &Params::bitcoin_regtest(), &PLACE).expect("a rule is broken");
+    assert_eq!(error, RuleError::CoinbaseMissing { ambiguous: true });
+    assert_eq!(error.standing(), Standing::OtherBytes);
+}
+
+/// Cases 16, 17 as part of a block: a transaction that is wrong by itself makes the block so.
+#[test]
+fn every_transaction_is_checked_by_itself() {
+    let mut block = block_of(2);
+    block.txdata[2].output[0].value = Amount::MAX_MONEY + Amount::ONE_SAT;
+    remine(&mut block);
+    assert_eq!(reason(&block), "bad-txns-vout-toolarge");
+    let mut block = block_of(1);
+    let input = block.txdata[1].input[0].clone();
+    block.txdata[1].input.push(input);
+    remine(&mut block);
+    assert_eq!(reason(&block), "bad-txns-inputs-duplicate");
+}
+
+/// Case 8: a coinbase script of maximal length, and one byte more.
+#[test]
+fn the_coinbase_script_is_bounded() {
+    let params = test_params();
+    for (bytes, expected) in [
+        (1, "bad-cb-length"),
+        (2, "valid"),
+        (100, "valid"),
+        (101, "bad-cb-length"),
+    ] {
+        let script = ScriptBuf::from_bytes(vec![0x51; bytes]);
+        let block = BlockBuilder::first(&params).coinbase_script(script).mine();
+        assert_eq!(reason(&block), expected, "{bytes} bytes");
+    }
+}
+
+/// A block filled with data outputs of the coinbase to an exact stripped size.
+fn stripped_to(size: usize) -> Block {
+    let mut block = block_of(0);
+    let filler = |bytes: usize| TxOut {
+        value: Amount::ZERO,
+        script_pubkey: ScriptBuf::from_bytes(vec![0x6a; bytes]),
+    };
+    block.txdata[0].output.push(filler(300));
+    // Lengths of 253 to 65,535 bytes take three bytes.
+    let missing = size - HEADER_SIZE - 1 - block.txdata[0].base_size();
+    block.txdata[0].output[1] = filler(300 + missing);
+    assert_eq!(HEADER_SIZE + 1 + block.txdata[0].base_size(), size);
+    remine(&mut block);
+    block
+}
+
+fn small_blocks() -> Params {
+    let mut params = test_params();
+    params.max_block_weight = Weight::from_wu(40_000);
+    params
+}
+
+/// Case 7: a block of exactly the limit without witnesses, and one byte more.
+#[test]
+fn a_block_of_exactly_the_limit_size_is_valid() {
+    let params = small_blocks();
+    assert_eq!(reason_under(&stripped_to(10_000), &params, &PLACE), "valid");
+    let error = error(stripped_to(10_001), &params, &PLACE).expect("a rule is broken");
+    let (got, limit) = (Weight::from_wu(40_004), Weight::from_wu(40_000));
+    assert_eq!(error, RuleError::BlockTooLong { got, limit });
+}
+
+/// Case 7: a block of exactly the limit weight, one unit more by a byte of witness.
+#[test]
+fn a_block_of_exactly_the_limit_weight_is_valid() {
+    let mut params = test_params();
+    let with_witness_of = |bytes: usize| {
+        let mut block = block_of(1);
+        block.txdata[0].output.truncate(1);
+        block.txdata[1].input[0].witness = Witness::from_slice(&[vec![7; bytes]]);
+        commit_to_witnesses(&mut block.txdata);
+        remine(&mut block);
+        block
+    };
+    params.max_block_weight = with_witness_of(30_000).weight();
+    assert_eq!(
+        reason_under(&with_witness_of(30_000), &params, &PLACE),
+        "valid"
+    );
+    assert_eq!(
+        reason_under(&with_witness_of(30_001), &params, &PLACE),
+        "bad-blk-weight"
+    );
+}
+
+/// The signature-operation limit: a cost of exactly 80,000, and four more.
+#[test]
+fn signature_operations_are_bounded_without_coins() {
+    let with_sigops = |count: usize| {
+        let mut block = block_of(0);
+        block.txdata[0].output[0].script_pubkey = ScriptBuf::from_bytes(vec![0xac; count]);
+        remine(&mut block);
+        block
+    };
+    assert_eq!(reason(&with_sigops(20_000)), "valid");
+    let error = error(with_sigops(20_001), &test_params(), &PLACE).expect("a rule is broken");
+    assert_eq!(
+        error,
+        RuleError::TooManySigops {
+            got: 80_004,
+            limit: 80_000,
+            index: 0
+        }
+    );
+    assert_eq!(error.reject_reason(), "bad-blk-sigops");
+}
+
+/// Case 19: a transaction locked by height or median time past, and a locked coinbase.
+#[test]
+fn a_locked_transaction_waits() {
+    let params = test_params();
+    let coin = OutPoint {
+        txid: Txid::hash(b"someone"),
+        vout: 0,
+    };
+    let locked = |lock_time| {
+        let payment = Payment::new()
+            .spend(coin, &output(2_000), &Key::p2tr("alice"))
+            .sequence(0);
+        let tx = payment
+            .pay(&Key::p2tr("bob"), Amount::ONE_SAT)
+            .lock_time(lock_time)
+            .sign();
+        BlockBuilder::first(&params).with(&tx).mine()
+    };
+    let median = PLACE.parent_median_time_past.0;
+    assert_eq!(reason(&locked(0)), "valid");
+    assert_eq!(reason(&locked(1)), "bad-txns-nonfinal");
+    assert_eq!(reason(&locked(median - 1)), "valid");
+    assert_eq!(reason(&locked(median)), "bad-txns-nonfinal");
+
+    let mut block = block_of(0);
+    block.txdata[0].lock_time = bitcoin::absolute::LockTime::from_consensus(1);
+    remine(&mut block);
+    assert_eq!(reason(&block), "valid", "its sequence number is the last");
+    block.txdata[0].input[0].sequence = bitcoin::Sequence::ZERO;
+    remine(&mut block);
+    assert_eq!(reason(&block), "bad-txns-nonfinal");
+}
+
+/// Case 18: the height push, one byte up to height 16 and a minimal number from 17 on.
+#[test]
+fn heights_are_pushed_as_in_core() {
+    let script = |height| height_script(Height(height)).into_bytes();
+    assert_eq!(script(0), [0x00]);
+    assert_eq!(script(1), [0x51]);
+    assert_eq!(script(16), [0x60]);
+    assert_eq!(script(17), [0x01, 0x11]);
+    assert_eq!(script(127), [0x01, 0x7f]);
+    assert_eq!(script(128), [0x02, 0x80, 0x00]);
+    assert_eq!(script(255), [0x02, 0xff, 0x00]);
+    assert_eq!(script(256), [0x02, 0x00, 0x01]);
+    assert_eq!(script(32_768), [0x03, 0x00, 0x80, 0x00]);
+    assert_eq!(script(8_388_608), [0x04, 0x00, 0x00, 0x80, 0x00]);
+}
+
+/// Case 18: height not committed, or another height committed.
+#[test]
+fn the_coinbase_begins_with_its_height() {
+    let params = test_params();
+    let reason_of = |script: &[u8], height: u32| {
+        let script = ScriptBuf::from_bytes(script.to_vec());
+        let block = BlockBuilder::first(&params).coinbase_script(script).mine();
+        reason_under(
+            &block,
+            &params,
+            &BodyContext {
+                height: Height(height),
+                ..PLACE
+            },
+        )
+    };
+    assert_eq!(reason_of(&[0x51, 0x00], 1), "valid");
+    assert_eq!(reason_of(&[0x51, 0x51], 1), "valid");
+    assert_eq!(
+        reason_of(&[0x01, 0x01], 1),
+        "bad-cb-height",
+        "a push of the byte 1 is not OP_1"
+    );
+    assert_eq!(reason_of(&[0x52, 0x51], 1), "bad-cb-height");
+    assert_eq!(reason_of(&[0x60, 0x00], 16), "valid");
+    assert_eq!(reason_of(&[0x01, 0x10], 16), "bad-cb-height");
+    assert_eq!(reason_of(&[0x01, 0x11], 17), "valid");
+    assert_eq!(
+        reason_of(&[0x02, 0x11, 0x00], 17),
+        "bad-cb-height",
+        "not minimal"
+    );
+    assert_eq!(reason_of(&[0x02, 0x80, 0x00], 128), "valid");
+    assert_eq!(reason_of(&[0x01, 0x80], 128), "bad-cb-height", "minus zero");
+}
+
+/// Case 18: below the network's BIP 34 height any coinbase will do.
+#[test]
+fn the_height_rule_begins_at_its_height() {
+    let mut params = test_params();
+    params.bip34_height = Height(17);
+    let script = ScriptBuf::from_bytes(vec![0x01, 0x10]);
+    let block = BlockBuilder::first(&params).coinbase_script(script).mine();
+    let at = |height| {
+        reason_under(
+            &block,
+            &params,
+            &BodyContext {
+                height: Height(height),
+                ..PLACE
+            },
+        )
+    };
+    assert_eq!(at(1), "valid");
+    assert_eq!(at(16), "valid");
+    assert_eq!(at(17), "bad-cb-height");
+}
+
+/// Case 26: a commitment that does not fit, with the txids unchanged: the witness was tampered with on the way.
+#[test]
+fn a_changed_witness_is_other_bytes() {
+    let honest = block_of(2);
+    let mut block = honest.clone();
+    let mut signature = block.txdata[1].input[0].witness.to_vec();
+    signature[0][5] ^= 1;
+    block.txdata[1].input[0].witness = Witness::from_slice(&signature);
+    assert_eq!(block.block_hash(), honest.block_hash());
+    let error = error(block, &test_params(), &PLACE).expect("a rule is broken");
+    assert_eq!(error.reject_reason(), "bad-witness-merkle-match");
+    assert_eq!(error.standing(), Standing::OtherBytes);
+    assert_eq!(reason(&honest), "valid");
+}
+
+/// Case 26: the reserved value missing, too short, too long, or one item too many.
+#[test]
+fn the_reserved_value_is_one_item_of_32_bytes() {
+    let witnesses: [&[&[u8]]; 5] = [&[], &[&[]], &[&[0; 31]], &[&[0; 33]], &[&[0; 32], &[0; 32]]];
+    for witness in witnesses {
+        let mut block = block_of(1);
+        block.txdata[0].input[0].witness = Witness::from_slice(witness);
+        let error = error(block, &test_params(), &PLACE).expect("a rule is broken");
+        assert_eq!(
+            error,
+            RuleError::WitnessReservedValue {
+                items: witness.len()
+            }
+        );
+        assert_eq!(error.reject_reason(), "bad-witness-nonce-size");
+        assert_eq!(error.standing(), Standing::OtherBytes);
+    }
+}
+
+/// Case 26: witnesses without a commitment, in a payment and in the coinbase.
+#[test]
+fn witnesses_need_a_commitment() {
+    let mut block = block_of(1);
+    block.txdata[0].output.truncate(1);
+    remine(&mut block);
+    assert_eq!(reason(&block), "unexpected-witness");
+    block.txdata[0].input[0].witness = Witness::new();
+    let error = error(block.clone(), &test_params(), &PLACE).expect("a rule is broken");
+    let txid = block.txdata[1].compute_txid();
+    assert_eq!(error, RuleError::UnexpectedWitness { txid });
+    assert_eq!(error.standing(), Standing::OtherBytes);
+    block.txdata[1].input[0].witness = Witness::new();
+    assert_eq!(reason(&block), "valid");
+}
+
+#[test]
+fn the_last_output_that_looks_like_a_commitment_counts() {
+    let mut block = block_of(1);
+    let right = block.txdata[0].output[1].clone();
+    let mut wrong = right.clone();
+    let mut script = wrong.script_pubkey.into_bytes();
+    script[20] ^= 1;
+    wrong.script_pubkey = ScriptBuf::from_bytes(script);
+    block.txdata[0].output = vec![wrong.clone(), right.clone()];
+    remine(&mut block);
+    assert_eq!(reason(&block), "valid");
+    block.txdata[0].output = vec![right.clone(), wrong];
+    remine(&mut block);
+    assert_eq!(reason(&block), "bad-witness-merkle-match");
+
+    let mut longer = right.clone();
+    longer.script_pubkey = ScriptBuf::from_bytes([right.script_pubkey.as_bytes(), &[7]].concat());
+    block.txdata[0].output = vec![longer];
+    remine(&mut block);
+    assert_eq!(
+        reason(&block),
+        "valid",
+        "what follows the commitment has no meaning"
+    );
+    let mut shorter = right.clone();
+    shorter.script_pubkey = ScriptBuf::from_bytes(right.script_pubkey.as_bytes()[..37].to_vec());
+    block.txdata[0].output = vec![shorter];
+    remine(&mut block);
+    assert_eq!(reason(&block), "unexpected-witness");
+}
+
+#[test]
+fn a_commitment_without_witnesses_is_valid() {
+    let mut block = block_of(0);
+    commit_to_witnesses(&mut block.txdata);
+    remine(&mut block);
+    assert_eq!(reason(&block), "valid");
+}
+
+#[test]
+fn the_first_broken_rule_is_that_of_core() {
+    let params = small_blocks();
+    // Too long, a transaction that is wrong, too many signature operations, locked, wrong height, unexpected witness.
+    let mut block = block_of(2);
+    block.txdata[0].output.truncate(1);
+    block.txdata[0].input[0].script_sig = ScriptBuf::from_bytes(vec![0x52, 0x51]);
+    block.txdata[1].lock_time = bitcoin::absolute::LockTime::from_consensus(9);
+    block.txdata[1].input[0].sequence = bitcoin::Sequence::ZERO;
+    block.txdata[1].output[0].script_pubkey = ScriptBuf::from_bytes(vec![0xac; 20_001]);
+    block.txdata[2].output[0].value = Amount::MAX_MONEY + Amount::ONE_SAT;
+    let mut reasons = vec![reason_under(&block, &params, &PLACE)];
+    remine(&mut block);
+    reasons.push(reason_under(&block, &params, &PLACE));
+    reasons.push(reason(&block));
+    block.txdata[2].output[0].value = Amount::ZERO;
+    remine(&mut block);
+    reasons.push(reason(&block));
+    block.txdata[1].output[0].script_pubkey = ScriptBuf::new();
+    remine(&mut block);
+    reasons.push(reason(&block));
+    block.txdata[1].lock_time = bitcoin::absolute::LockTime::ZERO;
+    remine(&mut block);
+    reasons.push(reason(&block));
+    block.txdata[0].input[0].script_sig = ScriptBuf::from_bytes(vec![0x51, 0x51]);
+    remine(&mut block);
+    reasons.push(reason(&block));
+    assert_eq!(
+        reasons,
+        [
+            "bad-txnmrklroot",
+            "bad-blk-length",
+            "bad-txns-vout-toolarge",
+            "bad-blk-sigops",
+            "bad-txns-nonfinal",
+            "bad-cb-height",
+            "unexpected-witness",
+        ]
+    );
+}

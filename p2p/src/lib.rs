@@ -1,0 +1,14 @@
+//! Who has what, and how to get it.
+//!
+//! [`wire`] says what peers can say to each other and how much of it. [`sync::SyncEngine`] decides, without IO: inputs
+//! and the time go in, actions come out. [`swarm`] is the only part that knows libp2p; it carries messages and decides nothing.
+
+pub mod book;
+pub mod peer;
+pub mod swarm;
+pub mod sync;
+pub mod time;
+pub mod wire;
+
+pub use peer::{Direction, PeerNum};
+pub use time::Mono;

@@ -1,0 +1,53 @@
+//! [`Budget`]: an allowance that refills with time.
+
+use crate::Mono;
+
+/// So many units at once, and one more each second.
+#[derive(Debug)]
+pub(super) struct Budget {
+    most: u32,
+    left: u32,
+    counted_at: Mono,
+}
+
+impl Budget {
+    pub(super) fn new(most: u32) -> Budget {
+        Budget {
+            most,
+            left: most,
+            counted_at: Mono::ZERO,
+        }
+    }
+
+    /// Spends `units`, all or nothing.
+    pub(super) fn spend(&mut self, units: u32, now: Mono) -> bool {
+        let seconds = u32::try_from(now.since(self.counted_at).as_secs()).unwrap_or(u32::MAX);
+        if seconds > 0 {
+            self.left = self.left.saturating_add(seconds).min(self.most);
+            self.counted_at = now;
+        }
+        let enough = units <= self.left;
+        if enough {
+            self.left -= units;
+        }
+        enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn spent_units_come_back_one_a_second() {
+        let mut budget = Budget::new(10);
+        let start = Mono::ZERO;
+        assert!(budget.spend(10, start));
+        assert!(!budget.spend(1, start));
+        assert!(budget.spend(3, start + Duration::from_secs(3)));
+        assert!(!budget.spend(11, start + Duration::from_secs(300)));
+        assert!(budget.spend(10, start + Duration::from_secs(300)));
+    }
+}

@@ -1,0 +1,372 @@
+//! [`SyncEngine`]: headers first, then bodies from several peers; sans-IO.
+//!
+//! Each phase has a file and owns its state; this one only dispatches:
+//!
+//! | file | decides |
+//! |---|---|
+//! | `status` | when to tell our tip and to ask for others' |
+//! | `header_sync`, `presync` | from a claim of more work to headers in the tree |
+//! | `bodies`, `wants`, `stall` | which block is asked of whom |
+//! | `announce`, `compact` | pushed blocks: verdict, rebuilding, what is missing |
+//! | `mempool_sync` | transactions whose gossip was lost |
+//! | `blame` | whether a peer is at fault |
+//! | `serve` | answers to peers (apart from the engine: reads the chain) |
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bitcoin::BlockHash;
+use chain::{CheckedBlock, Params};
+
+mod announce;
+mod blame;
+mod bodies;
+mod budget;
+mod compact;
+mod header_sync;
+mod io;
+mod mempool_sync;
+mod outbox;
+mod peers;
+mod presync;
+mod senders;
+mod serve;
+mod stall;
+mod status;
+mod timing;
+mod view;
+mod wants;
+
+pub use announce::announcement;
+pub use io::{Action, BlockOutcome, GossipId, HeaderProblem, Input, RequestId};
+pub use serve::answer;
+pub use view::{ChainView, KnownHeader, PoolView};
+
+use announce::{Announcements, Parts};
+use bodies::Bodies;
+use header_sync::HeaderSync;
+use mempool_sync::MempoolSync;
+use outbox::{Context, Handed, Kind, Outbox};
+use peers::Peers;
+use status::StatusRounds;
+use timing::earlier;
+
+use crate::wire::{Gossip, Request, Response, TipStatus};
+use crate::{Direction, Mono, PeerNum};
+
+/// Decides what to ask of whom. The same inputs, times and views give the same actions.
+#[derive(Debug)]
+pub struct SyncEngine {
+    params: Arc<Params>,
+    peers: Peers,
+    status: StatusRounds,
+    headers: HeaderSync,
+    bodies: Bodies,
+    announcements: Announcements,
+    mempool: MempoolSync,
+    outbox: Outbox,
+    /// The earliest time at which something is due, as last computed.
+    due: Option<Mono>,
+    /// The wake-up that the host was last asked for and that has not come yet.
+    armed: Option<Mono>,
+}
+
+impl SyncEngine {
+    /// An engine without peers. `seed` spreads its requests in time and has no other effect; two nodes should differ in it.
+    pub fn new(params: Arc<Params>, seed: u64) -> SyncEngine {
+        SyncEngine {
+            params,
+            peers: Peers::default(),
+            status: StatusRounds::new(seed),
+            headers: HeaderSync::new(),
+            bodies: Bodies::new(),
+            announcements: Announcements::default(),
+            mempool: MempoolSync::default(),
+            outbox: Outbox::default(),
+            due: None,
+            armed: None,
+        }
+    }
+
+    /// Advances the engine by one input.
+    ///
+    /// `now` only moves forward.
+    #[must_use = "actions are the engine's only way to act"]
+    pub fn handle(
+        &mut self,
+        now: Mono,
+        input: Input,
+        chain: &impl ChainView,
+        pool: &impl PoolView,
+    ) -> Vec<Action> {
+        let mut outbox = std::mem::take(&mut self.outbox);
+        let params = Arc::clone(&self.params);
+        let cx = &mut Context {
+            now,
+            chain,
+            pool,
+            params: &params,
+            out: &mut outbox,
+        };
+        self.dispatch(cx, input);
+        self.settle(cx);
+        let actions = outbox.take_actions();
+        self.outbox = outbox;
+        actions
+    }
+
+    fn dispatch(&mut self, cx: &mut Context<'_>, input: Input) {
+        match input {
+            Input::PeerUp { peer, direction } => self.peer_up(cx, peer, direction),
+            Input::PeerDown { peer } => self.peer_gone(cx, peer),
+            Input::PeerStatus { peer, status } if self.peers.contains(peer) => {
+                self.peer_told(cx, peer, status);
+                self.status.was_asked(cx, peer, &status);
+            }
+            Input::Response { peer, id, response } => self.response(cx, peer, id, response),
+            Input::RequestFailed {
+                peer,
+                id,
+                malformed,
+            } => {
+                if let Some(asked) = cx.out.settle(id, peer) {
+                    if malformed {
+                        cx.out.punish(peer, "sent a malformed answer");
+                    }
+                    self.request_failed(cx, peer, id, asked.kind);
+                }
+            }
+            Input::Announcement { peer, id, gossip } => {
+                let (announcements, mut parts) = self.announcement_parts();
+                announcements.received(cx, &mut parts, peer, id, gossip);
+            }
+            Input::HeadersProcessed {
+                peer,
+                accepted,
+                error,
+            } => {
+                self.headers_processed(cx, peer, accepted, error);
+            }
+            Input::BlockProcessed { hash, outcome, .. } => {
+                self.bodies.processed(cx, &self.peers, hash, &outcome);
+            }
+            Input::ChainChanged => self.bodies.target_due = true,
+            Input::PeerStatus { .. } | Input::Tick => {}
+        }
+    }
+
+    fn peer_up(&mut self, cx: &mut Context<'_>, peer: PeerNum, direction: Direction) {
+        self.peers.join(peer, direction);
+        self.headers.join(peer);
+        self.bodies.join(peer);
+        self.mempool.join(peer);
+        self.status.join(cx, peer);
+        if direction == Direction::Outbound {
+            cx.out.request(cx.now, peer, Request::Peers);
+        }
+    }
+
+    fn peer_gone(&mut self, cx: &mut Context<'_>, peer: PeerNum) {
+        if self.peers.leave(peer) {
+            cx.out.forget_peer(peer);
+            self.status.leave(peer);
+            self.headers.leave(peer);
+            self.announcements.leave(&mut self.bodies, cx.now, peer);
+            self.bodies.leave(cx.now, peer);
+            self.mempool.leave(peer);
+        }
+    }
+
+    /// A peer told its tip.
+    fn peer_told(&mut self, cx: &Context<'_>, peer: PeerNum, status: TipStatus) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.status = Some(status);
+        }
+        let work = Some(status.chain_work);
+        self.headers
+            .claimed(cx, &mut self.peers, peer, status.hash, work);
+        self.bodies.target_due = true;
+    }
+
+    fn response(&mut self, cx: &mut Context<'_>, peer: PeerNum, id: RequestId, response: Response) {
+        let Some(asked) = cx.out.settle(id, peer) else {
+            return;
+        };
+        if asked.kind != Kind::of_response(&response) {
+            cx.out
+                .punish(peer, "answered something else than it was asked");
+            return self.request_failed(cx, peer, id, asked.kind);
+        }
+        match response {
+            Response::Status(status) => {
+                self.peer_told(cx, peer, status);
+                self.status.answered(cx, peer, &status);
+            }
+            Response::Headers(headers) => {
+                self.headers.answered(cx, &mut self.peers, peer, headers);
+                self.bodies.target_due = true;
+            }
+            Response::Blocks(blocks) => self.bodies.received(cx, id, peer, blocks),
+            Response::BlockTransactions(transactions) => {
+                let bodies = &mut self.bodies;
+                self.announcements
+                    .transactions_received(cx, bodies, id, transactions);
+            }
+            Response::MempoolIds(ids) => self.mempool.ids_received(cx, peer, ids),
+            Response::Transactions(transactions) => {
+                self.mempool.transactions_received(cx, peer, transactions);
+            }
+            Response::Peers(addresses) => cx.out.push(Action::LearnPeers { peer, addresses }),
+        }
+    }
+
+    fn request_failed(&mut self, cx: &mut Context<'_>, peer: PeerNum, id: RequestId, kind: Kind) {
+        match kind {
+            Kind::Status => self.status.failed(cx, peer),
+            Kind::Headers => self.headers.failed(cx, peer),
+            Kind::Blocks => self.bodies.failed(cx, id, peer),
+            Kind::BlockTransactions => {
+                self.announcements
+                    .transactions_failed(cx, &mut self.bodies, id);
+            }
+            Kind::MempoolIds | Kind::Transactions => self.mempool.failed(peer),
+            Kind::Peers => {}
+        }
+    }
+
+    fn headers_processed(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: PeerNum,
+        accepted: usize,
+        error: Option<HeaderProblem>,
+    ) {
+        match cx.out.take_handed(peer) {
+            Some(Handed::Fetched) => {
+                self.headers
+                    .processed(cx, &mut self.peers, peer, accepted, error.as_ref());
+            }
+            Some(Handed::Announced(hash)) => {
+                let (announcements, mut parts) = self.announcement_parts();
+                announcements.header_processed(cx, &mut parts, hash, error.as_ref());
+            }
+            None => {}
+        }
+        self.announcements.adopt_orphans(cx);
+        self.bodies.target_due = true;
+    }
+
+    fn announcement_parts(&mut self) -> (&mut Announcements, Parts<'_>) {
+        let parts = Parts {
+            peers: &mut self.peers,
+            status: &mut self.status,
+            headers: &mut self.headers,
+            bodies: &mut self.bodies,
+        };
+        (&mut self.announcements, parts)
+    }
+
+    /// What follows from any input: time-outs that are due, peers to forget, requests that have become possible.
+    fn settle(&mut self, cx: &mut Context<'_>) {
+        self.forget_dismissed(cx);
+        if self.due.is_some_and(|due| due <= cx.now) {
+            self.run_timers(cx);
+        }
+        self.headers.schedule(cx, &mut self.peers);
+        self.bodies.follow(cx, &self.peers);
+        self.bodies.refill(cx, &self.peers);
+        self.mempool.schedule(cx, &self.peers);
+        let catching_up = self.bodies.wants.len() > 0;
+        self.status.watch_tip(cx, &self.peers, catching_up);
+        self.status.run(cx);
+        self.forget_dismissed(cx);
+        self.plan_wake_up(cx);
+    }
+
+    fn run_timers(&mut self, cx: &mut Context<'_>) {
+        while let Some((id, asked)) = cx.out.take_expired(cx.now) {
+            self.request_failed(cx, asked.peer, id, asked.kind);
+        }
+        self.announcements.retry(cx);
+        self.bodies.relieve_stalled(cx);
+        self.bodies.wants.wake(cx.now);
+        self.bodies.refill_due = true;
+        self.forget_dismissed(cx);
+    }
+
+    fn forget_dismissed(&mut self, cx: &mut Context<'_>) {
+        for peer in cx.out.take_dismissed() {
+            self.peer_gone(cx, peer);
+        }
+    }
+
+    fn plan_wake_up(&mut self, cx: &mut Context<'_>) {
+        let due = earlier(cx.out.next_due(), self.status.next_due());
+        let due = earlier(due, self.headers.next_due(cx.now));
+        let due = earlier(due, self.bodies.next_due(cx.now));
+        self.due = earlier(due, self.announcements.next_due());
+        self.armed = self.armed.filter(|armed| *armed > cx.now);
+        // A wake-up that comes too early is cheap; one for every small change would not be.
+        if let Some(due) = self.due
+            && self.armed.is_none_or(|armed| due < armed)
+        {
+            let due = due.max(cx.now);
+            self.armed = Some(due);
+            cx.out.push(Action::WakeAt(due));
+        }
+    }
+
+    /// The announcement of a block of ours, to be gossiped. `nonce` keys its short ids and should be random.
+    pub fn announce(&mut self, block: &CheckedBlock, nonce: u64) -> Gossip {
+        self.status.gossiped(block.hash());
+        announcement(block, nonce)
+    }
+
+    /// What is going on, for RPC, logs and tests.
+    pub fn progress(&self) -> SyncProgress {
+        let best_claim = self.peers.best_claim();
+        SyncProgress {
+            peers: self.peers.len(),
+            fetching_headers: self.headers.is_fetching(),
+            blocks_in_flight: self.bodies.in_flight(),
+            blocks_missing: self.bodies.wants.len(),
+            best_claim,
+        }
+    }
+
+    /// What one peer told and owes, for `getpeerinfo`.
+    pub fn peer(&self, peer: PeerNum) -> Option<PeerSync> {
+        let status = self.peers.get(peer)?.status;
+        let in_flight = self.bodies.peers.get(&peer)?.in_flight.clone();
+        Some(PeerSync { status, in_flight })
+    }
+
+    /// A body was found damaged: fetch it again by hash, from anyone. Acted on with the next input.
+    pub fn want_block(&mut self, hash: BlockHash) {
+        self.bodies.want_damaged(hash);
+    }
+}
+
+/// The state of synchronisation as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncProgress {
+    /// Connected peers.
+    pub peers: usize,
+    /// Headers are being fetched from someone who claims more work than we have headers for.
+    pub fetching_headers: bool,
+    /// Bodies are asked for and not here yet.
+    pub blocks_in_flight: usize,
+    /// Bodies that are wanted and not stored yet, within the moving window.
+    pub blocks_missing: usize,
+    /// Best tip that any peer claims.
+    pub best_claim: Option<TipStatus>,
+}
+
+/// One peer's part in synchronisation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSync {
+    /// Its last told tip.
+    pub status: Option<TipStatus>,
+    /// Blocks asked of it and not here yet.
+    pub in_flight: BTreeSet<BlockHash>,
+}

@@ -1,0 +1,191 @@
+//! [`Outbox`]: the one place where intents become actions, and where requests wait for their answers.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bitcoin::BlockHash;
+use bitcoin::block::Header;
+use chain::Params;
+
+use super::timing::REQUEST_TIMEOUT;
+use super::{Action, ChainView, PoolView, RequestId};
+use crate::wire::{Request, Response};
+use crate::{Mono, PeerNum};
+
+/// What every part of the engine works with during one input.
+pub(super) struct Context<'a> {
+    pub(super) now: Mono,
+    pub(super) chain: &'a dyn ChainView,
+    pub(super) pool: &'a dyn PoolView,
+    pub(super) params: &'a Params,
+    pub(super) out: &'a mut Outbox,
+}
+
+/// What a request asks for, and hence which part of the engine waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Status,
+    Headers,
+    Blocks,
+    BlockTransactions,
+    MempoolIds,
+    Transactions,
+    Peers,
+}
+
+impl Kind {
+    fn of_request(request: &Request) -> Kind {
+        match request {
+            Request::Status(_) => Kind::Status,
+            Request::Headers { .. } => Kind::Headers,
+            Request::Blocks(_) => Kind::Blocks,
+            Request::BlockTransactions { .. } => Kind::BlockTransactions,
+            Request::MempoolIds => Kind::MempoolIds,
+            Request::Transactions(_) => Kind::Transactions,
+            Request::Peers => Kind::Peers,
+        }
+    }
+
+    pub(super) fn of_response(response: &Response) -> Kind {
+        match response {
+            Response::Status(_) => Kind::Status,
+            Response::Headers(_) => Kind::Headers,
+            Response::Blocks(_) => Kind::Blocks,
+            Response::BlockTransactions(_) => Kind::BlockTransactions,
+            Response::MempoolIds(_) => Kind::MempoolIds,
+            Response::Transactions(_) => Kind::Transactions,
+            Response::Peers(_) => Kind::Peers,
+        }
+    }
+}
+
+/// A request without answer yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outstanding {
+    pub(super) peer: PeerNum,
+    pub(super) kind: Kind,
+    sent: Mono,
+}
+
+/// Why headers were handed to the chain.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Handed {
+    /// They were fetched.
+    Fetched,
+    /// This block was announced.
+    Announced(BlockHash),
+}
+
+/// Collects actions and keeps the requests that are not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    actions: Vec<Action>,
+    dismissed: Vec<PeerNum>,
+    next_id: u64,
+    /// Ids grow with time, so the first is the oldest.
+    outstanding: BTreeMap<RequestId, Outstanding>,
+    /// Headers that are with the chain, by sender, in the order they were handed over.
+    handed: BTreeMap<PeerNum, VecDeque<Handed>>,
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    pub(super) fn request(&mut self, now: Mono, peer: PeerNum, request: Request) -> RequestId {
+        let id = RequestId(self.next_id);
+        self.next_id += 1;
+        let kind = Kind::of_request(&request);
+        self.outstanding.insert(
+            id,
+            Outstanding {
+                peer,
+                kind,
+                sent: now,
+            },
+        );
+        self.actions.push(Action::Request { peer, id, request });
+        id
+    }
+
+    /// Hands headers to the chain.
+    pub(super) fn accept_headers(&mut self, peer: PeerNum, headers: Vec<Header>, why: Handed) {
+        self.handed.entry(peer).or_default().push_back(why);
+        self.actions.push(Action::AcceptHeaders { peer, headers });
+    }
+
+    /// What the chain's next result about headers of this peer is about.
+    pub(super) fn take_handed(&mut self, peer: PeerNum) -> Option<Handed> {
+        let queue = self.handed.get_mut(&peer)?;
+        let handed = queue.pop_front();
+        if queue.is_empty() {
+            self.handed.remove(&peer);
+        }
+        handed
+    }
+
+    /// Ends the connection and holds the reason against the peer.
+    pub(super) fn punish(&mut self, peer: PeerNum, reason: impl Into<String>) {
+        if !self.dismissed.contains(&peer) {
+            self.dismissed.push(peer);
+            self.actions.push(Action::Punish {
+                peer,
+                reason: reason.into(),
+            });
+        }
+    }
+
+    /// Ends the connection to a peer that is of no use.
+    pub(super) fn disconnect(&mut self, peer: PeerNum, reason: impl Into<String>) {
+        if !self.dismissed.contains(&peer) {
+            self.dismissed.push(peer);
+            self.actions.push(Action::Disconnect {
+                peer,
+                reason: reason.into(),
+            });
+        }
+    }
+
+    /// Whether the peer was punished or given up during this input.
+    pub(super) fn is_dismissed(&self, peer: PeerNum) -> bool {
+        self.dismissed.contains(&peer)
+    }
+
+    pub(super) fn take_dismissed(&mut self) -> Vec<PeerNum> {
+        std::mem::take(&mut self.dismissed)
+    }
+
+    pub(super) fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Takes the request that an answer belongs to; `None` for what this peer was never asked or what is settled.
+    pub(super) fn settle(&mut self, id: RequestId, peer: PeerNum) -> Option<Outstanding> {
+        let asked = self
+            .outstanding
+            .get(&id)
+            .copied()
+            .filter(|asked| asked.peer == peer)?;
+        self.outstanding.remove(&id);
+        Some(asked)
+    }
+
+    /// Takes the oldest request that has waited too long.
+    pub(super) fn take_expired(&mut self, now: Mono) -> Option<(RequestId, Outstanding)> {
+        let (&id, &asked) = self.outstanding.first_key_value()?;
+        (asked.sent + REQUEST_TIMEOUT <= now).then(|| {
+            self.outstanding.remove(&id);
+            (id, asked)
+        })
+    }
+
+    pub(super) fn next_due(&self) -> Option<Mono> {
+        self.outstanding
+            .first_key_value()
+            .map(|(_, asked)| asked.sent + REQUEST_TIMEOUT)
+    }
+
+    pub(super) fn forget_peer(&mut self, peer: PeerNum) {
+        self.outstanding.retain(|_, asked| asked.peer != peer);
+    }
+}

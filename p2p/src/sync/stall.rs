@@ -1,0 +1,82 @@
+//! Peers that deliver nothing: noticed, relieved of their blocks, and given up if it goes on.
+//!
+//! As in Core the time-out starts at two seconds, doubles with every stall (so that a link that is slow for everyone is
+//! not taken for bad will) and decays with every delivery. A peer counts as stalled only while another one could
+//! deliver instead.
+
+use super::bodies::Bodies;
+use super::outbox::Context;
+use super::timing::{MAX_STALLS, STALL_DECAY_PERCENT, STALL_TIMEOUT, STALL_TIMEOUT_MAX};
+use super::wants::State;
+use crate::PeerNum;
+
+impl Bodies {
+    /// Takes the blocks away from peers that have stalled. What they still send is welcome.
+    pub(super) fn relieve_stalled(&mut self, cx: &mut Context<'_>) {
+        let overdue: Vec<PeerNum> = self
+            .peers
+            .iter()
+            .filter(|(_, state)| !state.in_flight.is_empty() && state.stall_at <= cx.now)
+            .map(|(number, _)| *number)
+            .collect();
+        for peer in overdue {
+            if self.another_could_deliver(cx, peer) {
+                self.relieve(cx, peer);
+            } else if let Some(state) = self.peers.get_mut(&peer) {
+                state.stall_at = cx.now + self.stall_timeout;
+            }
+        }
+    }
+
+    fn another_could_deliver(&self, cx: &Context<'_>, stalled: PeerNum) -> bool {
+        let limit = self.in_flight_limit();
+        let Some(state) = self.peers.get(&stalled) else {
+            return false;
+        };
+        let mut wants = state
+            .in_flight
+            .iter()
+            .filter_map(|hash| self.wants.get(hash));
+        let able = |number: PeerNum| {
+            self.peers.get(&number).is_some_and(|other| {
+                number != stalled && other.in_flight.len() < limit && other.rest_until <= cx.now
+            })
+        };
+        wants.any(|want| {
+            want.announcers.iter().any(|number| able(*number))
+                || self.peers.keys().any(|number| {
+                    able(*number) && (want.from_anyone || self.shares_path(*number, want.height))
+                })
+        })
+    }
+
+    fn relieve(&mut self, cx: &mut Context<'_>, peer: PeerNum) {
+        let timeout = self.stall_timeout;
+        self.stall_timeout = (timeout * 2).min(STALL_TIMEOUT_MAX);
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let hashes = std::mem::take(&mut state.in_flight);
+        state.stalls += 1;
+        state.rest_until = cx.now + timeout * 2;
+        if state.stalls >= MAX_STALLS {
+            cx.out.disconnect(
+                peer,
+                "stalled: others had to deliver the blocks asked of it",
+            );
+        }
+        for hash in hashes {
+            if self
+                .wants
+                .get(&hash)
+                .is_some_and(|want| want.state == State::Asked(peer))
+            {
+                self.release(cx.now, &hash, Some(peer));
+            }
+        }
+    }
+
+    pub(super) fn decay_stall_timeout(&mut self) {
+        self.stall_timeout = (self.stall_timeout * STALL_DECAY_PERCENT / 100).max(STALL_TIMEOUT);
+    }
+}

@@ -1,0 +1,114 @@
+//! How long the engine waits, and how often it tries. What peers may send is limited in [`crate::wire::limits`].
+
+use std::time::Duration;
+
+use crate::Mono;
+
+/// A request without answer counts as failed. The swarm gives up sooner (10 s); this one holds for hosts that never do.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Peers that disagree about the tip ask each other again after this, doubling up to [`STATUS_IDLE`].
+pub(super) const STATUS_DISAGREE: Duration = Duration::from_secs(3);
+/// Peers that agree ask each other this seldom: whoever changes tells, so this is the last resort.
+pub(super) const STATUS_IDLE: Duration = Duration::from_secs(300);
+/// Least time between two status requests to one peer.
+pub(super) const STATUS_MIN_GAP: Duration = Duration::from_millis(200);
+/// A tip that was gossiped is told to those who may have missed it after this, plus up to [`STATUS_JITTER`].
+pub(super) const STATUS_AFTER_GOSSIP: Duration = Duration::from_secs(1);
+/// Spread of the above: the first to ask spares the other side its own request.
+pub(super) const STATUS_JITTER: Duration = Duration::from_secs(2);
+/// While blocks are still missing, the moving tip is told this seldom.
+pub(super) const STATUS_CATCHING_UP: Duration = Duration::from_secs(3);
+
+/// A header request that takes longer lets another peer be asked beside it.
+pub(super) const HEADERS_STALL: Duration = Duration::from_secs(2);
+/// Header fetches at the same time, stalled ones included.
+pub(super) const MAX_HEADER_FETCHES: usize = 4;
+/// Rounds of looking for the fork point before a peer counts as fruitless; three do for a million blocks.
+pub(super) const MAX_LOCATE_ROUNDS: u32 = 12;
+/// Pause after a fruitless header fetch, doubling with each up to 64 s.
+pub(super) const HEADERS_PAUSE: Duration = Duration::from_secs(1);
+/// Header fetches in a row that showed less work than was claimed, before the peer is punished.
+pub(super) const MAX_FALSE_CLAIMS: u32 = 4;
+/// Requests in a row that fail before a peer is given up.
+pub(super) const MAX_FAILURES: u32 = 4;
+/// Headers with less work than our tip that one peer may bring into the tree.
+pub(super) const LOW_WORK_HEADERS_PER_PEER: u32 = 2_000;
+/// The same for all peers together, refilled by one a second.
+pub(super) const LOW_WORK_HEADERS: u32 = 10_000;
+/// Batches of headers whose hashes are remembered while their work is being counted: 20 million headers in 320 kB.
+pub(super) const MAX_PRESYNC_BATCHES: usize = 10_000;
+/// What our clock forbids today is tried again after this.
+pub(super) const NOT_YET_PAUSE: Duration = Duration::from_secs(10);
+
+/// Bodies are fetched at most this far above the lowest missing one.
+pub(super) const BODY_WINDOW: u32 = 1_024;
+/// Blocks in flight from one peer, when they are large.
+pub(super) const IN_FLIGHT_BLOCKS: usize = 16;
+/// Blocks in flight from one peer, when they are small.
+pub(super) const IN_FLIGHT_SMALL_BLOCKS: usize = 128;
+/// Bytes in flight from one peer that are aimed at between these two.
+pub(super) const IN_FLIGHT_BYTES: usize = 4_000_000;
+/// Bytes that one request for blocks aims at.
+pub(super) const REQUEST_BYTES: usize = 500_000;
+/// Blocks handed to the chain whose result is not known yet.
+pub(super) const MAX_HANDED_BLOCKS: usize = 128;
+/// Blocks wanted outside the window: announced ones and damaged ones.
+pub(super) const MAX_EXTRA_WANTS: usize = 512;
+/// A peer that delivers nothing for this long, while another could, has stalled; doubles with every stall ...
+pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// ... up to this ...
+pub(super) const STALL_TIMEOUT_MAX: Duration = Duration::from_secs(64);
+/// ... and decays by this factor, in percent, with every delivery, as in Core.
+pub(super) const STALL_DECAY_PERCENT: u32 = 85;
+/// Stalls in a row before a peer is given up.
+pub(super) const MAX_STALLS: u32 = 2;
+/// Empty answers in a row about blocks that a peer says to have, before it is given up.
+pub(super) const MAX_BROKEN_PROMISES: u32 = 3;
+/// Pause before a block that nobody gave is asked for again, doubling up to [`BODY_PAUSE_MAX`].
+pub(super) const BODY_PAUSE: Duration = Duration::from_millis(20);
+/// See [`BODY_PAUSE`].
+pub(super) const BODY_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Blocks whose sender is remembered, in case they fail on connecting.
+pub(super) const REMEMBERED_SENDERS: usize = 2_048;
+
+/// Announced blocks that are being rebuilt at the same time.
+pub(super) const MAX_PARTIAL_BLOCKS: usize = 16;
+/// Times that missing transactions are asked for before the whole block is.
+pub(super) const MAX_PARTIAL_TRIES: u32 = 4;
+/// Announcements without parent that are remembered, one a peer.
+pub(super) const MAX_ORPHANS: usize = 128;
+
+/// `base` doubled `times` times, at most `most`.
+pub(super) fn doubled(base: Duration, times: u32, most: Duration) -> Duration {
+    base.saturating_mul(1 << times.min(16)).min(most)
+}
+
+/// The earlier of two times, where there are any.
+pub(super) fn earlier(a: Option<Mono>, b: Option<Mono>) -> Option<Mono> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// A small deterministic generator (SplitMix64): spreads requests of different nodes in time, nothing else.
+#[derive(Clone, Debug)]
+pub(super) struct Jitter(u64);
+
+impl Jitter {
+    pub(super) fn new(seed: u64) -> Jitter {
+        Jitter(seed)
+    }
+
+    /// Something from zero up to `span`.
+    pub(super) fn up_to(&mut self, span: Duration) -> Duration {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1);
+        Duration::from_micros(z % micros)
+    }
+}

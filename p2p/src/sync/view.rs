@@ -1,0 +1,106 @@
+//! What the engine may know of chain and mempool: two small traits, so that tests can use fakes.
+
+use std::sync::Arc;
+
+use bitcoin::{BlockHash, Transaction, Txid, Work, Wtxid};
+use chain::tree::HeaderInfo;
+use chain::{Chain, Height};
+
+use crate::wire::TipStatus;
+
+/// What the engine needs to know of a header that the chain has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownHeader {
+    /// Its hash.
+    pub hash: BlockHash,
+    /// Blocks since genesis.
+    pub height: Height,
+    /// Work of the chain up to and including it.
+    pub chain_work: Work,
+    /// The body is here.
+    pub has_body: bool,
+    /// Neither the block nor an ancestor is known to be invalid.
+    pub may_be_valid: bool,
+}
+
+impl From<HeaderInfo> for KnownHeader {
+    fn from(info: HeaderInfo) -> KnownHeader {
+        KnownHeader {
+            hash: info.hash,
+            height: info.height,
+            chain_work: info.chain_work,
+            has_body: info.status.has_body,
+            may_be_valid: info.status.may_be_valid(),
+        }
+    }
+}
+
+/// What the engine may know of the chain: implemented by [`Chain`], and by fakes in tests.
+pub trait ChainView {
+    /// A known header.
+    fn header(&self, hash: &BlockHash) -> Option<KnownHeader>;
+    /// The best header chain that may be valid, bodies or not.
+    fn best_header(&self) -> KnownHeader;
+    /// The active tip.
+    fn tip(&self) -> TipStatus;
+    /// A locator from the best header.
+    fn locator(&self) -> Vec<BlockHash>;
+    /// The ancestor of a known header at `height` (itself if equal); `None` above it, or if `of` is not known.
+    fn ancestor(&self, of: &BlockHash, height: Height) -> Option<KnownHeader>;
+    /// The last common ancestor of two known headers.
+    fn fork_point(&self, a: &BlockHash, b: &BlockHash) -> Option<KnownHeader>;
+}
+
+impl ChainView for Chain {
+    fn header(&self, hash: &BlockHash) -> Option<KnownHeader> {
+        self.tree().get(hash).map(KnownHeader::from)
+    }
+
+    fn best_header(&self) -> KnownHeader {
+        self.tree().best_header().into()
+    }
+
+    fn tip(&self) -> TipStatus {
+        let tip = Chain::tip(self);
+        TipStatus {
+            hash: tip.hash,
+            height: tip.height,
+            chain_work: tip.chain_work,
+        }
+    }
+
+    fn locator(&self) -> Vec<BlockHash> {
+        self.tree().locator(self.tree().best_header().id)
+    }
+
+    fn ancestor(&self, of: &BlockHash, height: Height) -> Option<KnownHeader> {
+        let of = self.tree().get(of)?;
+        self.tree().ancestor(of.id, height).map(KnownHeader::from)
+    }
+
+    fn fork_point(&self, a: &BlockHash, b: &BlockHash) -> Option<KnownHeader> {
+        let (a, b) = (self.tree().get(a)?, self.tree().get(b)?);
+        Some(self.tree().fork_point(a.id, b.id).into())
+    }
+}
+
+/// What the engine may know of the mempool, for rebuilding announced blocks and for healing lost gossip.
+pub trait PoolView {
+    /// Calls `each` with every transaction.
+    fn for_each(&self, each: &mut dyn FnMut(&Arc<Transaction>, Wtxid));
+    /// Whether the mempool has (or lately refused) a transaction.
+    fn knows(&self, txid: &Txid) -> bool;
+    /// A transaction of the mempool.
+    fn transaction(&self, txid: &Txid) -> Option<Arc<Transaction>>;
+
+    /// Ids of at most `limit` transactions.
+    fn txids(&self, limit: usize) -> Vec<Txid> {
+        let mut txids = Vec::new();
+        self.for_each(&mut |tx, _| {
+            if txids.len() < limit {
+                txids.push(tx.compute_txid());
+            }
+        });
+        txids
+    }
+}

@@ -52,14 +52,18 @@ impl CheckedBlock {
     /// Transaction ids with witnesses, in block order; computed when first asked for. The coinbase's is its real one, not
     /// the zeros that stand for it in the witness commitment.
     pub fn wtxids(&self) -> &[Wtxid] {
-        self.wtxids.get_or_init(|| {
-            self.block
-                .txdata
-                .par_iter()
-                .with_min_len(HASHES_WORTH_A_CORE)
-                .map(bitcoin::Transaction::compute_wtxid)
-                .collect()
-        })
+        if let Some(wtxids) = self.wtxids.get() {
+            return wtxids;
+        }
+        // Hashed before the cell is locked: a rayon worker that waits may take up another job that asks for these ids.
+        let wtxids = self
+            .block
+            .txdata
+            .par_iter()
+            .with_min_len(HASHES_WORTH_A_CORE)
+            .map(bitcoin::Transaction::compute_wtxid)
+            .collect();
+        self.wtxids.get_or_init(|| wtxids)
     }
 }
 

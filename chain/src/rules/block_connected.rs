@@ -142,7 +142,12 @@ pub fn check_signatures(
             (index, spent)
         })
         .collect();
-    let jobs = cache.without_known(jobs, |(index, _)| block.wtxids()[*index]);
+    let jobs = if cache.is_empty() {
+        jobs
+    } else {
+        let wtxids = block.wtxids();
+        cache.without_known(jobs, |(index, _)| &wtxids[*index])
+    };
     let failure = jobs.par_iter().find_map_first(|(index, spent)| {
         spend::check_coins(&block.block().txdata[*index], block.txids()[*index], spent).err()
     });

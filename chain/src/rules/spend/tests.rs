@@ -3,6 +3,7 @@ use bitcoin::hex::FromHex;
 use bitcoin::secp256k1::{All, Message, Secp256k1, XOnlyPublicKey, ecdsa, schnorr};
 use bitcoin::sighash::{Annex, EcdsaSighashType, Prevouts, SighashCache, TapSighashType};
 use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, TxOut, Witness};
+use proptest::prelude::*;
 
 use super::*;
 use crate::fixtures::{Key, Payment};
@@ -618,6 +619,31 @@ fn every_reason_names_a_script_error() {
         SpendError::EvaluatesToFalse.script_error(),
         "Script evaluated without error but finished with a false/empty top stack element"
     );
+}
+
+proptest! {
+    /// No bit of a witness can be flipped, in either kind, without the spend becoming invalid.
+    #[test]
+    fn prop_every_bit_of_a_witness_matters(input in 0usize..2, at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let (mut tx, spent) = signed(2);
+        let mut items = tx.input[input].witness.to_vec();
+        let bytes = items.iter().map(Vec::len).sum();
+        let byte = items.iter_mut().flatten().nth(at.index(bytes)).expect("a byte");
+        *byte ^= 1 << bit;
+        tx.input[input].witness = Witness::from_slice(&items);
+        prop_assert!(check_one(&tx, &spent, input).is_err());
+    }
+
+    /// Whatever a witness holds, the check ends in a verdict.
+    #[test]
+    fn prop_any_witness_gets_a_verdict(
+        input in 0usize..2,
+        items in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..80), 0..4),
+    ) {
+        let (mut tx, spent) = signed(1);
+        tx.input[input].witness = Witness::from_slice(&items);
+        prop_assert!(check_one(&tx, &spent, input).is_err());
+    }
 }
 
 // Published vectors

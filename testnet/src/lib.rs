@@ -1,0 +1,19 @@
+//! The lab: networks of real processes, link faults, experiments.
+//!
+//! ```text
+//! commands -> control -> Supervisor -> Network -> processes (`mend node`), one proxy for each link between them
+//!                                  \-> report::observe -> report::heal
+//! ```
+//!
+//! What an experiment is made of ([`scenario`], [`link::LinkSettings`]) does not say which engine runs it.
+
+pub mod accounts;
+mod commands;
+pub mod link;
+pub mod network;
+pub mod pay;
+pub mod real;
+pub mod report;
+pub mod scenario;
+
+pub use commands::{TestnetArgs, run};

@@ -1,0 +1,180 @@
+//! Faults: cut, slow, kill, freeze, and the way back.
+
+use super::network::Network;
+use super::orders::LaneChange;
+use super::process::NodeProcess;
+use super::{LabError, NodeState};
+use crate::link::{Flow, LinkSettings};
+use crate::scenario::Groups;
+
+impl Network {
+    /// Cuts every link between groups: its connections end and new ones are refused. With `silent`, bytes just stop. Gives
+    /// the number of links that are cut now.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuchNode`].
+    pub fn partition(&mut self, groups: &Groups, silent: bool) -> Result<usize, LabError> {
+        self.check_node(groups.highest())?;
+        for link in &mut self.links {
+            link.cut = groups.separates(link.from, link.to);
+            if !link.cut {
+                link.proxy.set(link.settings);
+            } else if silent {
+                let mut settings = link.settings;
+                settings.forward.flow = Flow::Stalled;
+                settings.backward.flow = Flow::Stalled;
+                link.proxy.set(settings);
+            } else {
+                link.proxy.set(LinkSettings {
+                    refuse: true,
+                    ..link.settings
+                });
+                link.proxy.sever();
+            }
+        }
+        self.partition = Some(groups.clone());
+        Ok(self.links.iter().filter(|link| link.cut).count())
+    }
+
+    /// Opens every cut link. Connections that went stale are reset, and the dialling nodes are told to dial at once instead
+    /// of waiting for their back-off. Gives the number of links opened.
+    pub fn open_links(&mut self) -> usize {
+        let mut redial = Vec::new();
+        for link in self.links.iter_mut().filter(|link| link.cut) {
+            link.cut = false;
+            link.proxy.sever();
+            link.proxy.set(link.settings);
+            redial.push((link.from, link.multiaddress()));
+        }
+        self.partition = None;
+        std::thread::scope(|scope| {
+            for (from, address) in &redial {
+                if let Some(probe) = self.nodes[*from].probe() {
+                    // A node that is down or busy dials by itself later.
+                    scope.spawn(move || probe.dial_now(address));
+                }
+            }
+        });
+        redial.len()
+    }
+
+    /// Changes what a link does.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuchLink`], [`LabError::Link`].
+    pub fn change_link(
+        &mut self,
+        a: usize,
+        b: usize,
+        change: LaneChange,
+        one_way: bool,
+    ) -> Result<LinkSettings, LabError> {
+        self.check_node(a.max(b))?;
+        let link = self
+            .links
+            .iter_mut()
+            .find(|link| (link.from, link.to) == (a, b) || (link.to, link.from) == (a, b))
+            .ok_or(LabError::NoSuchLink { a, b })?;
+        let mut settings = link.settings;
+        let a_dials = link.from == a;
+        if a_dials || !one_way {
+            settings.forward = change.applied(settings.forward);
+        }
+        if !a_dials || !one_way {
+            settings.backward = change.applied(settings.backward);
+        }
+        settings.check()?;
+        link.settings = settings;
+        if !link.cut {
+            link.proxy.set(settings);
+        }
+        Ok(settings)
+    }
+
+    /// Ends a node as a crash would.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuchNode`], [`LabError::Down`].
+    pub fn kill(&mut self, node: usize) -> Result<(), LabError> {
+        self.take_process(node)?.kill();
+        Ok(())
+    }
+
+    /// Stops a node cleanly.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuchNode`], [`LabError::Down`], or [`LabError::TooSlow`] when it had to be killed.
+    pub fn stop(&mut self, node: usize) -> Result<(), LabError> {
+        let process = self.take_process(node)?;
+        if process.stop() {
+            return Ok(());
+        }
+        Err(LabError::TooSlow {
+            what: format!("the clean stop of node {node} (it was killed)"),
+            seconds: 8,
+        })
+    }
+
+    fn take_process(&mut self, node: usize) -> Result<NodeProcess, LabError> {
+        self.check_node(node)?;
+        let process = self.nodes[node].process.take();
+        let process = process.ok_or(LabError::Down { node })?;
+        if self.nodes[node].paused {
+            // A frozen process cannot stop by itself.
+            let _ = process.set_paused(false);
+        }
+        for link in self.links.iter().filter(|link| link.to == node) {
+            link.proxy.set_target(None);
+        }
+        Ok(process)
+    }
+
+    /// Starts a node on the data it had; stops it first if it is up.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuchNode`], [`LabError::Start`].
+    pub fn restart(&mut self, node: usize) -> Result<(), LabError> {
+        self.check_node(node)?;
+        if self.nodes[node].state() != NodeState::Down {
+            self.stop(node)?;
+        }
+        let starting = self.nodes[node].spawn(&self.program, &self.layout);
+        self.take_started(node, starting.and_then(|starting| starting.ready()))
+    }
+
+    /// Freezes a node, or lets it go on.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuchNode`], [`LabError::Down`].
+    pub fn set_paused(&mut self, node: usize, paused: bool) -> Result<(), LabError> {
+        self.check_node(node)?;
+        let slot = &mut self.nodes[node];
+        let process = slot.process.as_ref().ok_or(LabError::Down { node })?;
+        process
+            .set_paused(paused)
+            .map_err(|problem| LabError::Node { node, problem })?;
+        slot.paused = paused;
+        Ok(())
+    }
+
+    /// Stops all nodes at the same time.
+    pub fn down(&mut self) {
+        for slot in &mut self.nodes {
+            if let Some(process) = &mut slot.process {
+                let _ = process.set_paused(false);
+                process.ask_to_stop();
+            }
+        }
+        for slot in &mut self.nodes {
+            if let Some(process) = slot.process.take() {
+                process.wait_or_kill();
+            }
+        }
+    }
+}

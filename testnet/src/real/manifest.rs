@@ -1,0 +1,114 @@
+//! `testnet.json`: what a tool needs to find nodes and money.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{LabError, NodeState};
+
+/// The list of a testnet's nodes, links and accounts. Rewritten whenever one of them changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The network's name.
+    pub name: String,
+    /// Process id of the supervisor.
+    pub supervisor_pid: u32,
+    /// Path of the network's `genesis.json`.
+    pub genesis: PathBuf,
+    /// Hash of block 0.
+    pub genesis_hash: String,
+    /// Nodes by number.
+    pub nodes: Vec<NodeEntry>,
+    /// Links, each with its proxy.
+    pub links: Vec<LinkEntry>,
+    /// BIP 39 phrase of the accounts. Known to everybody: worthless outside of this testnet.
+    pub words: String,
+    /// Funded accounts.
+    pub accounts: Vec<AccountEntry>,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeEntry {
+    /// Its number.
+    pub index: usize,
+    /// Up, paused or down.
+    pub state: NodeState,
+    /// URL of its RPC.
+    pub rpc: String,
+    /// Its cookie file.
+    pub cookie: PathBuf,
+    /// Multiaddresses that it listens on.
+    pub listen: Vec<String>,
+    /// Its libp2p identity.
+    pub peer_id: String,
+    /// Its data directory.
+    pub data_dir: PathBuf,
+    /// Its log.
+    pub log: PathBuf,
+    /// Its process id, if it is running.
+    pub pid: Option<u32>,
+    /// Hashes per second of its own miner; 0: it does not mine.
+    pub mining: u64,
+    /// Where its miner is paid.
+    pub address: String,
+}
+
+/// One link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkEntry {
+    /// The node that dials.
+    pub from: usize,
+    /// The node that is dialled.
+    pub to: usize,
+    /// Multiaddress of the proxy between them.
+    pub proxy: String,
+}
+
+/// One account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccountEntry {
+    /// Its number.
+    pub index: u32,
+    /// P2TR address.
+    pub address: String,
+    /// P2WPKH address for miners that know no P2TR.
+    pub segwit_address: String,
+    /// BIP 86 path.
+    pub derivation: String,
+    /// What genesis gave it, in satoshi.
+    pub funded_sat: u64,
+}
+
+impl Manifest {
+    /// Writes the file as a whole: a reader sees the old one or the new one.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Io`].
+    pub fn write(&self, path: &Path) -> Result<(), LabError> {
+        let text = serde_json::to_string_pretty(self).expect("plain data is always JSON");
+        write_whole(path, &(text + "\n"))
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Refused`] when no testnet runs there.
+    pub fn read(path: &Path) -> Result<Manifest, LabError> {
+        let text = std::fs::read_to_string(path).map_err(|error| LabError::io(path, &error))?;
+        serde_json::from_str(&text).map_err(|error| LabError::Io {
+            what: path.display().to_string(),
+            problem: error.to_string(),
+        })
+    }
+}
+
+/// Writes beside the file, then renames.
+pub(super) fn write_whole(path: &Path, text: &str) -> Result<(), LabError> {
+    let temporary = path.with_extension("json.tmp");
+    let io = |error: std::io::Error| LabError::io(path, &error);
+    std::fs::write(&temporary, text).map_err(io)?;
+    std::fs::rename(&temporary, path).map_err(io)
+}

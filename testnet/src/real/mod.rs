@@ -1,0 +1,30 @@
+//! Networks of real processes: nodes started from the lab's own executable, linked through proxies that the lab owns.
+//!
+//! One process, the supervisor, owns nodes and proxies as long as the testnet lives. Commands find it by the files in the
+//! testnet's directory and talk to it by JSON lines ([`control`]).
+
+pub mod control;
+mod error;
+mod faults;
+pub mod layout;
+pub mod manifest;
+mod network;
+mod node;
+pub mod orders;
+mod payments;
+mod probe;
+mod process;
+mod signals;
+mod status;
+mod supervisor;
+
+pub use error::LabError;
+pub use layout::Layout;
+pub use manifest::Manifest;
+pub use network::{Network, NetworkOptions};
+pub use orders::Order;
+pub use probe::{CoinsInfo, Probe};
+pub(crate) use process::{last_line, own_process_group};
+pub(crate) use status::short;
+pub use status::{NodeState, NodeStatus, Status, TipGroup};
+pub use supervisor::{Healed, Supervisor};

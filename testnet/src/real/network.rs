@@ -1,0 +1,353 @@
+//! [`Network`]: the processes, proxies and accounts of one testnet, and everything that can be done to them.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bitcoin::Amount;
+use chain::{Params, Timestamp};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::manifest::{AccountEntry, LinkEntry, Manifest, NodeEntry};
+use super::node::NodeSlot;
+use super::process::NodeProcess;
+use super::{LabError, Layout, NodeState, Probe};
+use crate::accounts::Accounts;
+use crate::link::{LinkProxy, LinkSettings};
+use crate::network::{COIN_BTC, COINS_PER_ACCOUNT, FreshNetwork, NetworkPlan};
+use crate::pay::{Purse, SentPayment};
+use crate::scenario::{Groups, Topology};
+
+/// How long links may take to be dialled after a start.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What a testnet is made of.
+#[derive(Clone, Debug)]
+pub struct NetworkOptions {
+    /// Executable of the nodes: the lab's own.
+    pub program: PathBuf,
+    /// Number of nodes.
+    pub nodes: usize,
+    /// Nodes that mine, with their hashes per second.
+    pub miners: Vec<(usize, u64)>,
+    /// Who dials whom.
+    pub topology: Topology,
+    /// What every link does at first.
+    pub links: LinkSettings,
+    /// Wished time between blocks, in seconds.
+    pub spacing_s: u32,
+    /// Funded accounts.
+    pub accounts: u32,
+    /// Their phrase.
+    pub words: String,
+    /// Decides jitter, loss and random topologies.
+    pub seed: u64,
+}
+
+/// A running testnet. Dropping it ends all its processes.
+pub struct Network {
+    pub(super) layout: Layout,
+    pub(super) program: PathBuf,
+    pub(super) name: String,
+    pub(super) params: Params,
+    pub(super) nodes: Vec<NodeSlot>,
+    pub(super) links: Vec<LinkSlot>,
+    pub(super) accounts: Accounts,
+    pub(super) purse: Purse,
+    pub(super) sent: Vec<SentPayment>,
+    pub(super) partition: Option<Groups>,
+    /// Runs the proxies. Last, so that it outlives them.
+    runtime: tokio::runtime::Runtime,
+}
+
+/// One link of a testnet.
+pub(super) struct LinkSlot {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) proxy: LinkProxy,
+    /// What it does when it is not cut.
+    pub(super) settings: LinkSettings,
+    pub(super) cut: bool,
+}
+
+impl LinkSlot {
+    pub(super) fn multiaddress(&self) -> String {
+        let address = self.proxy.address();
+        format!("/ip4/{}/tcp/{}", address.ip(), address.port())
+    }
+}
+
+impl Network {
+    /// Makes a fresh network in `layout`, starts all nodes, and waits until every link is up.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError`]; no process is left behind then.
+    pub fn start(layout: Layout, options: &NetworkOptions) -> Result<Network, LabError> {
+        let mut network = Network::prepare(layout, options)?;
+        let starting: Vec<_> = network
+            .nodes
+            .iter()
+            .map(|node| node.spawn(&network.program, &network.layout))
+            .collect();
+        for (node, starting) in starting.into_iter().enumerate() {
+            let ready = starting.and_then(|starting| starting.ready());
+            network.take_started(node, ready)?;
+        }
+        network.wait_connected()?;
+        Ok(network)
+    }
+
+    /// Everything but the processes.
+    fn prepare(layout: Layout, options: &NetworkOptions) -> Result<Network, LabError> {
+        layout.prepare()?;
+        let root = std::path::absolute(layout.root())
+            .map_err(|error| LabError::io(layout.root(), &error))?;
+        let layout = Layout::new(root);
+        let accounts = Accounts::from_words(&options.words, options.accounts)
+            .map_err(|error| LabError::Refused(error.to_string()))?;
+        let name = format!("testnet-{}", std::process::id());
+        let plan = NetworkPlan {
+            time: wall_clock(),
+            spacing_s: options.spacing_s,
+        };
+        let fresh = FreshNetwork::make(&name, plan, &accounts)
+            .map_err(|error| LabError::Refused(error.to_string()))?;
+        std::fs::write(layout.genesis(), fresh.file.to_json())
+            .map_err(|error| LabError::io(&layout.genesis(), &error))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("links")
+            .enable_all()
+            .build()
+            .map_err(|error| LabError::Io {
+                what: "threads for the links".to_owned(),
+                problem: error.to_string(),
+            })?;
+        let purse = fresh
+            .allocation()
+            .map(|allocation| Purse::new(&accounts, allocation))
+            .unwrap_or_default();
+        let mut network = Network {
+            layout,
+            program: options.program.clone(),
+            name,
+            params: fresh.params,
+            nodes: Vec::new(),
+            links: Vec::new(),
+            accounts,
+            purse,
+            sent: Vec::new(),
+            partition: None,
+            runtime,
+        };
+        network.lay_links(options)?;
+        network.plan_nodes(options);
+        Ok(network)
+    }
+
+    fn lay_links(&mut self, options: &NetworkOptions) -> Result<(), LabError> {
+        options.links.check()?;
+        let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+        let pairs = options.topology.links(options.nodes, &mut rng);
+        for (number, (from, to)) in (0u64..).zip(pairs) {
+            let seed = options.seed.wrapping_mul(1_000_003).wrapping_add(number);
+            let proxy = self
+                .runtime
+                .block_on(LinkProxy::listen(seed))
+                .map_err(|error| LabError::Io {
+                    what: "a port for a link".to_owned(),
+                    problem: error.to_string(),
+                })?;
+            proxy.set(options.links);
+            self.links.push(LinkSlot {
+                from,
+                to,
+                proxy,
+                settings: options.links,
+                cut: false,
+            });
+        }
+        Ok(())
+    }
+
+    fn plan_nodes(&mut self, options: &NetworkOptions) {
+        for (index, number) in (0..options.nodes).zip(0u32..) {
+            let miner = options.miners.iter().find(|(node, _)| *node == index);
+            self.nodes.push(NodeSlot {
+                index,
+                rate: miner.map_or(0, |(_, rate)| *rate),
+                address: self.accounts.payout(number).to_string(),
+                dials: self
+                    .links
+                    .iter()
+                    .filter(|link| link.from == index)
+                    .map(LinkSlot::multiaddress)
+                    .collect(),
+                process: None,
+                last_start: None,
+                paused: false,
+            });
+        }
+    }
+
+    /// Takes over a node that is ready, and lets its links reach it.
+    pub(super) fn take_started(
+        &mut self,
+        node: usize,
+        ready: Result<NodeProcess, String>,
+    ) -> Result<(), LabError> {
+        let process = ready.map_err(|problem| LabError::Start {
+            node,
+            problem,
+            log: self.layout.node_log(node).display().to_string(),
+        })?;
+        let target = process.start.socket_address();
+        self.nodes[node].started(process);
+        for link in self.links.iter().filter(|link| link.to == node) {
+            link.proxy.set_target(target);
+        }
+        Ok(())
+    }
+
+    /// Waits until every node has a connection for each of its links that is not cut.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::TooSlow`].
+    pub fn wait_connected(&self) -> Result<(), LabError> {
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        loop {
+            let missing = self.nodes.iter().find(|node| !self.is_connected(node));
+            match missing {
+                None => return Ok(()),
+                Some(_) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Some(node) => {
+                    return Err(LabError::TooSlow {
+                        what: format!("connecting node {} to its neighbours", node.index),
+                        seconds: CONNECT_TIMEOUT.as_secs(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn is_connected(&self, node: &NodeSlot) -> bool {
+        let is_up = |index: usize| self.nodes[index].process.is_some();
+        let wanted = self
+            .links
+            .iter()
+            .filter(|link| !link.cut && (link.from == node.index || link.to == node.index))
+            .filter(|link| is_up(link.from) && is_up(link.to))
+            .count();
+        match node.probe() {
+            Some(probe) => probe.connections().is_ok_and(|open| open >= wanted),
+            None => true,
+        }
+    }
+
+    /// The RPC of a node that is up.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuchNode`], [`LabError::Down`].
+    pub fn probe(&self, node: usize) -> Result<Probe, LabError> {
+        self.check_node(node)?;
+        self.nodes[node].probe().ok_or(LabError::Down { node })
+    }
+
+    /// The RPCs of all nodes that are up and not paused.
+    pub fn probes(&mut self) -> Vec<Probe> {
+        self.nodes
+            .iter_mut()
+            .filter_map(|node| match node.state() {
+                NodeState::Up => node.probe(),
+                NodeState::Paused | NodeState::Down => None,
+            })
+            .collect()
+    }
+
+    /// Calls `ended` when Ctrl-C is pressed or the system wants this process to end.
+    pub fn on_end(&self, ended: impl FnOnce() + Send + 'static) {
+        self.runtime.spawn(async move {
+            super::signals::end_is_wanted().await;
+            ended();
+        });
+    }
+
+    /// The rules of the network.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Payments sent so far.
+    pub fn sent(&self) -> &[SentPayment] {
+        &self.sent
+    }
+
+    pub(super) fn check_node(&self, node: usize) -> Result<(), LabError> {
+        if node < self.nodes.len() {
+            return Ok(());
+        }
+        Err(LabError::NoSuchNode {
+            got: node,
+            last: self.nodes.len() - 1,
+        })
+    }
+
+    /// The list for tools.
+    pub fn manifest(&mut self) -> Manifest {
+        let layout = self.layout.clone();
+        let nodes = self.nodes.iter_mut().map(|slot| {
+            let state = slot.state();
+            let start = slot.last_start.as_ref();
+            NodeEntry {
+                index: slot.index,
+                state,
+                rpc: start.map(|start| start.rpc.clone()).unwrap_or_default(),
+                cookie: start.map(|start| start.cookie.clone()).unwrap_or_default(),
+                listen: start.map(|start| start.listen.clone()).unwrap_or_default(),
+                peer_id: start.map(|start| start.peer_id.clone()).unwrap_or_default(),
+                data_dir: layout.node_data(slot.index),
+                log: layout.node_log(slot.index),
+                pid: slot.process.as_ref().map(|process| process.pid()),
+                mining: slot.rate,
+                address: slot.address.clone(),
+            }
+        });
+        let nodes = nodes.collect();
+        let links = self.links.iter().map(|link| LinkEntry {
+            from: link.from,
+            to: link.to,
+            proxy: link.multiaddress(),
+        });
+        let funded = Amount::from_int_btc(COIN_BTC * u64::from(COINS_PER_ACCOUNT));
+        let accounts = self.accounts.list().iter().map(|account| AccountEntry {
+            index: account.index,
+            address: account.address.to_string(),
+            segwit_address: account.segwit_address.to_string(),
+            derivation: account.path.clone(),
+            funded_sat: funded.to_sat(),
+        });
+        Manifest {
+            name: self.name.clone(),
+            supervisor_pid: std::process::id(),
+            genesis: self.layout.genesis(),
+            genesis_hash: self.params.genesis_hash.to_string(),
+            nodes,
+            links: links.collect(),
+            words: self.accounts.words().to_owned(),
+            accounts: accounts.collect(),
+        }
+    }
+}
+
+/// The time of this machine: a fresh genesis is made now.
+fn wall_clock() -> Timestamp {
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    Timestamp(u32::try_from(seconds).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,170 @@
+//! [`Supervisor`]: owns a running testnet, carries out orders, and ends everything in the end.
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bitcoin::Amount;
+use serde_json::{Value, json};
+
+use super::control::{self, Handler};
+use super::network::Network;
+use super::{LabError, Layout, Order, Probe, manifest};
+use crate::report::{HealReport, observe};
+
+/// Owner of a running testnet.
+#[derive(Clone)]
+pub struct Supervisor {
+    network: Arc<Mutex<Network>>,
+    layout: Layout,
+}
+
+impl Supervisor {
+    /// Takes over a testnet and writes its `testnet.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Io`] when the file cannot be written.
+    pub fn new(mut network: Network) -> Result<Supervisor, LabError> {
+        let layout = network.layout.clone();
+        network.manifest().write(&layout.manifest())?;
+        Ok(Supervisor {
+            network: Arc::new(Mutex::new(network)),
+            layout,
+        })
+    }
+
+    /// The testnet. Held only for short acts: orders of other commands wait.
+    pub fn network(&self) -> MutexGuard<'_, Network> {
+        // An order that panicked has left nodes and links as they were.
+        self.network.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the testnet's files are.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Answers orders until one says down, or Ctrl-C. Then ends everything and takes the files away by which commands find
+    /// the testnet; data and logs stay.
+    ///
+    /// # Errors
+    ///
+    /// When orders cannot be answered at all.
+    pub fn serve(&self, ready: impl FnOnce()) -> Result<(), LabError> {
+        let (stop, stopped) = mpsc::channel();
+        let (me, by_order) = (self.clone(), stop.clone());
+        let handler: Handler = Arc::new(move |order| {
+            let is_down = order == Order::Down;
+            let answer = me.carry_out(order);
+            if is_down {
+                let _ = by_order.send(());
+            }
+            answer
+        });
+        self.network().on_end(move || {
+            let _ = stop.send(());
+        });
+        control::serve(&self.layout, handler)?;
+        ready();
+        let _ = stopped.recv();
+        self.end();
+        Ok(())
+    }
+
+    /// Ends all nodes and takes the files away by which commands find the testnet.
+    pub fn end(&self) {
+        self.network().down();
+        for path in [self.layout.manifest(), self.layout.control()] {
+            // A file that is gone already is as good.
+            let _: Result<(), std::io::Error> = std::fs::remove_file::<PathBuf>(path);
+        }
+    }
+
+    fn carry_out(&self, order: Order) -> Result<Value, LabError> {
+        let answer = match order {
+            Order::Status => json!(self.network().status()),
+            Order::Partition { groups, silent } => {
+                json!(self.network().partition(&groups, silent)?)
+            }
+            Order::Heal { wait_s } => json!(self.heal_and_report(Duration::from_secs(wait_s))?),
+            Order::Kill { node } => json!(self.network().kill(node)?),
+            Order::Stop { node } => json!(self.network().stop(node)?),
+            Order::Restart { node } => json!(self.network().restart(node)?),
+            Order::Pause { node, paused } => json!(self.network().set_paused(node, paused)?),
+            Order::Link {
+                a,
+                b,
+                change,
+                one_way,
+            } => json!(self.network().change_link(a, b, change, one_way)?),
+            Order::Mine { node, count } => json!(self.network().mine(node, count)?),
+            Order::Mining { node, rate } => json!(self.network().set_mining(node, rate)?),
+            Order::Pay {
+                from,
+                to,
+                amount_sat,
+                node,
+            } => {
+                let amount = Amount::from_sat(amount_sat);
+                json!(self.network().pay(from, &to, amount, node)?)
+            }
+            Order::Down => Value::Null,
+        };
+        let manifest = self.network().manifest();
+        manifest.write(&self.layout.manifest())?;
+        Ok(answer)
+    }
+
+    /// Opens all cut links and waits for one tip.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::TooSlow`] when the nodes do not agree in time.
+    pub fn heal(&self, wait: Duration) -> Result<Healed, LabError> {
+        let (probes, before, opened_at) = {
+            let mut network = self.network();
+            let probes = network.probes();
+            let before = observe::tips(&probes)?;
+            let opened_at = Instant::now();
+            network.open_links();
+            (probes, before, opened_at)
+        };
+        // Other orders may come while we wait.
+        let agreement = observe::wait_for_one_tip(&probes, &before, opened_at, wait)?;
+        Ok(Healed {
+            probes,
+            before,
+            agreement,
+        })
+    }
+
+    /// Heals, and keeps the report beside the testnet's files.
+    fn heal_and_report(&self, wait: Duration) -> Result<HealReport, LabError> {
+        let report = self.heal(wait)?.report()?;
+        let text = serde_json::to_string_pretty(&report).expect("plain data is always JSON");
+        manifest::write_whole(&self.layout.heal_report(), &(text + "\n"))?;
+        Ok(report)
+    }
+}
+
+/// A network that agreed again: what the report is made of.
+#[derive(Clone, Debug)]
+pub struct Healed {
+    probes: Vec<Probe>,
+    before: observe::Tips,
+    agreement: observe::Agreement,
+}
+
+impl Healed {
+    /// What became of every block and payment as of now: later reports know later confirmations.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Node`] when a node does not answer.
+    pub fn report(&self) -> Result<HealReport, LabError> {
+        let seen = observe::collect(&self.probes, &self.before, &self.agreement)?;
+        HealReport::new(&seen).map_err(|error| LabError::Refused(error.to_string()))
+    }
+}

@@ -494,3 +494,35 @@ fn the_first_broken_rule_is_that_of_core() {
         ]
     );
 }
+
+/// Case 20: a length in more bytes than it needs, trailing bytes, a truncated block.
+#[test]
+fn bytes_that_are_no_canonical_block_are_not_decoded() {
+    use bitcoin::consensus::encode::{deserialize, serialize};
+    let bytes = serialize(&block_of(1));
+    assert_eq!(
+        deserialize::<Block>(&bytes)
+            .map(|block| reason(&block))
+            .expect("a block"),
+        "valid"
+    );
+    let trailing = [&bytes[..], &[0]].concat();
+    assert!(deserialize::<Block>(&trailing).is_err());
+    assert!(deserialize::<Block>(&bytes[..bytes.len() - 1]).is_err());
+    assert_eq!(bytes[80], 2, "the number of transactions");
+    let bloated = [&bytes[..80], &[0xfd, 2, 0], &bytes[81..]].concat();
+    assert!(deserialize::<Block>(&bloated).is_err());
+}
+
+/// Case 27: a bad witness is found in whichever of two blocks it comes, as the ids say nothing of witnesses.
+#[test]
+fn checked_blocks_tell_witnesses_apart() {
+    let honest = block_of(1);
+    let mut other = honest.clone();
+    other.txdata[1].input[0].witness = Witness::from_slice(&[[7; 64]]);
+    let params = test_params();
+    let [honest, other] =
+        [honest, other].map(|block| check(block, &params).expect("the root fits"));
+    assert_eq!(honest.txids(), other.txids());
+    assert_ne!(honest.wtxids()[1], other.wtxids()[1]);
+}

@@ -314,3 +314,91 @@ fn wide_shifts_across_limbs() {
     assert_eq!(one.shifted_right(320), Wide([0; 5]));
     assert_eq!(Wide([0; 5]).shifted_left(u32::MAX), Some(Wide([0; 5])));
 }
+
+/// Mines with constant hash power for `real_s` seconds, each block taking exactly its expected time, and stamping blocks as
+/// `stamp` says of the real time. Gives the number of blocks, and the real seconds that the last hundred took.
+fn mine_for(real_s: f64, hashes_per_s: f64, stamp: impl Fn(f64) -> f64) -> (u32, f64) {
+    let params = Params::local();
+    let start = f64::from(params.genesis_time().0);
+    let mut context = DifficultyContext {
+        parent_height: Height::GENESIS,
+        parent_time: params.genesis_time(),
+        anchor_time: None,
+    };
+    let mut now = 0.0;
+    let mut found_at = Vec::new();
+    while now < real_s {
+        let target = Target::from_compact(next_bits(&params, &context));
+        now += 2f64.powf(256.0 - log2(target)) / hashes_per_s;
+        found_at.push(now);
+        context.parent_height = context.parent_height.next();
+        context.parent_time = Timestamp((start + stamp(now)) as u32);
+        context.anchor_time.get_or_insert(context.parent_time);
+    }
+    let last_hundred_s = now - found_at[found_at.len() - 101];
+    (context.parent_height.0, last_hundred_s)
+}
+
+const HASHES_PER_S: f64 = 1_000_000.0;
+
+#[test]
+fn blocks_come_at_the_wished_rate_whatever_the_hash_power() {
+    for hashes_per_s in [20_000.0, HASHES_PER_S, 1e9] {
+        let (_, last_hundred_s) = mine_for(50_000.0, hashes_per_s, |now| now);
+        assert!(
+            (last_hundred_s / 1_000.0 - 1.0).abs() < 0.02,
+            "{last_hundred_s} s for 100 blocks"
+        );
+    }
+}
+
+/// Case 78: stamping two hours ahead from some block on gains the blocks of two hours, once, and no higher rate.
+#[test]
+fn a_miner_who_lies_ahead_gains_the_lie_once() {
+    let (honest, _) = mine_for(50_000.0, HASHES_PER_S, |now| now);
+    let lie = |now: f64| if now > 20_000.0 { now + 7_200.0 } else { now };
+    let (lying, last_hundred_s) = mine_for(50_000.0, HASHES_PER_S, lie);
+    let gained = lying - honest;
+    assert!(
+        (715..=725).contains(&gained),
+        "gained {gained} blocks, two hours have 720"
+    );
+    assert!(
+        (last_hundred_s / 1_000.0 - 1.0).abs() < 0.02,
+        "{last_hundred_s} s for 100 blocks"
+    );
+}
+
+/// Case 78: stamping a tenth of the time that passes, as slowly as the median rule lets a miner, only raises the difficulty.
+#[test]
+fn a_miner_who_lies_behind_loses_blocks() {
+    let (honest, _) = mine_for(50_000.0, HASHES_PER_S, |now| now);
+    let (lying, _) = mine_for(50_000.0, HASHES_PER_S, |now| now / 10.0);
+    assert!(lying < honest / 4, "{lying} blocks of {honest}");
+}
+
+/// Case 40: every block with the same stamp, as far as the schedule is concerned.
+#[test]
+fn equal_times_raise_the_difficulty_by_the_schedule() {
+    let params = Params::local();
+    let time = params.genesis_time().saturating_add_secs(1_000);
+    let bits_after = |height| {
+        next_bits(
+            &params,
+            &DifficultyContext {
+                parent_height: Height(height),
+                parent_time: time,
+                anchor_time: Some(time),
+            },
+        )
+    };
+    let hashes = |height| 256.0 - log2(Target::from_compact(bits_after(height)));
+    // A half-life of 600 s is sixty blocks of ten seconds.
+    for halvings in 0..=4 {
+        let doublings = hashes(1 + 60 * halvings) - hashes(1);
+        assert!(
+            (doublings - f64::from(halvings)).abs() < 0.001,
+            "{doublings}"
+        );
+    }
+}

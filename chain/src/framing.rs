@@ -139,6 +139,7 @@ fn split_frame(bytes: &[u8]) -> ([u8; 4], usize) {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 

@@ -20,10 +20,12 @@ pub mod fixtures;
 pub mod framing;
 pub mod import;
 pub mod params;
+pub mod repair;
 pub mod rules;
 pub mod store;
 pub mod tree;
 mod units;
+pub mod verify;
 
 pub use block::CheckedBlock;
 pub use chain::{

@@ -54,7 +54,8 @@ impl Chain {
             let path = self.tree.path(fork, target);
             let mut rest = path.as_slice();
             while !rest.is_empty() {
-                match self.connect_run(rest, signatures, failed)? {
+                let run = &rest[..rest.len().min(max_blocks.max(1))];
+                match self.connect_run(run, signatures, failed)? {
                     RunEnd::Connected(count) => {
                         rest = &rest[count..];
                         connected += count;

@@ -7,12 +7,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bitcoin::OutPoint;
-
 use super::{BlockPosition, Chain};
 use crate::block::CheckedBlock;
-use crate::coins::encoding::{PackedCoin, encode_undo};
-use crate::coins::{CacheView, Coin, is_unspendable};
+use crate::coins::encoding::encode_undo;
+use crate::coins::{CacheView, undo_fits};
 use crate::rules::block_connected::{
     ConnectContext, ConnectError, ConnectedBlock, check_coins, check_signatures,
 };
@@ -182,55 +180,16 @@ impl Chain {
         let connected = self
             .store
             .read(|disk| check_coins(body, &context, &mut CacheView::new(coins, disk)))?;
-        self.spend_and_create(body, height);
+        self.coins.connect_block(body, height);
         Ok(connected)
-    }
-
-    fn spend_and_create(&mut self, body: &CheckedBlock, height: Height) {
-        for (index, (tx, txid)) in body.block().txdata.iter().zip(body.txids()).enumerate() {
-            if index > 0 {
-                for input in &tx.input {
-                    self.coins.remove(&input.previous_output);
-                }
-            }
-            for (vout, output) in (0..).zip(&tx.output) {
-                if !is_unspendable(&output.script_pubkey) {
-                    let coin = PackedCoin::new(output, height, index == 0);
-                    self.coins.create(&OutPoint { txid: *txid, vout }, coin);
-                }
-            }
-        }
     }
 
     /// Takes back the coins of `applied[keep..]`, last first.
     fn take_back(&mut self, applied: &[Applied], keep: usize) {
         for block in applied[keep..].iter().rev() {
-            self.unspend_and_remove(&block.body, &block.connected.undo);
-        }
-    }
-
-    fn unspend_and_remove(&mut self, body: &CheckedBlock, undo: &[Coin]) {
-        let mut spent = undo.iter().rev();
-        for (index, (tx, txid)) in body
-            .block()
-            .txdata
-            .iter()
-            .zip(body.txids())
-            .enumerate()
-            .rev()
-        {
-            for (vout, output) in (0..).zip(&tx.output) {
-                if !is_unspendable(&output.script_pubkey) {
-                    self.coins.remove(&OutPoint { txid: *txid, vout });
-                }
-            }
-            if index > 0 {
-                for input in tx.input.iter().rev() {
-                    let coin = spent.next().expect("undo data has one coin per input");
-                    self.coins
-                        .give_back(&input.previous_output, PackedCoin::pack(coin));
-                }
-            }
+            let height = self.tree.height(block.id);
+            self.coins
+                .disconnect_block(&block.body, height, &block.connected.undo);
         }
     }
 
@@ -262,20 +221,14 @@ impl Chain {
                 return Ok(false);
             };
             let undo = self.undo_by_id(tip)?;
-            let inputs: usize = body
-                .block()
-                .txdata
-                .iter()
-                .skip(1)
-                .map(|tx| tx.input.len())
-                .sum();
-            if undo.len() != inputs {
+            if !undo_fits(&body, &undo) {
                 return Err(StoreError::damaged(format_args!(
                     "undo data of block {}",
                     body.hash()
                 )));
             }
-            self.unspend_and_remove(&body, &undo);
+            self.coins
+                .disconnect_block(&body, self.tree.height(tip), &undo);
             self.active.pop();
             self.tree.set_tip(self.tip_id());
         }

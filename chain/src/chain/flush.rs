@@ -1,6 +1,7 @@
 //! Writing to disk.
 
 use super::Chain;
+use crate::coins::CoinCache;
 use crate::store::{Batch, CoinsAtTip, HeaderRow, StoreError, block_key};
 use crate::tree::NodeId;
 
@@ -67,6 +68,32 @@ impl Chain {
         self.pending.bytes() + self.coins.change_count() * COIN_BYTES
     }
 
+    /// Goes back to genesis without undo data, and forgets all coins, on disk too. The blocks stay:
+    /// [`Chain::activate_best`] connects them again.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: fatal.
+    pub fn reset_to_genesis(&mut self) -> Result<(), StoreError> {
+        self.flush_bodies()?;
+        let genesis = self.active[0];
+        self.active.truncate(1);
+        self.coins = CoinCache::new();
+        self.create_allocations();
+        self.tree.reset_tip(genesis);
+        let coins = CoinsAtTip {
+            changes: self.coins.changes(),
+            tip: self.tree.hash(genesis),
+        };
+        let batch = Batch {
+            forget_coins: true,
+            ..self.batch(Some(coins))
+        };
+        self.store.commit(&batch, &self.params)?;
+        self.coins.flushed(0);
+        Ok(())
+    }
+
     fn batch<'a>(&'a self, coins: Option<CoinsAtTip<'a>>) -> Batch<'a> {
         let key = |id: NodeId| block_key(self.tree.height(id), &self.tree.hash(id));
         let pending = &self.pending;
@@ -87,6 +114,7 @@ impl Chain {
                 .map(|(&id, undo)| (key(id), undo.as_slice()))
                 .collect(),
             coins,
+            forget_coins: false,
         }
     }
 

@@ -11,6 +11,7 @@ mod load;
 mod operator;
 mod pending;
 mod read;
+mod scratch;
 mod template;
 mod tips;
 mod types;
@@ -25,9 +26,10 @@ use crate::coins::CoinCache;
 use crate::params::Params;
 use crate::store::{OpenError, Store};
 use crate::tree::{BlockTree, HeaderInfo, NodeId};
-use crate::units::Height;
+use crate::units::{Height, Timestamp};
 use pending::Pending;
 
+pub(crate) use scratch::Scratch;
 pub use template::NextBlock;
 pub use tips::{BranchStatus, ChainTip};
 pub use types::{AcceptError, Acceptance, BlockPosition, ChainOptions, Reorg, TipInfo};
@@ -138,6 +140,11 @@ impl Chain {
 
     fn is_active_id(&self, id: NodeId) -> bool {
         self.active.get(self.tree.height(id).0 as usize) == Some(&id)
+    }
+
+    /// Median time past of the active block at `height`, which must not be above the tip.
+    pub(crate) fn median_time_past_at(&self, height: Height) -> Timestamp {
+        self.tree.median_time_past(self.active[height.0 as usize])
     }
 
     fn tip_id(&self) -> NodeId {

@@ -6,8 +6,8 @@ use bitcoin::{Block, BlockHash, OutPoint, consensus};
 
 use super::Chain;
 use crate::block::CheckedBlock;
-use crate::coins::encoding::{PackedCoin, decode_outpoint, decode_undo};
-use crate::coins::{Coin, CoinChange, CoinSetStats, ReadOnlyView, StatsBuilder};
+use crate::coins::encoding::decode_undo;
+use crate::coins::{Coin, CoinSetStats, ReadOnlyView, StatsBuilder, Visit, merge};
 use crate::rules::block_alone::{self, BodyContext};
 use crate::rules::block_connected::CoinView;
 use crate::store::{StoreError, block_key};
@@ -130,7 +130,7 @@ impl Chain {
     /// When storage fails: fatal.
     pub fn coin_set_stats(&self, with_serialized: bool) -> Result<CoinSetStats, StoreError> {
         let mut stats = StatsBuilder::new(with_serialized);
-        self.for_each_packed_coin(|outpoint, coin| {
+        self.for_each_packed_coin(&mut |outpoint, coin| {
             stats.add(outpoint, coin);
             Ok(())
         })?;
@@ -147,37 +147,14 @@ impl Chain {
         &self,
         mut visit: impl FnMut(OutPoint, Coin) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.for_each_packed_coin(|outpoint, coin| visit(outpoint, coin.unpack()))
+        self.for_each_packed_coin(&mut |outpoint, coin| visit(outpoint, coin.unpack()))
     }
 
     /// Disk and cache merged, in key order.
-    pub(crate) fn for_each_packed_coin(
-        &self,
-        mut visit: impl FnMut(OutPoint, PackedCoin) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn for_each_packed_coin(&self, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let changes = self.coins.changes();
-        let mut changes = changes.iter().peekable();
-        self.store.read(|disk| {
-            disk.for_each_coin(|outpoint, coin| {
-                let key = crate::coins::encoding::encode_outpoint(&outpoint);
-                while let Some((changed, change)) = changes.next_if(|(changed, _)| *changed < key) {
-                    if let CoinChange::Put(coin) = change {
-                        visit(decode_outpoint(changed), (*coin).clone())?;
-                    }
-                }
-                match changes.next_if(|(changed, _)| *changed == key) {
-                    None => visit(outpoint, coin),
-                    Some((_, CoinChange::Put(coin))) => visit(outpoint, (*coin).clone()),
-                    Some((_, CoinChange::Delete)) => Ok(()),
-                }
-            })
-        })?;
-        for (changed, change) in changes {
-            if let CoinChange::Put(coin) = change {
-                visit(decode_outpoint(changed), (*coin).clone())?;
-            }
-        }
-        Ok(())
+        self.store
+            .read(|disk| merge(&changes, |base| disk.for_each_coin(base), visit))
     }
 
     /// Bytes that the coins take in the database file, 0 before the first flush in memory.

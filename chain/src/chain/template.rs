@@ -103,10 +103,7 @@ impl Chain {
             parent_median_time_past,
         };
         block_alone::check_contextual(&block, &body_context, &self.params)?;
-        let mtp_at = |height: Height| {
-            let id = self.active[height.0 as usize];
-            self.tree.median_time_past(id)
-        };
+        let mtp_at = |height: Height| self.median_time_past_at(height);
         let context = ConnectContext {
             height,
             parent_median_time_past,

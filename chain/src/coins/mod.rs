@@ -1,7 +1,9 @@
 //! Unspent outputs: the coin, its cache over the store, undo data and set hashes.
 
+mod apply;
 mod cache;
 pub(crate) mod encoding;
+mod merge;
 mod muhash;
 mod num3072;
 mod stats;
@@ -11,10 +13,13 @@ use bitcoin::{Script, TxOut, opcodes};
 
 use crate::units::Height;
 
-pub(crate) use cache::{CoinCache, CoinChange};
+pub(crate) use apply::{Creation, creations, undo_fits};
+pub(crate) use cache::{Cached, CoinCache, CoinChange};
+pub(crate) use encoding::PackedCoin;
+pub(crate) use merge::{Visit, merge};
 pub use muhash::{MuHash, SetHash};
 pub use stats::CoinSetStats;
-pub(crate) use stats::StatsBuilder;
+pub(crate) use stats::{StatsBuilder, element};
 pub(crate) use view::{CacheView, ReadOnlyView};
 
 /// Scripts longer than this can never run, so their outputs are not kept (Bitcoin Core's `MAX_SCRIPT_SIZE`), in bytes.

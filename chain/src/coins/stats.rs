@@ -75,6 +75,12 @@ impl StatsBuilder {
         self.stats
     }
 
+    /// The set itself, for changing it further.
+    pub(crate) fn finish_muhash(mut self) -> MuHash {
+        self.hash_batch();
+        self.muhash
+    }
+
     fn hash_batch(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         let elements: Vec<Vec<u8>> = batch
@@ -102,7 +108,7 @@ impl StatsBuilder {
 }
 
 /// Bitcoin Core's `TxOutSer`: outpoint, `2 * height + coinbase` in four bytes, and the output.
-fn element(outpoint: &OutPoint, coin: &PackedCoin) -> Vec<u8> {
+pub(crate) fn element(outpoint: &OutPoint, coin: &PackedCoin) -> Vec<u8> {
     let script = coin.script.unpack();
     let mut bytes = Vec::with_capacity(36 + 4 + 8 + 3 + script.len());
     bytes.extend_from_slice(outpoint.txid.as_byte_array());

@@ -23,6 +23,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) undo: Vec<(BlockKey, &'a [u8])>,
     /// Coins and the tip that they belong to; `None` leaves both as they are, so that the disk's tip stays behind.
     pub(crate) coins: Option<CoinsAtTip<'a>>,
+    /// Throw all stored coins away first.
+    pub(crate) forget_coins: bool,
 }
 
 /// Changed coins in key order, and the tip whose state they complete.
@@ -99,6 +101,9 @@ fn write_blocks(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(),
 }
 
 fn write_coins(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), StoreError> {
+    if batch.forget_coins {
+        transaction.delete_table(COINS).map_err(StoreError::write)?;
+    }
     let mut table = transaction.open_table(COINS).map_err(StoreError::write)?;
     let Some(coins) = &batch.coins else {
         return Ok(());

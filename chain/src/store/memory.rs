@@ -128,6 +128,7 @@ impl StorageBackend for MemoryDisk {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 

@@ -19,6 +19,9 @@ use crate::params::Params;
 /// The first bytes of a redb file.
 const MAGIC: &[u8] = b"redb";
 
+/// The name of a database until redb has made it whole: a crash before that leaves nothing under the real name.
+const UNFINISHED_NAME: &str = "chain.redb.new";
+
 /// What a database said of itself when it was opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Loaded {
@@ -43,20 +46,33 @@ impl Store {
         };
         fs::create_dir_all(dir).map_err(io_error)?;
         check_magic(&path, &shown)?;
+        let is_new = !path.exists();
+        let open_path = if is_new {
+            dir.join(UNFINISHED_NAME)
+        } else {
+            path.clone()
+        };
+        if is_new {
+            remove_unfinished(&open_path).map_err(io_error)?;
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
+            .create(is_new)
+            .open(&open_path)
             .map_err(io_error)?;
-        sync_directory(dir).map_err(io_error)?;
         let open = || {
-            Database::builder()
-                .set_cache_size(cache_bytes)
-                .create_file(file)
+            let mut builder = Database::builder();
+            builder.set_cache_size(cache_bytes).create_file(file)
         };
-        Store::finish_open(open, shown.clone(), params, cache_bytes)
+        let opened = Store::finish_open(open, shown.clone(), params, cache_bytes)?;
+        if is_new {
+            let renamed = fs::rename(&open_path, &path);
+            renamed
+                .and_then(|()| sync_directory(dir))
+                .map_err(io_error)?;
+        }
+        Ok(opened)
     }
 
     /// Opens or creates the database on any backend.
@@ -105,6 +121,13 @@ pub(crate) fn guard<T>(
     })
 }
 
+fn remove_unfinished(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a file of another kind before redb touches it. An absent or empty file is fine: it will be made.
 fn check_magic(path: &Path, shown: &str) -> Result<(), OpenError> {
     let io_error = |error: io::Error| OpenError::Io {
@@ -120,8 +143,7 @@ fn check_magic(path: &Path, shown: &str) -> Result<(), OpenError> {
     file.take(MAGIC.len() as u64)
         .read_to_end(&mut start)
         .map_err(io_error)?;
-    // All zeros: a crash while the file was being made, before redb wrote its header.
-    if start.is_empty() || start == MAGIC || start.iter().all(|&byte| byte == 0) {
+    if start.is_empty() || start == MAGIC {
         Ok(())
     } else {
         Err(OpenError::Damaged {

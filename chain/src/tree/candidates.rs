@@ -151,7 +151,7 @@ impl BlockTree {
         }
     }
 
-    fn derive_failed_ancestors(&mut self, first: u32) {
+    pub(super) fn derive_failed_ancestors(&mut self, first: u32) {
         for id in self.nodes.ids_from(first) {
             let parent_may_be_valid = self
                 .nodes
@@ -180,7 +180,7 @@ impl BlockTree {
         self.candidates = candidates;
     }
 
-    fn rebuild_best_header(&mut self) {
+    pub(super) fn rebuild_best_header(&mut self) {
         let best = self
             .nodes
             .ids_from(0)

@@ -189,29 +189,28 @@ impl BlockTree {
 
     /// Derives what follows from the restored statuses: call once after loading, with the tip whose coins are stored.
     pub(crate) fn finish_loading(&mut self, tip: NodeId) {
+        self.derive_failed_ancestors(1);
+        self.rebuild_best_header();
+        self.reset_tip(tip);
+    }
+
+    /// The coins now are those of `tip`, whatever was active before. Derives which blocks can be connected.
+    pub(crate) fn reset_tip(&mut self, tip: NodeId) {
         self.tip = tip;
+        self.waiting.clear();
         let active: BTreeSet<NodeId> = self.path(NodeId(0), tip).into_iter().collect();
         for id in self.nodes.ids_from(1) {
             let parent = NodeId(self.nodes.get(id).parent);
-            let parent_node = self.nodes.get(parent);
-            let (may_be_valid, complete) =
-                (parent_node.may_be_valid(), parent_node.has(flag::COMPLETE));
+            let parent_is_complete = self.nodes.get(parent).has(flag::COMPLETE);
             let is_active = active.contains(&id);
             let node = self.nodes.get_mut(id);
-            if !may_be_valid {
-                node.set(flag::FAILED_ANCESTOR);
-            }
+            node.clear(flag::COMPLETE);
             // A damaged body on the active chain does not undo the coins that it made.
-            if complete && (node.has(flag::HAS_BODY) || is_active) {
+            if parent_is_complete && (node.has(flag::HAS_BODY) || is_active) {
                 node.set(flag::COMPLETE);
                 node.sequence = i32::from(!is_active);
             } else if node.has(flag::HAS_BODY) {
                 self.waiting.entry(parent).or_default().push(id);
-            }
-            let node = self.nodes.get(id);
-            if node.may_be_valid() && node.chain_work > self.nodes.get(self.best_header).chain_work
-            {
-                self.best_header = id;
             }
         }
         self.next_sequence = 2;
@@ -352,4 +351,5 @@ impl BlockTree {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests;

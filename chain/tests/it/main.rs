@@ -1,3 +1,12 @@
 //! Integration tests of the chain, one module per subject.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod crash;
+mod files;
+mod forks;
+mod model;
+mod open;
 mod oracle;
+mod self_repair;
+mod verify;

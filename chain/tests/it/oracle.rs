@@ -9,6 +9,7 @@ use chain::{Chain, ChainOptions, Height, Params, Timestamp};
 /// Long after every block of the recorded chain.
 const NOW: Timestamp = Timestamp(u32::MAX);
 
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn shared(path: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../shared")

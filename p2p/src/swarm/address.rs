@@ -1,0 +1,213 @@
+//! Addresses as people and peers write them: multiaddresses, and plain `host:port`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
+
+/// Whom to dial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// Where.
+    pub(super) place: Place,
+    /// Who must answer; anyone if `None`.
+    pub(super) peer: Option<PeerId>,
+}
+
+/// Where a node listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// An IP address and port.
+    Socket(SocketAddr),
+    /// A name that has to be looked up first.
+    Name {
+        /// The name.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Which of its addresses will do.
+        family: Family,
+    },
+}
+
+/// Which addresses of a name will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    /// Any.
+    Any,
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Whether an address is of this family.
+    pub(super) fn has(self, address: &SocketAddr) -> bool {
+        match self {
+            Family::Any => true,
+            Family::V4 => address.is_ipv4(),
+            Family::V6 => address.is_ipv6(),
+        }
+    }
+}
+
+/// Reads `/ip4/../tcp/..`, `/ip6/../tcp/..` or `/dns../../tcp/..`, with or without `/p2p/..`, or `host:port`.
+///
+/// # Errors
+///
+/// In words, with an example.
+pub(super) fn parse(text: &str) -> Result<Target, String> {
+    let target = if text.starts_with('/') {
+        parse_multiaddr(text)
+    } else {
+        parse_plain(text)
+    };
+    target.ok_or_else(|| {
+        format!(
+            "{text:?} is not an address of a node: write /ip4/127.0.0.1/tcp/9333 or 127.0.0.1:9333"
+        )
+    })
+}
+
+fn parse_multiaddr(text: &str) -> Option<Target> {
+    let address: Multiaddr = text.parse().ok()?;
+    let mut parts = address.iter();
+    let host = parts.next()?;
+    let Protocol::Tcp(port) = parts.next()? else {
+        return None;
+    };
+    let peer = match parts.next() {
+        None => None,
+        Some(Protocol::P2p(peer)) => Some(peer),
+        Some(_) => return None,
+    };
+    if parts.next().is_some() {
+        return None;
+    }
+    let name = |host: &str, family| Place::Name {
+        host: host.to_owned(),
+        port,
+        family,
+    };
+    let place = match host {
+        Protocol::Ip4(ip) => Place::Socket((ip, port).into()),
+        Protocol::Ip6(ip) => Place::Socket((ip, port).into()),
+        Protocol::Dns(host) => name(&host, Family::Any),
+        Protocol::Dns4(host) => name(&host, Family::V4),
+        Protocol::Dns6(host) => name(&host, Family::V6),
+        _ => return None,
+    };
+    Some(Target { place, peer })
+}
+
+fn parse_plain(text: &str) -> Option<Target> {
+    let place = match text.parse::<SocketAddr>() {
+        Ok(socket) => Place::Socket(socket),
+        Err(_) => {
+            let (host, port) = text.rsplit_once(':')?;
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+            if host.is_empty() || !host.chars().all(plain) {
+                return None;
+            }
+            let port = port.parse().ok()?;
+            Place::Name {
+                host: host.to_owned(),
+                port,
+                family: Family::Any,
+            }
+        }
+    };
+    Some(Target { place, peer: None })
+}
+
+/// A socket address as a multiaddress.
+pub(super) fn multiaddr(socket: SocketAddr) -> Multiaddr {
+    let host = match socket.ip() {
+        IpAddr::V4(ip) => Protocol::Ip4(ip),
+        IpAddr::V6(ip) => Protocol::Ip6(ip),
+    };
+    Multiaddr::empty()
+        .with(host)
+        .with(Protocol::Tcp(socket.port()))
+}
+
+/// An address that ends in the peer id of whoever listens there; `None` when it names someone else.
+pub(super) fn with_peer(address: &Multiaddr, peer: PeerId) -> Option<String> {
+    address
+        .clone()
+        .with_p2p(peer)
+        .ok()
+        .map(|address| address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        let peer = PeerId::random();
+        let socket = Place::Socket("10.0.0.1:9333".parse().unwrap());
+        let name = |family| Place::Name {
+            host: "node-1".to_owned(),
+            port: 9333,
+            family,
+        };
+        for (text, place, peer) in [
+            ("/ip4/10.0.0.1/tcp/9333".to_owned(), socket.clone(), None),
+            (
+                format!("/ip4/10.0.0.1/tcp/9333/p2p/{peer}"),
+                socket.clone(),
+                Some(peer),
+            ),
+            ("10.0.0.1:9333".to_owned(), socket, None),
+            (
+                "[::1]:9333".to_owned(),
+                Place::Socket("[::1]:9333".parse().unwrap()),
+                None,
+            ),
+            (
+                "/ip6/::1/tcp/9333".to_owned(),
+                Place::Socket("[::1]:9333".parse().unwrap()),
+                None,
+            ),
+            ("node-1:9333".to_owned(), name(Family::Any), None),
+            ("/dns/node-1/tcp/9333".to_owned(), name(Family::Any), None),
+            ("/dns4/node-1/tcp/9333".to_owned(), name(Family::V4), None),
+        ] {
+            assert_eq!(parse(&text), Ok(Target { place, peer }), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_addresses_are_refused_with_an_example() {
+        for text in [
+            "",
+            "nonsense",
+            ":9333",
+            "node:99999",
+            "a b:1",
+            "/ip4/10.0.0.1",
+            "/ip4/10.0.0.1/udp/9333/quic-v1",
+            "/ip4/10.0.0.1/tcp/9333/ws",
+            "/ip4/10.0.0.1/tcp/9333/p2p/nonsense",
+        ] {
+            let problem = parse(text).unwrap_err();
+            assert!(problem.contains("/ip4/127.0.0.1/tcp/9333"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_someone_else_is_not_given_a_peer_id() {
+        let (peer, other) = (PeerId::random(), PeerId::random());
+        let plain = multiaddr("127.0.0.1:1".parse().unwrap());
+        let full = with_peer(&plain, peer).unwrap();
+        assert_eq!(full, format!("/ip4/127.0.0.1/tcp/1/p2p/{peer}"));
+        assert_eq!(
+            with_peer(&full.parse().unwrap(), peer).as_deref(),
+            Some(full.as_str())
+        );
+        assert_eq!(with_peer(&full.parse().unwrap(), other), None);
+    }
+}

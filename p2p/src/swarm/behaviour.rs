@@ -1,0 +1,112 @@
+//! What a node speaks over a connection, and the names of its protocols.
+
+use std::sync::Arc;
+
+use chain::NetworkDigest;
+use libp2p::identity::Keypair;
+use libp2p::request_response::{self, ProtocolSupport};
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::{StreamProtocol, allow_block_list, connection_limits, identify, ping};
+
+use super::codec::Codec;
+use super::gate::Gate;
+use super::gossip::{self, Topics};
+use super::traffic::Traffic;
+use super::{SwarmConfig, SwarmError};
+use crate::wire::limits;
+
+/// Everything a node speaks. Derived calls go in the order of the fields, so the three that refuse connections come first:
+/// what they refuse, the others never hear of.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    pub(super) gate: Gate,
+    pub(super) banned: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
+    limits: connection_limits::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(super) gossip: gossip::Gossipsub,
+    pub(super) exchange: request_response::Behaviour<Codec>,
+}
+
+impl Behaviour {
+    pub(super) fn new(
+        config: &SwarmConfig,
+        key: &Keypair,
+        topics: &Topics,
+        traffic: Arc<Traffic>,
+    ) -> Result<Behaviour, SwarmError> {
+        Ok(Behaviour {
+            gate: Gate::open(),
+            banned: allow_block_list::Behaviour::default(),
+            limits: connection_limits::Behaviour::new(connection_limits(config)),
+            identify: identify::Behaviour::new(identify_config(&config.network, key)),
+            ping: ping::Behaviour::new(
+                ping::Config::new()
+                    .with_interval(limits::PING_INTERVAL)
+                    .with_timeout(limits::PING_TIMEOUT),
+            ),
+            gossip: gossip::behaviour(&config.network, topics)?,
+            exchange: request_response::Behaviour::with_codec(
+                Codec::new(traffic),
+                [(exchange_protocol(&config.network), ProtocolSupport::Full)],
+                request_response::Config::default()
+                    .with_request_timeout(limits::REQUEST_TIMEOUT)
+                    .with_max_concurrent_streams(limits::MAX_STREAMS_PER_PEER),
+            ),
+        })
+    }
+}
+
+/// What a node says of itself in identify; peers that say something else are of another network.
+pub(super) fn protocol_version(network: &NetworkDigest) -> String {
+    format!("mend/1/{}", hex(&network.0))
+}
+
+/// Eight bytes of the digest in hexadecimal: enough to keep networks apart by accident, short enough to be negotiated on every
+/// stream. Peers of a network made to collide still fail [`protocol_version`].
+pub(super) fn short_name(network: &NetworkDigest) -> String {
+    hex(&network.0[..8])
+}
+
+fn exchange_protocol(network: &NetworkDigest) -> StreamProtocol {
+    StreamProtocol::try_from_owned(format!("/mend/{}/exchange/1", short_name(network)))
+        .expect("protocol names that start with a slash are valid")
+}
+
+fn identify_config(network: &NetworkDigest, key: &Keypair) -> identify::Config {
+    identify::Config::new(protocol_version(network), key.public())
+        .with_agent_version(concat!("mend/", env!("CARGO_PKG_VERSION")).to_owned())
+        .with_push_listen_addr_updates(true)
+        // The node's own peer book remembers addresses; without this cache a request never dials by itself.
+        .with_cache_size(0)
+}
+
+fn connection_limits(config: &SwarmConfig) -> connection_limits::ConnectionLimits {
+    connection_limits::ConnectionLimits::default()
+        .with_max_established_incoming(Some(config.max_inbound))
+        .with_max_established_outgoing(Some(config.max_outbound))
+        .with_max_pending_incoming(Some(limits::MAX_PENDING_CONNECTIONS))
+        .with_max_pending_outgoing(Some(limits::MAX_PENDING_CONNECTIONS))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_carries_the_network() {
+        let network = NetworkDigest([0xab; 32]);
+        assert_eq!(
+            protocol_version(&network),
+            format!("mend/1/{}", "ab".repeat(32))
+        );
+        assert_eq!(
+            exchange_protocol(&network).as_ref(),
+            format!("/mend/{}/exchange/1", "ab".repeat(8))
+        );
+    }
+}

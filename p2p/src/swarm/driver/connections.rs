@@ -1,0 +1,345 @@
+//! What is known of each connection, from the handshake to the end.
+//!
+//! A connection is first of an unknown network: what its peer sends is held back. Once the peer has named our network it is up and
+//! has a number. Numbers belong to connections, not identities: a peer that comes back gets a new one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use libp2p::gossipsub::MessageId;
+use libp2p::request_response::{InboundRequestId, OutboundRequestId, ResponseChannel};
+use libp2p::swarm::{ConnectionError, ConnectionId};
+use libp2p::{Multiaddr, PeerId, identify};
+
+use super::Driver;
+use super::dials::Dial;
+use crate::swarm::{Event, address, reason};
+use crate::wire::limits::{
+    MAX_AGENT_CHARS, MAX_EARLY_MESSAGES, MAX_LISTEN_ADDRESSES, MAX_LISTEN_UPDATES,
+};
+use crate::wire::{Gossip, Request, Response};
+use crate::{Direction, PeerNum};
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) peer: PeerId,
+    pub(super) direction: Direction,
+    /// As dialled, or the remote address.
+    address: String,
+    /// The dial that made it.
+    pub(super) dial: Option<Dial>,
+    /// A dial of ours that met this inbound connection.
+    pub(super) parked: Option<Dial>,
+    /// The peer dialled us while this connection was being made.
+    contested: bool,
+    pub(super) stage: Stage,
+    /// Why we ended it, if we did.
+    ended: Option<String>,
+    /// Requests of ours that wait.
+    pub(super) asked: BTreeSet<OutboundRequestId>,
+    /// How many requests of the peer wait for our answer or for its delivery.
+    pub(super) serving: usize,
+    listens: Vec<Multiaddr>,
+    listen_updates: usize,
+}
+
+/// How well the peer is known.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// It has not said its network. What it sent is held back.
+    Unknown(Vec<Early>),
+    /// It is of our network.
+    Up(PeerNum),
+}
+
+/// A message that came before its peer was up.
+#[derive(Debug)]
+pub(super) enum Early {
+    /// A question.
+    Request(InboundRequestId, Request, ResponseChannel<Response>),
+    /// Gossip.
+    Gossip(MessageId, Gossip, usize),
+}
+
+impl Connection {
+    pub(super) fn new(
+        peer: PeerId,
+        direction: Direction,
+        address: String,
+        dial: Option<Dial>,
+    ) -> Connection {
+        Connection {
+            peer,
+            direction,
+            address,
+            dial,
+            parked: None,
+            contested: false,
+            stage: Stage::Unknown(Vec::new()),
+            ended: None,
+            asked: BTreeSet::new(),
+            serving: 0,
+            listens: Vec::new(),
+            listen_updates: 0,
+        }
+    }
+
+    /// Keeps a message back; gives it back if the peer is up or has sent too much.
+    pub(super) fn hold_back(&mut self, message: Early) -> Option<Early> {
+        match &mut self.stage {
+            Stage::Unknown(early) if early.len() < MAX_EARLY_MESSAGES => {
+                early.push(message);
+                None
+            }
+            _ => Some(message),
+        }
+    }
+}
+
+/// All connections. There is at most one per peer: the gate sees to it.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    all: BTreeMap<ConnectionId, Connection>,
+    of_peer: BTreeMap<PeerId, ConnectionId>,
+    of_number: BTreeMap<PeerNum, ConnectionId>,
+    last_number: u64,
+}
+
+impl Connections {
+    pub(super) fn insert(&mut self, id: ConnectionId, connection: Connection) {
+        self.of_peer.insert(connection.peer, id);
+        self.all.insert(id, connection);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.all.get_mut(&id)
+    }
+
+    pub(super) fn stage(&self, id: ConnectionId) -> Option<&Stage> {
+        self.all.get(&id).map(|connection| &connection.stage)
+    }
+
+    pub(super) fn is_unknown(&self, id: ConnectionId) -> bool {
+        matches!(self.stage(id), Some(Stage::Unknown(_)))
+    }
+
+    pub(super) fn of_peer(&self, peer: PeerId) -> Option<ConnectionId> {
+        self.of_peer.get(&peer).copied()
+    }
+
+    pub(super) fn of_number(&self, peer: PeerNum) -> Option<ConnectionId> {
+        self.of_number.get(&peer).copied()
+    }
+
+    /// Notes that the peer's own dial was refused because this connection is being made.
+    pub(super) fn contest(&mut self, peer: PeerId) {
+        if let Some(connection) = self.of_peer(peer).and_then(|id| self.get_mut(id)) {
+            connection.contested = true;
+        }
+    }
+
+    /// Makes a peer known by a number that was never used before.
+    fn number(&mut self, id: ConnectionId) -> PeerNum {
+        self.last_number += 1;
+        let number = PeerNum(self.last_number);
+        self.of_number.insert(number, id);
+        number
+    }
+
+    fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
+        let connection = self.all.remove(&id)?;
+        if self.of_peer.get(&connection.peer) == Some(&id) {
+            self.of_peer.remove(&connection.peer);
+        }
+        if let Stage::Up(number) = connection.stage {
+            self.of_number.remove(&number);
+        }
+        Some(connection)
+    }
+}
+
+impl<E: Fn(Event)> Driver<E> {
+    /// A peer said who it is: it is up, or of another network and has to go.
+    pub(super) fn introduced(&mut self, id: ConnectionId, info: identify::Info) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        if connection.ended.is_some() {
+            return;
+        }
+        if info.protocol_version != self.protocol_version {
+            let theirs: String = info
+                .protocol_version
+                .chars()
+                .take(MAX_AGENT_CHARS)
+                .collect();
+            let problem = format!(
+                "the peer is of another network: it speaks {theirs:?}, this node {:?}; start both with the same --genesis",
+                self.protocol_version
+            );
+            tracing::info!(peer = %connection.peer, "{problem}");
+            self.end(id, &problem);
+            return;
+        }
+        if let Stage::Unknown(early) = &mut connection.stage {
+            let early = std::mem::take(early);
+            self.up(id, &info.agent_version, early);
+        }
+        self.listens(id, info.listen_addrs);
+    }
+
+    fn up(&mut self, id: ConnectionId, agent: &str, early: Vec<Early>) {
+        let number = self.connections.number(id);
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        connection.stage = Stage::Up(number);
+        connection.dial = None;
+        let parked = connection.parked.take();
+        (self.events)(Event::PeerUp {
+            peer: number,
+            peer_id: connection.peer.to_string(),
+            address: connection.address.clone(),
+            direction: connection.direction,
+            agent: printable(agent),
+        });
+        if let Some(dial) = parked {
+            self.give_up(dial, "already connected to this peer".to_owned());
+        }
+        for message in early {
+            match message {
+                Early::Request(inbound, request, channel) => {
+                    self.asked(id, inbound, request, channel);
+                }
+                Early::Gossip(message, gossip, bytes) => {
+                    self.gossiped(id, message, gossip, bytes);
+                }
+            }
+        }
+    }
+
+    /// Tells where a peer listens, when that is news.
+    fn listens(&mut self, id: ConnectionId, mut addresses: Vec<Multiaddr>) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        let Stage::Up(number) = connection.stage else {
+            return;
+        };
+        addresses.sort();
+        addresses.dedup();
+        addresses.truncate(MAX_LISTEN_ADDRESSES);
+        if addresses == connection.listens || connection.listen_updates >= MAX_LISTEN_UPDATES {
+            return;
+        }
+        connection.listen_updates += 1;
+        connection.listens = addresses;
+        let addresses: Vec<_> = connection
+            .listens
+            .iter()
+            .filter_map(|address| address::with_peer(address, connection.peer))
+            .filter(|address| address::parse(address).is_ok())
+            .collect();
+        if !addresses.is_empty() {
+            (self.events)(Event::PeerListens {
+                peer: number,
+                addresses,
+            });
+        }
+    }
+
+    /// Ends a connection. The first reason counts.
+    pub(super) fn end(&mut self, id: ConnectionId, reason: &str) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.ended.get_or_insert_with(|| reason.to_owned());
+            self.swarm.close_connection(id);
+        }
+    }
+
+    /// Ends every connection.
+    pub(super) fn end_all(&mut self, reason: &str) {
+        let ids: Vec<_> = self.connections.all.keys().copied().collect();
+        for id in ids {
+            self.end(id, reason);
+        }
+    }
+
+    /// A connection has ended, for whatever reason.
+    pub(super) fn closed(&mut self, id: ConnectionId, cause: Option<&ConnectionError>) {
+        let Some(connection) = self.connections.remove(id) else {
+            return;
+        };
+        let ours = connection.ended.is_some();
+        let reason = connection.ended.unwrap_or_else(|| reason::of_end(cause));
+        match connection.stage {
+            Stage::Up(number) => {
+                self.forget_asked(number, connection.asked);
+                (self.events)(Event::PeerDown {
+                    peer: number,
+                    reason,
+                });
+            }
+            Stage::Unknown(_) => {
+                let collision = connection.contested || connection.parked.is_some();
+                let dial = connection.dial.or(connection.parked);
+                let Some(dial) = dial else { return };
+                if collision && !ours && self.local < connection.peer {
+                    self.dial_again(dial);
+                } else if ours {
+                    self.give_up(dial, reason);
+                } else {
+                    self.give_up(
+                        dial,
+                        format!(
+                            "{reason} before it said its network: it may be full, connected to this node already, or refuse it"
+                        ),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// What a peer calls itself, cut and cleaned for logs and terminals.
+fn printable(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_AGENT_CHARS)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_cannot_write_to_the_terminal_through_its_name() {
+        assert_eq!(printable("mend/0.1\u{1b}[2J\n"), "mend/0.1[2J");
+        assert_eq!(printable(&"x".repeat(10_000)).len(), MAX_AGENT_CHARS);
+    }
+
+    #[test]
+    fn a_peer_that_comes_back_gets_a_new_number() {
+        let mut connections = Connections::default();
+        let peer = PeerId::random();
+        let mut seen = BTreeSet::new();
+        for i in 0..3 {
+            let id = ConnectionId::new_unchecked(i);
+            connections.insert(
+                id,
+                Connection::new(peer, Direction::Inbound, String::new(), None),
+            );
+            let number = connections.number(id);
+            connections.get_mut(id).unwrap().stage = Stage::Up(number);
+            assert!(seen.insert(number));
+            assert_eq!(connections.of_number(number), Some(id));
+            connections.remove(id);
+            assert_eq!(connections.of_number(number), None);
+            assert_eq!(connections.of_peer(peer), None);
+        }
+    }
+}

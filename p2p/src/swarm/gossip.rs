@@ -1,0 +1,314 @@
+//! Gossip: two topics, anonymous messages known by their content, and a verdict of ours before anything is forwarded.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bitcoin::hashes::{Hash, HashEngine, sha256};
+use chain::NetworkDigest;
+use libp2p::PeerId;
+use libp2p::gossipsub::{
+    self, IdentTopic, IdentityTransform, MessageAuthenticity, MessageId, TopicHash, ValidationMode,
+    Version, WhitelistSubscriptionFilter,
+};
+
+use super::SwarmError;
+use super::behaviour::short_name;
+use crate::PeerNum;
+use crate::sync::GossipId;
+use crate::wire::Gossip;
+use crate::wire::limits::{
+    MAX_ANNOUNCEMENT_BYTES, MAX_GOSSIP_WAITING_BYTES_PER_PEER, MAX_GOSSIP_WAITING_PER_PEER,
+    MAX_TRANSACTION_BYTES, VERDICT_TIMEOUT,
+};
+
+/// Gossipsub that knows our two topics only: a peer cannot fill memory with subscriptions to others.
+pub(super) type Gossipsub = gossipsub::Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
+
+/// The mesh is looked after this often. Joining does not wait for it: a peer is grafted as soon as it subscribes.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// The first look after the start.
+const FIRST_HEARTBEAT: Duration = Duration::from_millis(200);
+/// Heartbeats that a message is kept for its verdict and for peers that missed it: a little more than [`VERDICT_TIMEOUT`].
+const HISTORY_HEARTBEATS: usize = VERDICT_TIMEOUT.as_secs() as usize + 2;
+/// The same content is not passed on twice within this time.
+const DUPLICATE_TIME: Duration = Duration::from_secs(60);
+/// A peer that was pruned from a full mesh may be grafted again after this time: soon, since a healed network regroups.
+const PRUNE_BACKOFF: Duration = Duration::from_secs(5);
+/// What protobuf and the topic name add to a message, at most.
+const ENVELOPE_BYTES: usize = 256;
+/// The library compares its limit with everything it has buffered, which can be a message and a read of the next one.
+const READ_AHEAD_BYTES: usize = 16 * 1024;
+
+/// The two topics of a network.
+#[derive(Clone, Debug)]
+pub(super) struct Topics {
+    blocks: TopicHash,
+    transactions: TopicHash,
+}
+
+impl Topics {
+    pub(super) fn new(network: &NetworkDigest) -> Topics {
+        let name = short_name(network);
+        Topics {
+            blocks: IdentTopic::new(format!("mend/{name}/blocks")).hash(),
+            transactions: IdentTopic::new(format!("mend/{name}/transactions")).hash(),
+        }
+    }
+
+    /// Where a kind of gossip belongs.
+    pub(super) fn of(&self, gossip: &Gossip) -> &TopicHash {
+        match gossip {
+            Gossip::Block(_) | Gossip::Header(_) => &self.blocks,
+            Gossip::Transaction(_) => &self.transactions,
+        }
+    }
+
+    /// What a message says; `None` when it is malformed or under the wrong topic.
+    pub(super) fn decode(&self, message: &gossipsub::Message) -> Option<Gossip> {
+        Gossip::decode(&message.data)
+            .ok()
+            .filter(|gossip| self.of(gossip) == &message.topic)
+    }
+
+    /// What a message is known by. One that means nothing goes by its bytes, so that it cannot stand in for a good one.
+    fn message_id(&self, message: &gossipsub::Message) -> MessageId {
+        match self.decode(message) {
+            Some(gossip) => MessageId::new(&gossip.content_id()),
+            None => {
+                let mut engine = sha256::Hash::engine();
+                engine.input(b"malformed");
+                engine.input(message.topic.as_str().as_bytes());
+                engine.input(&message.data);
+                MessageId::new(sha256::Hash::from_engine(engine).as_byte_array())
+            }
+        }
+    }
+}
+
+/// Gossipsub, subscribed to both topics.
+pub(super) fn behaviour(network: &NetworkDigest, topics: &Topics) -> Result<Gossipsub, SwarmError> {
+    let ids = topics.clone();
+    let config = gossipsub::ConfigBuilder::default()
+        .protocol_id(
+            format!("/mend/{}/gossip/1", short_name(network)),
+            Version::V1_1,
+        )
+        .validation_mode(ValidationMode::Anonymous)
+        .validate_messages()
+        .message_id_fn(move |message| ids.message_id(message))
+        .max_transmit_size(MAX_TRANSACTION_BYTES + ENVELOPE_BYTES + READ_AHEAD_BYTES)
+        .max_transmit_size_for_topic(
+            MAX_ANNOUNCEMENT_BYTES + ENVELOPE_BYTES,
+            topics.blocks.clone(),
+        )
+        .max_transmit_size_for_topic(
+            MAX_TRANSACTION_BYTES + ENVELOPE_BYTES,
+            topics.transactions.clone(),
+        )
+        .heartbeat_initial_delay(FIRST_HEARTBEAT)
+        .heartbeat_interval(HEARTBEAT)
+        .history_length(HISTORY_HEARTBEATS)
+        .duplicate_cache_time(DUPLICATE_TIME)
+        .prune_backoff(PRUNE_BACKOFF)
+        .flood_publish(true)
+        .build()
+        .map_err(|error| SwarmError::new(format!("gossip cannot be set up: {error}")))?;
+    let allowed = [topics.blocks.clone(), topics.transactions.clone()]
+        .into_iter()
+        .collect();
+    // No peer scoring: it counts peers of one IP address against each other, and a local network has only one. Who sends
+    // rubbish is disconnected by the engine instead.
+    let mut gossipsub = Gossipsub::new_with_subscription_filter(
+        MessageAuthenticity::Anonymous,
+        config,
+        WhitelistSubscriptionFilter(allowed),
+    )
+    .map_err(|error| SwarmError::new(format!("gossip cannot be set up: {error}")))?;
+    for topic in [&topics.blocks, &topics.transactions] {
+        gossipsub
+            .subscribe(&IdentTopic::new(topic.as_str()))
+            .map_err(|error| SwarmError::new(format!("gossip cannot be set up: {error}")))?;
+    }
+    Ok(gossipsub)
+}
+
+/// Gossip that waits for its verdict, bounded per peer and in time.
+#[derive(Debug, Default)]
+pub(super) struct Verdicts {
+    last: u64,
+    waiting: BTreeMap<GossipId, Waiting>,
+    per_peer: BTreeMap<PeerNum, Load>,
+}
+
+/// One item that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// What gossipsub calls it.
+    pub(super) message: MessageId,
+    /// Who passed it on.
+    pub(super) source: PeerId,
+    /// The same, by number.
+    pub(super) peer: PeerNum,
+    /// Which kind of gossip it is.
+    pub(super) kind: &'static str,
+    /// Its bytes.
+    pub(super) bytes: usize,
+    /// When it came.
+    pub(super) since: Instant,
+}
+
+/// What one peer keeps waiting.
+#[derive(Debug, Default)]
+struct Load {
+    items: usize,
+    bytes: usize,
+}
+
+impl Verdicts {
+    /// Takes an item in; `None` when its peer keeps too much waiting already.
+    pub(super) fn wait(&mut self, item: Waiting) -> Option<GossipId> {
+        self.forget_late(item.since);
+        let load = self.per_peer.entry(item.peer).or_default();
+        if load.items >= MAX_GOSSIP_WAITING_PER_PEER
+            || load.bytes + item.bytes > MAX_GOSSIP_WAITING_BYTES_PER_PEER
+        {
+            return None;
+        }
+        load.items += 1;
+        load.bytes += item.bytes;
+        self.last += 1;
+        let id = GossipId(self.last);
+        self.waiting.insert(id, item);
+        Some(id)
+    }
+
+    /// The item, once: `None` when it is not known, was judged, or waited for too long.
+    pub(super) fn judged(&mut self, id: GossipId) -> Option<Waiting> {
+        let item = self.waiting.remove(&id)?;
+        self.release(&item);
+        Some(item)
+    }
+
+    /// Drops what waited for so long that gossipsub has forgotten it too. Ids ascend with time, so these come first.
+    fn forget_late(&mut self, now: Instant) {
+        let longest = HEARTBEAT * HISTORY_HEARTBEATS as u32;
+        while let Some(first) = self.waiting.first_entry() {
+            if now.saturating_duration_since(first.get().since) < longest {
+                break;
+            }
+            let item = first.remove();
+            self.release(&item);
+        }
+    }
+
+    fn release(&mut self, item: &Waiting) {
+        if let Some(load) = self.per_peer.get_mut(&item.peer) {
+            load.items -= 1;
+            load.bytes -= item.bytes;
+            if load.items == 0 {
+                self.per_peer.remove(&item.peer);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::{Transaction, absolute, transaction};
+
+    use super::*;
+
+    fn topics() -> Topics {
+        Topics::new(&NetworkDigest([1; 32]))
+    }
+
+    fn transaction(lock: u32) -> Gossip {
+        Gossip::Transaction(std::sync::Arc::new(Transaction {
+            version: transaction::Version::TWO,
+            lock_time: absolute::LockTime::from_consensus(lock),
+            input: vec![bitcoin::TxIn::default()],
+            output: vec![],
+        }))
+    }
+
+    fn message(topic: &TopicHash, data: Vec<u8>) -> gossipsub::Message {
+        gossipsub::Message {
+            source: None,
+            data,
+            sequence_number: None,
+            topic: topic.clone(),
+        }
+    }
+
+    fn item(peer: u64, bytes: usize, since: Instant) -> Waiting {
+        Waiting {
+            message: MessageId::new(&[]),
+            source: PeerId::random(),
+            peer: PeerNum(peer),
+            kind: "transaction",
+            bytes,
+            since,
+        }
+    }
+
+    #[test]
+    fn content_names_a_message_only_under_its_own_topic() {
+        let topics = topics();
+        let gossip = transaction(1);
+        let mut data = Vec::new();
+        gossip.encode(&mut data);
+        let right = message(&topics.transactions, data.clone());
+        let wrong = message(&topics.blocks, data.clone());
+        assert_eq!(
+            topics.message_id(&right),
+            MessageId::new(&gossip.content_id())
+        );
+        assert_ne!(topics.message_id(&wrong), topics.message_id(&right));
+        assert!(topics.decode(&wrong).is_none());
+        data.push(0);
+        assert_ne!(
+            topics.message_id(&message(&topics.transactions, data)),
+            topics.message_id(&right)
+        );
+    }
+
+    #[test]
+    fn a_peer_cannot_keep_more_waiting_than_its_limit() {
+        let now = Instant::now();
+        let mut verdicts = Verdicts::default();
+        let ids: Vec<_> = (0..MAX_GOSSIP_WAITING_PER_PEER)
+            .map(|_| verdicts.wait(item(1, 10, now)))
+            .collect();
+        assert!(ids.iter().all(Option::is_some));
+        assert_eq!(verdicts.wait(item(1, 10, now)), None);
+        assert!(
+            verdicts.wait(item(2, 10, now)).is_some(),
+            "others are not affected"
+        );
+        assert!(verdicts.judged(ids[7].unwrap()).is_some());
+        assert_eq!(
+            verdicts.judged(ids[7].unwrap()),
+            None,
+            "a verdict counts once"
+        );
+        assert!(verdicts.wait(item(1, 10, now)).is_some());
+        assert_eq!(
+            verdicts.wait(item(3, MAX_GOSSIP_WAITING_BYTES_PER_PEER + 1, now)),
+            None
+        );
+    }
+
+    #[test]
+    fn items_without_a_verdict_are_forgotten() {
+        let now = Instant::now();
+        let mut verdicts = Verdicts::default();
+        let old = verdicts.wait(item(1, 10, now)).unwrap();
+        verdicts.wait(item(1, 10, now + VERDICT_TIMEOUT)).unwrap();
+        assert_eq!(verdicts.waiting.len(), 2);
+        verdicts
+            .wait(item(1, 10, now + HEARTBEAT * HISTORY_HEARTBEATS as u32))
+            .unwrap();
+        assert_eq!(verdicts.waiting.len(), 2);
+        assert_eq!(verdicts.judged(old), None);
+    }
+}

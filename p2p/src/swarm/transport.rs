@@ -1,0 +1,196 @@
+//! The way bytes go: TCP, counted, then Noise and Yamux; and a connection that ends in bounded time.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox};
+use libp2p::core::transport::Boxed;
+use libp2p::core::transport::timeout::TransportTimeoutError;
+use libp2p::core::upgrade::Version;
+use libp2p::identity::Keypair;
+use libp2p::{PeerId, Transport, noise, tcp, yamux};
+
+use super::SwarmError;
+use super::traffic::{Traffic, Way};
+use crate::wire::limits::HANDSHAKE_TIMEOUT;
+
+/// A polite end may take this long. Over a stalled link it never comes, and the connection is dropped instead.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// TCP, Noise and Yamux, with a time limit on the handshake.
+pub(super) fn build(
+    key: &Keypair,
+    traffic: Arc<Traffic>,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, SwarmError> {
+    let noise = noise::Config::new(key)
+        .map_err(|error| SwarmError::new(format!("encryption cannot be set up: {error}")))?;
+    let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .map(move |stream, _| Counted { stream, traffic })
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux::Config::default())
+        .timeout(HANDSHAKE_TIMEOUT);
+    let transport = transport.map(|(peer, muxer), _| {
+        let muxer = StreamMuxerBox::new(muxer);
+        (
+            peer,
+            StreamMuxerBox::new(EndsInTime {
+                muxer,
+                deadline: None,
+            }),
+        )
+    });
+    let transport = transport.map_err(|error| match error {
+        TransportTimeoutError::Timeout => io::ErrorKind::TimedOut.into(),
+        TransportTimeoutError::TimerError(error) => error,
+        // What TCP said, as it said it; or what came of Noise and Yamux.
+        TransportTimeoutError::Other(error) => error.either(
+            |below| below.either(|tcp| tcp, io::Error::other),
+            io::Error::other,
+        ),
+    });
+    Ok(transport.boxed())
+}
+
+/// A byte stream that counts what passes.
+struct Counted<S> {
+    stream: S,
+    traffic: Arc<Traffic>,
+}
+
+impl<S> Counted<S> {
+    fn counted(&self, way: Way, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = result {
+            self.traffic.count_wire(way, bytes);
+        }
+        result
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.counted(Way::Received, result)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.counted(Way::Sent, result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+/// A connection whose end does not wait for a peer that takes nothing any more.
+///
+/// Ending a Yamux connection flushes it first. Over a link that is cut without a reset this blocks for minutes, the peer
+/// counts as connected, and after healing every fresh connection to it would be refused as a second one.
+struct EndsInTime {
+    muxer: StreamMuxerBox,
+    deadline: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl StreamMuxer for EndsInTime {
+    type Substream = SubstreamBox;
+    type Error = io::Error;
+
+    fn poll_inbound(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<SubstreamBox>> {
+        Pin::new(&mut self.muxer).poll_inbound(cx)
+    }
+
+    fn poll_outbound(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<SubstreamBox>> {
+        Pin::new(&mut self.muxer).poll_outbound(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(result) = Pin::new(&mut self.muxer).poll_close(cx) {
+            return Poll::Ready(result);
+        }
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)));
+        deadline
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
+        Pin::new(&mut self.muxer).poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A muxer that never does anything.
+    struct Stalled;
+
+    impl StreamMuxer for Stalled {
+        type Substream = futures::io::Cursor<Vec<u8>>;
+        type Error = io::Error;
+
+        fn poll_inbound(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<io::Result<Self::Substream>> {
+            Poll::Pending
+        }
+
+        fn poll_outbound(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<io::Result<Self::Substream>> {
+            Poll::Pending
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_over_a_stalled_link_ends_all_the_same() {
+        let mut muxer = EndsInTime {
+            muxer: StreamMuxerBox::new(Stalled),
+            deadline: None,
+        };
+        let end = futures::future::poll_fn(|cx| Pin::new(&mut muxer).poll_close(cx));
+        let end = tokio::time::timeout(CLOSE_TIMEOUT * 10, end)
+            .await
+            .expect("ends in time");
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -1,3 +1,10 @@
 //! Integration tests of the network crate, a module per subject.
+#![allow(unreachable_pub, reason = "a test binary has no public interface")]
+#![allow(clippy::print_stdout, reason = "tests tell what they measured")]
+#![allow(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
 
+mod host;
+mod net;
+mod swarm;
+mod sync_network;
 mod wire;

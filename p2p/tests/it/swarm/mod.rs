@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
 
 mod connect;
+mod cost;
 mod exchange;
 mod heal;
 mod hostile;

@@ -6,5 +6,6 @@
 mod host;
 mod net;
 mod swarm;
+mod sync_headers;
 mod sync_network;
 mod wire;

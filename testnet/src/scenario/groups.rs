@@ -32,6 +32,11 @@ pub enum GroupsError {
 }
 
 impl Groups {
+    /// Groups that share no node.
+    pub(super) fn of(groups: Vec<BTreeSet<usize>>) -> Groups {
+        Groups(groups)
+    }
+
     /// Whether a link between `a` and `b` is cut.
     pub fn separates(&self, a: usize, b: usize) -> bool {
         match (self.group_of(a), self.group_of(b)) {

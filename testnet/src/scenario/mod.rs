@@ -1,7 +1,14 @@
-//! What an experiment is made of, for both engines.
+//! What an experiment is made of, for both engines: [`Scenario`] is read from TOML and checked before anything runs.
 
+pub mod action;
+pub mod chaos;
+pub mod file;
 pub mod groups;
+pub mod span;
 pub mod topology;
 
+pub use action::Action;
+pub use file::{Scenario, ScenarioError};
 pub use groups::Groups;
+pub use span::Span;
 pub use topology::Topology;

@@ -529,7 +529,7 @@ impl Bodies {
         }
     }
 
-    /// The least busy peer that has room and the block.
+    /// The least busy peer that has room and the block; rather one that was not tried yet.
     fn choose(
         &self,
         cx: &Context<'_>,
@@ -538,25 +538,24 @@ impl Bodies {
         want: &Want,
         room: &BTreeMap<PeerNum, usize>,
     ) -> Choice {
-        let mut best: Option<(usize, PeerNum)> = None;
+        let mut best: Option<((bool, usize), PeerNum)> = None;
         let (mut tried, mut busy) = (false, false);
         for (number, state) in &self.peers {
-            if want.avoid.contains(number) {
-                tried = true;
-                continue;
-            }
             let has = has_on_path(state, want)
                 || want.from_anyone
                 || want.announcers.contains(number)
                 || (!want.on_path && has_on_its_chain(cx, peers, *number, hash, want.height));
-            let room = room.get(number).copied().unwrap_or(0);
             if !has || cx.out.is_dismissed(*number) {
                 continue;
             }
-            if room == 0 {
+            let fresh = !want.avoid.contains(number);
+            let key = (fresh, room.get(number).copied().unwrap_or(0));
+            if !fresh && !want.second_chance {
+                tried = true;
+            } else if key.1 == 0 {
                 busy = true;
-            } else if best.is_none_or(|(most, _)| room > most) {
-                best = Some((room, *number));
+            } else if best.is_none_or(|(most, _)| key > most) {
+                best = Some((key, *number));
             }
         }
         match best {

@@ -160,3 +160,156 @@ fn fill_from_pool(
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::absolute::LockTime;
+    use bitcoin::bip152::PrefilledTransaction;
+    use bitcoin::hashes::Hash;
+    use bitcoin::{Amount, OutPoint, ScriptBuf, TxIn, TxOut, Txid, Wtxid, transaction};
+
+    use super::*;
+
+    fn tx(n: u64) -> Transaction {
+        Transaction {
+            version: transaction::Version::TWO,
+            lock_time: LockTime::ZERO,
+            input: vec![TxIn {
+                previous_output: OutPoint {
+                    txid: Txid::all_zeros(),
+                    vout: 7,
+                },
+                ..TxIn::default()
+            }],
+            output: vec![TxOut {
+                value: Amount::from_sat(n),
+                script_pubkey: ScriptBuf::new(),
+            }],
+        }
+    }
+
+    fn block(count: u64) -> Block {
+        let mut block = bitcoin::constants::genesis_block(bitcoin::Network::Regtest);
+        block.txdata = (0..count).map(tx).collect();
+        block
+    }
+
+    fn announced(block: &Block) -> HeaderAndShortIds {
+        HeaderAndShortIds::from_block(block, 99, 2, &[]).expect("a good block")
+    }
+
+    /// Transactions under ids that need not be theirs.
+    struct Pool(Vec<(Wtxid, Transaction)>);
+
+    impl Pool {
+        fn of(numbers: impl IntoIterator<Item = u64>) -> Pool {
+            let named = |tx: Transaction| (tx.compute_wtxid(), tx);
+            Pool(numbers.into_iter().map(tx).map(named).collect())
+        }
+    }
+
+    impl PoolView for Pool {
+        fn for_each(&self, each: &mut dyn FnMut(&Arc<Transaction>, Wtxid)) {
+            for (wtxid, tx) in &self.0 {
+                each(&Arc::new(tx.clone()), *wtxid);
+            }
+        }
+        fn knows(&self, _: &Txid) -> bool {
+            false
+        }
+        fn transaction(&self, _: &Txid) -> Option<Arc<Transaction>> {
+            None
+        }
+    }
+
+    #[test]
+    fn all_known_is_rebuilt_at_once() {
+        let block = block(50);
+        let pool = Pool::of((1..200).rev());
+        let partial = PartialBlock::rebuild(&announced(&block), &pool).expect("usable");
+        assert!(partial.missing().is_empty());
+        assert_eq!(partial.finish(), Some(block));
+    }
+
+    #[test]
+    fn what_is_missing_is_named_and_filled_in() {
+        let block = block(10);
+        let pool = Pool::of((1..10).filter(|n| *n != 3 && *n != 9));
+        let mut partial = PartialBlock::rebuild(&announced(&block), &pool).expect("usable");
+        assert_eq!(partial.missing(), [3, 9]);
+        assert!(partial.fill(vec![tx(3), tx(9)]));
+        assert_eq!(partial.finish(), Some(block));
+    }
+
+    #[test]
+    fn case_45_more_or_fewer_than_asked_is_noticed() {
+        let block = block(4);
+        for given in [vec![tx(1)], vec![tx(1), tx(2), tx(3), tx(4)]] {
+            let partial = PartialBlock::rebuild(&announced(&block), &Pool::of([]));
+            assert!(!partial.expect("usable").fill(given));
+        }
+        let partial = PartialBlock::rebuild(&announced(&block), &Pool::of([])).expect("usable");
+        assert_eq!(partial.finish(), None);
+    }
+
+    #[test]
+    fn case_52_two_of_the_mempool_under_one_short_id_are_both_doubted() {
+        let block = block(3);
+        let mut pool = Pool::of([1, 2]);
+        let clash = (tx(1).compute_wtxid(), tx(100));
+        pool.0.push(clash.clone());
+        let partial = PartialBlock::rebuild(&announced(&block), &pool).expect("usable");
+        assert_eq!(partial.missing(), [1]);
+        // A third one does not settle it.
+        pool.0.push(clash);
+        let partial = PartialBlock::rebuild(&announced(&block), &pool).expect("usable");
+        assert_eq!(partial.missing(), [1]);
+    }
+
+    #[test]
+    fn case_52_the_same_short_id_twice_cannot_be_rebuilt() {
+        let mut announced = announced(&block(5));
+        announced.short_ids[3] = announced.short_ids[0];
+        let refused = PartialBlock::rebuild(&announced, &Pool::of([])).expect_err("ambiguous");
+        assert_eq!(refused, Unusable::SameShortIds);
+    }
+
+    #[test]
+    fn case_52_prefilled_places_out_of_range_are_refused() {
+        for (places, ok) in [
+            ([0, 0], true),
+            ([0, 3], true),
+            ([1, 2], true),
+            ([0, 4], false),
+        ] {
+            let mut announced = announced(&block(4));
+            announced.prefilled_txs = places
+                .iter()
+                .map(|idx| PrefilledTransaction {
+                    idx: *idx,
+                    tx: tx(7),
+                })
+                .collect();
+            let rebuilt = PartialBlock::rebuild(&announced, &Pool::of([]));
+            assert_eq!(rebuilt.is_ok(), ok, "{places:?}: {rebuilt:?}");
+        }
+        let mut far = announced(&block(4));
+        far.prefilled_txs[0].idx = u16::MAX;
+        let refused = PartialBlock::rebuild(&far, &Pool::of([])).expect_err("out of range");
+        assert_eq!(
+            refused,
+            Unusable::PrefilledOutOfRange {
+                index: 65_535,
+                count: 4
+            }
+        );
+    }
+
+    #[test]
+    fn nothing_announced_is_no_block() {
+        let mut empty = announced(&block(1));
+        empty.prefilled_txs.clear();
+        let refused = PartialBlock::rebuild(&empty, &Pool::of([])).expect_err("empty");
+        assert_eq!(refused, Unusable::Count { got: 0 });
+    }
+}

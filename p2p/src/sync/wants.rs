@@ -24,6 +24,8 @@ pub(super) struct Want {
     pub(super) announcers: BTreeSet<PeerNum>,
     /// How often all who may have it were tried in vain.
     pub(super) rounds: u32,
+    /// The pause after that is over: who was tried may be tried again, if there is nobody else.
+    pub(super) second_chance: bool,
 }
 
 /// Where a wanted block stands.
@@ -98,6 +100,7 @@ impl Wants {
                 avoid: BTreeSet::new(),
                 announcers: BTreeSet::new(),
                 rounds: 0,
+                second_chance: false,
             }
         });
         if on_path {
@@ -113,6 +116,7 @@ impl Wants {
             return;
         };
         let old = std::mem::replace(&mut want.state, state);
+        want.second_chance &= !matches!(state, State::Asked(_));
         let height = want.height;
         match old {
             State::Needed => {
@@ -145,7 +149,7 @@ impl Wants {
     /// Everyone was tried: a pause, then everyone may be asked again.
     pub(super) fn next_round(&mut self, hash: &BlockHash, until: Mono) {
         if let Some(want) = self.wants.get_mut(hash) {
-            want.avoid.clear();
+            want.second_chance = true;
             want.rounds += 1;
         }
         self.set(hash, State::Delayed(until));

@@ -257,11 +257,6 @@ impl Node {
         answer(request, &self.chain, &self.pool, &self.addresses).expect("in memory")
     }
 
-    /// The header of a known block.
-    pub fn header(&self, hash: &BlockHash) -> Header {
-        self.chain.tree().get(hash).expect("known").header
-    }
-
     /// A stored block.
     pub fn block(&self, hash: &BlockHash) -> Block {
         self.chain

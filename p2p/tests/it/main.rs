@@ -6,6 +6,7 @@
 mod host;
 mod net;
 mod swarm;
+mod sync_blocks;
 mod sync_headers;
 mod sync_network;
 mod wire;

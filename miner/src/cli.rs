@@ -1,0 +1,318 @@
+//! `mend mine`: the command line of the external miner and of the benchmark.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bitcoin::address::NetworkUnchecked;
+use bitcoin::{Address, Network};
+use clap::Args;
+use rpc_client::{Auth, Client};
+use serde_json::Value;
+
+use crate::bench::{self, BenchOptions};
+use crate::client::{self, CALL_TIMEOUT, Event, Order, Report, Style};
+use crate::search::{SearchOptions, Searcher};
+
+/// Where a node answers unless something else is said.
+const DEFAULT_URL: &str = "http://127.0.0.1:18443";
+/// Where a node without arguments keeps its data, below the home folder.
+const DEFAULT_DATA_DIR: &str = ".mend/mend-local";
+
+/// Mine blocks for an address, on templates from one or more nodes; or measure this machine.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    mend mine --rpc http://127.0.0.1:18443 --cookie-file ~/.mend/mend-local/.cookie --address bcrt1q...\n  \
+    mend mine --address bcrt1q... --rate 200k --threads 1 --blocks 3\n  \
+    mend mine --bench --seconds 10")]
+pub struct MineArgs {
+    /// A node's RPC address. May be given several times: the first that answers is used, the others are for when it
+    /// fails. Left out, it is the node that runs on the default data directory.
+    #[arg(long, value_name = "URL")]
+    pub rpc: Vec<String>,
+
+    /// Address that blocks pay to.
+    #[arg(long, required_unless_present = "bench")]
+    pub address: Option<String>,
+
+    /// Threads. All cores for mining, 1 for the benchmark, unless given.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+
+    /// Hashes per second at most, as in 50, 200k or 1.5M.
+    #[arg(long, value_parser = parse_rate, conflicts_with = "bench")]
+    pub rate: Option<u64>,
+
+    /// Percentage of the time that each thread works.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100),
+          conflicts_with = "bench")]
+    pub duty: Option<u8>,
+
+    /// Hash kernel; the fastest is found by measuring unless one is named.
+    #[arg(long, value_name = "NAME")]
+    pub kernel: Option<String>,
+
+    /// Also vary the version bits that BIP 320 leaves to miners: faster with vector kernels.
+    #[arg(long, conflicts_with = "bench")]
+    pub roll_version: bool,
+
+    /// Cookie file of the node; with several nodes one for all, or one each in the same order.
+    #[arg(long, value_name = "FILE")]
+    pub cookie_file: Vec<PathBuf>,
+
+    /// Data directory of the node, which holds its cookie and says where its RPC is.
+    #[arg(long, value_name = "DIR", conflicts_with = "cookie_file")]
+    pub data_dir: Option<PathBuf>,
+
+    /// RPC user, instead of a cookie.
+    #[arg(long, requires = "password", conflicts_with_all = ["cookie_file", "data_dir"])]
+    pub user: Option<String>,
+
+    /// RPC password.
+    #[arg(
+        long,
+        requires = "user",
+        env = "MEND_RPC_PASSWORD",
+        hide_env_values = true
+    )]
+    pub password: Option<String>,
+
+    /// Stop after so many accepted blocks.
+    #[arg(long, value_name = "N", conflicts_with = "bench")]
+    pub blocks: Option<u64>,
+
+    /// Print JSON, one object a line, even on a terminal.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Measure how fast the kernels are here, instead of mining.
+    #[arg(long)]
+    pub bench: bool,
+
+    /// How long the benchmark takes.
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "bench",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
+}
+
+/// Runs `mend mine`.
+///
+/// # Errors
+///
+/// With one sentence that names the cause and the remedy.
+pub fn run(args: MineArgs) -> anyhow::Result<()> {
+    if args.bench {
+        run_bench(&args)
+    } else {
+        run_miner(args)
+    }
+}
+
+fn run_bench(args: &MineArgs) -> anyhow::Result<()> {
+    let options = BenchOptions {
+        kernel: args.kernel.clone(),
+        threads: args.threads.unwrap_or(1).max(1),
+        time: Duration::from_secs(args.seconds),
+    };
+    let quiet = args.json || !std::io::stdout().is_terminal();
+    let bar = if quiet {
+        indicatif::ProgressBar::hidden()
+    } else {
+        indicatif::ProgressBar::new(0)
+    };
+    let result = bench::run(&options, |round, rounds| {
+        bar.set_length(rounds as u64);
+        bar.set_position(round as u64);
+    })?;
+    bar.finish_and_clear();
+    let text = if args.json {
+        serde_json::to_string(&result)?
+    } else {
+        result.table()
+    };
+    print_line(&text);
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the command's result")]
+fn print_line(line: &str) {
+    println!("{line}");
+}
+
+fn run_miner(args: MineArgs) -> anyhow::Result<()> {
+    let text = args
+        .address
+        .as_deref()
+        .context("give the address to mine to with --address")?;
+    let clients = clients(&args)?;
+    let address = check_address(text, &clients)?;
+    let searcher = Searcher::new(SearchOptions {
+        threads: args.threads.unwrap_or(0),
+        kernel: args.kernel,
+        rate: args.rate,
+        duty: args.duty,
+    })?;
+    let terminal = std::io::stdout().is_terminal() && !args.json;
+    let style = if terminal {
+        Style::Terminal
+    } else {
+        Style::Json
+    };
+    let report = Arc::new(Report::new(style, Box::new(std::io::stdout())));
+    report.event(&Event::Start {
+        kernel: searcher.kernel_name(),
+        threads: searcher.threads(),
+        address: address.to_string(),
+    });
+    let order = Order {
+        script_pubkey: address.script_pubkey(),
+        roll_version: args.roll_version,
+        blocks: args.blocks,
+    };
+    Ok(client::mine(clients, &searcher, &order, &report)?)
+}
+
+fn clients(args: &MineArgs) -> anyhow::Result<Vec<Client>> {
+    let data_dir = args.data_dir.clone().or_else(default_data_dir);
+    let mut urls = args.rpc.clone();
+    if urls.is_empty() {
+        let published = data_dir.as_deref().and_then(published_url);
+        urls.push(published.unwrap_or_else(|| DEFAULT_URL.to_owned()));
+    }
+    let cookies = &args.cookie_file;
+    if cookies.len() > 1 && cookies.len() != urls.len() {
+        bail!(
+            "{} cookie files for {} nodes; give one --cookie-file for all, or one for each --rpc",
+            cookies.len(),
+            urls.len()
+        );
+    }
+    let auth = |i: usize| match (&args.user, &args.password) {
+        (Some(user), Some(password)) => Auth::UserPass(user.clone(), password.clone()),
+        _ => match cookies.get(i).or(cookies.first()) {
+            Some(cookie) => Auth::Cookie(cookie.clone()),
+            // An address with a user in it speaks for itself.
+            None if urls[i].contains('@') => Auth::None,
+            None => match &data_dir {
+                Some(dir) => Auth::Cookie(dir.join(".cookie")),
+                None => Auth::None,
+            },
+        },
+    };
+    let client = |i: usize| Client::new(&urls[i], auth(i)).with_timeout(CALL_TIMEOUT);
+    Ok((0..urls.len()).map(client).collect())
+}
+
+fn default_data_dir() -> Option<PathBuf> {
+    let dir = PathBuf::from(std::env::var_os("HOME")?).join(DEFAULT_DATA_DIR);
+    dir.is_dir().then_some(dir)
+}
+
+/// The RPC address that a running node wrote into its data directory.
+fn published_url(data_dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(data_dir.join("node.json")).ok()?;
+    let node: Value = serde_json::from_str(&text).ok()?;
+    Some(node.get("rpc")?.as_str()?.to_owned())
+}
+
+/// The address, if it belongs to the network of the node; where no node answers yet, to a local network.
+fn check_address(text: &str, clients: &[Client]) -> anyhow::Result<Address> {
+    let address: Address<NetworkUnchecked> = text.parse().with_context(|| {
+        format!("{text} is not an address; give one as `mend wallet address` prints")
+    })?;
+    let network = clients
+        .iter()
+        .find_map(network_of)
+        .unwrap_or(Network::Regtest);
+    address.require_network(network).map_err(|_| {
+        anyhow::anyhow!(
+            "{text} is not an address of the node's network ({network}); give one that is"
+        )
+    })
+}
+
+fn network_of(client: &Client) -> Option<Network> {
+    let info = client
+        .call("getblockchaininfo", Value::Array(Vec::new()))
+        .ok()?;
+    Network::from_core_arg(info.get("chain")?.as_str()?).ok()
+}
+
+/// Reads `50`, `200k`, `1.5M`: hashes per second.
+fn parse_rate(text: &str) -> Result<u64, String> {
+    let (number, factor) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
+        Some((at, 'm' | 'M')) => (&text[..at], 1e6),
+        Some((at, 'g' | 'G')) => (&text[..at], 1e9),
+        _ => (text, 1.0),
+    };
+    let rate = number
+        .parse::<f64>()
+        .ok()
+        .map(|value| (value * factor).round());
+    match rate {
+        Some(rate) if (1.0..1e15).contains(&rate) => Ok(rate as u64),
+        _ => Err(
+            "a rate is a number of hashes per second of at least 1, as in 50, 200k or 1.5M"
+                .to_owned(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_take_suffixes() {
+        assert_eq!(parse_rate("1"), Ok(1));
+        assert_eq!(parse_rate("200k"), Ok(200_000));
+        assert_eq!(parse_rate("1.5M"), Ok(1_500_000));
+        for bad in ["", "k", "0", "-5", "nan", "inf", "1e30", "5x", "0.2"] {
+            assert!(parse_rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_another_network_is_refused_with_a_remedy() {
+        let main = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
+        let error = check_address(main, &[]).expect_err("mainnet").to_string();
+        assert!(
+            error.contains("network (regtest); give one that is"),
+            "{error}"
+        );
+        assert!(check_address("hello", &[]).is_err());
+        let ours = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+        assert!(check_address(ours, &[]).is_ok());
+    }
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        mine: MineArgs,
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::{CommandFactory, Parser};
+        Command::command().debug_assert();
+        assert!(Command::try_parse_from(["mine"]).is_err());
+        let bench = Command::try_parse_from(["mine", "--bench", "--seconds", "2"]).expect("parses");
+        assert!(bench.mine.bench && bench.mine.seconds == 2);
+        let several = [
+            "mine",
+            "--rpc",
+            "a:1",
+            "--rpc",
+            "b:2",
+            "--address",
+            "x",
+            "--cookie-file",
+            "c",
+        ];
+        let mine = Command::try_parse_from(several).expect("parses").mine;
+        assert_eq!(clients(&mine).expect("one cookie for both").len(), 2);
+    }
+}

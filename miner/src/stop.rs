@@ -1,0 +1,93 @@
+//! [`StopFlag`]: ends a search from another thread.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Ends a search from another thread, even one that sleeps. Clones are the same flag, and it is never lowered:
+/// every search gets a new one.
+#[derive(Clone, Debug, Default)]
+pub struct StopFlag {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    raised: AtomicBool,
+    gate: Mutex<()>,
+    changed: Condvar,
+}
+
+impl StopFlag {
+    /// A flag that is not raised.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Raises the flag for good.
+    pub fn stop(&self) {
+        self.shared.raised.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether it has been raised.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.shared.raised.load(Ordering::Acquire)
+    }
+
+    /// Lets sleepers look around.
+    pub(crate) fn wake(&self) {
+        // Whoever is about to sleep holds the gate from its last look on, so it cannot miss this.
+        drop(
+            self.shared
+                .gate
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        self.shared.changed.notify_all();
+    }
+
+    /// Sleeps until `deadline`, the flag, or `over` said at a [`StopFlag::wake`]. Uses no CPU meanwhile.
+    pub(crate) fn sleep_until(&self, deadline: Instant, over: impl Fn() -> bool) {
+        let mut gate = self
+            .shared
+            .gate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        while !self.is_stopped() && !over() {
+            let Some(left) = deadline
+                .checked_duration_since(Instant::now())
+                .filter(|d| !d.is_zero())
+            else {
+                return;
+            };
+            let waited = self.shared.changed.wait_timeout(gate, left);
+            gate = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Sleeps for `time` or until the flag is raised.
+    pub fn sleep(&self, time: Duration) {
+        self.sleep_until(Instant::now() + time, || false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleeper_wakes_when_the_flag_is_raised() {
+        let flag = StopFlag::new();
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| flag.sleep(Duration::from_secs(60)));
+            std::thread::sleep(Duration::from_millis(20));
+            flag.clone().stop();
+        });
+        assert!(start.elapsed() < Duration::from_secs(10));
+        assert!(flag.is_stopped());
+    }
+}

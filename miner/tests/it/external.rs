@@ -1,0 +1,131 @@
+//! `mend mine` against nodes.
+
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use miner::{MineArgs, run};
+use serde_json::json;
+
+use crate::node::TestNode;
+
+const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    mine: MineArgs,
+}
+
+/// Runs `mend mine` with these words; fails the test when it takes too long.
+fn mine(words: &[&str]) -> anyhow::Result<()> {
+    let fixed = [
+        "mine",
+        "--json",
+        "--threads",
+        "1",
+        "--kernel",
+        "portable",
+        "--address",
+        ADDRESS,
+    ];
+    let args = Command::parse_from(fixed.iter().chain(words)).mine;
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(run(args)));
+    receiver
+        .recv_timeout(PATIENCE)
+        .expect("the miner came to an end")
+}
+
+fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited too long for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn blocks_are_mined_one_on_the_other_until_there_are_enough() {
+    let node = TestNode::start();
+    mine(&["--rpc", &node.url(), "--blocks", "20"]).expect("mines");
+    assert_eq!(node.height(), 20);
+    assert_eq!(node.submissions(), 20, "no block was a sibling of another");
+    assert!(node.long_polls() >= 1);
+}
+
+#[test]
+fn a_late_or_refused_block_does_not_end_the_work() {
+    let node = TestNode::start();
+    node.answer_next_with(json!("inconclusive"));
+    node.answer_next_with(json!("bad-cb-height"));
+    mine(&["--rpc", &node.url(), "--blocks", "2"]).expect("mines");
+    assert_eq!((node.height(), node.submissions()), (2, 4));
+}
+
+#[test]
+fn a_tip_found_by_somebody_else_is_taken_up() {
+    let node = TestNode::start();
+    let url = node.url();
+    std::thread::scope(|scope| {
+        // So slow that the other one finds most blocks.
+        let slow = scope.spawn(|| mine(&["--rpc", &url, "--rate", "1k", "--blocks", "1"]));
+        wait_for("a long poll", || node.long_polls() >= 1);
+        mine(&["--rpc", &url, "--rate", "10k", "--blocks", "20"]).expect("mines");
+        slow.join().expect("no panic").expect("mines");
+    });
+    assert!(node.height() >= 21);
+}
+
+#[test]
+fn when_a_node_fails_the_next_one_is_mined_on_and_it_may_come_back() {
+    let (first, second) = (TestNode::start(), TestNode::start());
+    let (one, two) = (first.url(), second.url());
+    first.set_down(true);
+    mine(&["--rpc", &one, "--rpc", &two, "--blocks", "2"]).expect("mines on the second");
+    assert_eq!((first.height(), second.height()), (0, 2));
+    std::thread::scope(|scope| {
+        let alone = scope.spawn(|| mine(&["--rpc", &one, "--blocks", "2"]));
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(first.height(), 0);
+        first.set_down(false);
+        alone
+            .join()
+            .expect("no panic")
+            .expect("mines when the node is back");
+    });
+    assert_eq!(first.height(), 2);
+}
+
+#[test]
+fn a_refused_login_ends_the_miner_with_a_remedy() {
+    let node = TestNode::start();
+    node.demand_password("Basic bWU6c2VjcmV0");
+    let wrong = [
+        "--rpc",
+        &node.url(),
+        "--user",
+        "me",
+        "--password",
+        "wrong",
+        "--blocks",
+        "1",
+    ];
+    let error = mine(&wrong).expect_err("refused").to_string();
+    assert!(
+        error.contains("refused the user or password; give"),
+        "{error}"
+    );
+    let right = [
+        "--rpc",
+        &node.url(),
+        "--user",
+        "me",
+        "--password",
+        "secret",
+        "--blocks",
+        "1",
+    ];
+    mine(&right).expect("mines");
+    assert_eq!(node.height(), 1);
+}

@@ -1,0 +1,225 @@
+//! A node as a miner sees it: `getblocktemplate` with long poll, `submitblock`, and the checks that a block deserves.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use bitcoin::consensus::deserialize;
+use bitcoin::hashes::Hash;
+use bitcoin::hex::FromHex;
+use bitcoin::{Block, BlockHash};
+use serde_json::{Value, json};
+
+/// One hash in 256 meets it.
+const BITS: &str = "2000ffff";
+const COMMITMENT: &str =
+    "6a24aa21a9ede2f61c3f71d1defd3fa999dfa36953755c690689799962b48bebd836974e8cf9";
+const LONGEST_HOLD: Duration = Duration::from_secs(20);
+
+/// A node that holds a chain in memory, starting at height 1.
+#[derive(Clone)]
+pub(crate) struct TestNode {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    blocks: Vec<Block>,
+    /// Answers to the next submissions instead of the true ones.
+    answers: Vec<Value>,
+    submissions: usize,
+    long_polls: usize,
+    password: Option<String>,
+    down: bool,
+}
+
+impl TestNode {
+    pub(crate) fn start() -> Self {
+        Self::start_at("127.0.0.1:0")
+    }
+
+    fn start_at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let node = Self {
+            address,
+            shared: Arc::default(),
+        };
+        let server = node.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let node = server.clone();
+                std::thread::spawn(move || node.serve(stream));
+            }
+        });
+        node
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn height(&self) -> usize {
+        self.shared.state.lock().expect("no panic").blocks.len()
+    }
+
+    pub(crate) fn submissions(&self) -> usize {
+        self.shared.state.lock().expect("no panic").submissions
+    }
+
+    pub(crate) fn long_polls(&self) -> usize {
+        self.shared.state.lock().expect("no panic").long_polls
+    }
+
+    pub(crate) fn answer_next_with(&self, answer: Value) {
+        self.shared
+            .state
+            .lock()
+            .expect("no panic")
+            .answers
+            .push(answer);
+    }
+
+    pub(crate) fn demand_password(&self, password: &str) {
+        self.shared.state.lock().expect("no panic").password = Some(password.to_owned());
+    }
+
+    /// A node that is down closes every connection without an answer.
+    pub(crate) fn set_down(&self, down: bool) {
+        self.shared.state.lock().expect("no panic").down = down;
+        self.shared.changed.notify_all();
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        let mut reader = BufReader::new(stream.try_clone().expect("clone"));
+        let mut stream = stream;
+        while let Some((headers, body)) = read_request(&mut reader) {
+            if self.shared.state.lock().expect("no panic").down {
+                return;
+            }
+            let (status, reply) = self.answer(&headers, &body);
+            let text = reply.to_string();
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                text.len()
+            );
+            if self.shared.state.lock().expect("no panic").down
+                || stream.write_all(head.as_bytes()).is_err()
+                || stream.write_all(text.as_bytes()).is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, headers: &str, body: &[u8]) -> (&'static str, Value) {
+        let password = self.shared.state.lock().expect("no panic").password.clone();
+        if password.is_some_and(|secret| !headers.contains(&secret)) {
+            return ("401 Unauthorized", Value::Null);
+        }
+        let request: Value = serde_json::from_slice(body).expect("JSON");
+        let params = &request["params"];
+        let result = match request["method"].as_str() {
+            Some("getblockchaininfo") => json!({ "chain": "regtest" }),
+            Some("getblocktemplate") => self.template(&params[0]),
+            Some("submitblock") => self.submit(params[0].as_str().expect("hex")),
+            _ => {
+                let error = json!({ "code": -32601, "message": "Method not found" });
+                let id = &request["id"];
+                return (
+                    "404 Not Found",
+                    json!({ "result": null, "error": error, "id": id }),
+                );
+            }
+        };
+        (
+            "200 OK",
+            json!({ "result": result, "error": null, "id": request["id"] }),
+        )
+    }
+
+    fn template(&self, request: &Value) -> Value {
+        assert!(
+            request["rules"]
+                .as_array()
+                .is_some_and(|rules| rules.contains(&json!("segwit")))
+        );
+        let mut state = self.shared.state.lock().expect("no panic");
+        if let Some(id) = request["longpollid"].as_str() {
+            state.long_polls += 1;
+            let waiting = |state: &mut State| state.tip().to_string() == id && !state.down;
+            let held = self
+                .shared
+                .changed
+                .wait_timeout_while(state, LONGEST_HOLD, waiting);
+            state = held.expect("no panic").0;
+        }
+        json!({
+            "version": 0x2000_0000, "previousblockhash": state.tip(), "transactions": [],
+            "coinbasevalue": 5_000_000_000_u64, "longpollid": state.tip().to_string(),
+            "curtime": 1_700_000_000 + state.blocks.len(), "bits": BITS,
+            "height": state.blocks.len() + 1, "default_witness_commitment": COMMITMENT,
+        })
+    }
+
+    fn submit(&self, hex: &str) -> Value {
+        let bytes = Vec::from_hex(hex).expect("hex");
+        let block: Block = deserialize(&bytes).expect("a block");
+        let mut state = self.shared.state.lock().expect("no panic");
+        state.submissions += 1;
+        assert!(block.check_merkle_root() && block.check_witness_commitment());
+        assert!(block.header.validate_pow(block.header.target()).is_ok());
+        if !state.answers.is_empty() {
+            return state.answers.remove(0);
+        }
+        if block.header.prev_blockhash != state.tip() {
+            return json!("inconclusive");
+        }
+        let height = state.blocks.len() as u64 + 1;
+        // The library reads only pushes of bytes, and heights up to 16 are opcodes.
+        assert!(height <= 16 || block.bip34_block_height() == Ok(height));
+        state.blocks.push(block);
+        self.shared.changed.notify_all();
+        Value::Null
+    }
+}
+
+impl State {
+    fn tip(&self) -> BlockHash {
+        self.blocks
+            .last()
+            .map_or(BlockHash::all_zeros(), Block::block_hash)
+    }
+}
+
+fn read_request(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+    let mut headers = String::new();
+    loop {
+        let start = headers.len();
+        if reader.read_line(&mut headers).ok()? == 0 {
+            return None;
+        }
+        if headers[start..].trim().is_empty() {
+            break;
+        }
+    }
+    let length = headers
+        .lines()
+        .find_map(|line| {
+            line.to_ascii_lowercase()
+                .strip_prefix("content-length:")
+                .map(str::to_owned)
+        })
+        .and_then(|length| length.trim().parse().ok())?;
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((headers, body))
+}

@@ -217,7 +217,8 @@ fn swarm(protocol_version: &str) -> Swarm<RawBehaviour> {
                 )),
                 exchange: request_response::Behaviour::new(
                     [(protocol.unwrap(), ProtocolSupport::Full)],
-                    request_response::Config::default(),
+                    // More patient than any node, so that it is the node that gives up.
+                    request_response::Config::default().with_request_timeout(PATIENCE * 3),
                 ),
                 gossip,
             }

@@ -1,4 +1,6 @@
-//! [`Bodies`]: fetching the missing blocks in a moving window from all peers that have them.
+//! [`Bodies`]: the download of missing blocks: what is under way, what comes back, and what the chain says to it.
+//!
+//! `window` decides what is wanted, `refill` whom to ask, `stall` who is too slow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,16 +11,15 @@ use chain::Height;
 use super::blame::Origin;
 use super::outbox::Context;
 use super::peers::Peers;
+use super::refill::has_on_path;
 use super::senders::Senders;
 use super::timing::{
-    BODY_PAUSE, BODY_PAUSE_MAX, BODY_WINDOW, IN_FLIGHT_BLOCKS, IN_FLIGHT_BYTES,
-    IN_FLIGHT_SMALL_BLOCKS, MAX_BROKEN_PROMISES, MAX_EXTRA_WANTS, MAX_FAILURES, MAX_HANDED_BLOCKS,
-    NOT_YET_PAUSE, REQUEST_BYTES, STALL_TIMEOUT, doubled, earlier,
+    BODY_PAUSE, BODY_PAUSE_MAX, MAX_BROKEN_PROMISES, MAX_EXTRA_WANTS, MAX_FAILURES, NOT_YET_PAUSE,
+    STALL_TIMEOUT, doubled, earlier,
 };
-use super::wants::{State, Want, Wants};
+use super::wants::{State, Wants};
 use super::{Action, BlockOutcome, KnownHeader, RequestId, blame};
-use crate::wire::limits::MAX_BLOCKS_PER_REQUEST;
-use crate::wire::{BlockBytes, Request};
+use crate::wire::BlockBytes;
 use crate::{Mono, PeerNum};
 
 /// Bytes of a block before any was seen.
@@ -29,7 +30,7 @@ const FIRST_GUESS_BYTES: usize = 100_000;
 pub(super) struct PeerBodies {
     pub(super) in_flight: BTreeSet<BlockHash>,
     /// Up to here the peer's chain and the path are one.
-    shared: Option<Height>,
+    pub(super) shared: Option<Height>,
     /// When it counts as stalled, if it delivers nothing until then. Only meaningful with blocks in flight.
     pub(super) stall_at: Mono,
     pub(super) stalls: u32,
@@ -44,15 +45,15 @@ pub(super) struct PeerBodies {
 pub(super) struct Bodies {
     pub(super) wants: Wants,
     pub(super) peers: BTreeMap<PeerNum, PeerBodies>,
-    requests: BTreeMap<RequestId, (PeerNum, Vec<BlockHash>)>,
+    pub(super) requests: BTreeMap<RequestId, (PeerNum, Vec<BlockHash>)>,
     /// The end of the best chain that a peer has, and how far it was looked through.
-    target: Option<KnownHeader>,
-    next: Height,
-    damaged: Vec<BlockHash>,
+    pub(super) target: Option<KnownHeader>,
+    pub(super) next: Height,
+    pub(super) damaged: Vec<BlockHash>,
     senders: Senders,
     pub(super) stall_timeout: Duration,
     /// Bytes of a block, about, as lately seen.
-    average_bytes: usize,
+    pub(super) average_bytes: usize,
     /// Something changed that may let blocks be asked for.
     pub(super) refill_due: bool,
     /// Something changed that may move the target.
@@ -373,207 +374,6 @@ impl Bodies {
         self.average_bytes = (self.average_bytes * 7 + bytes) / 8;
     }
 
-    /// Chooses the best chain that a peer has and that is worth more than ours, and moves the window along it.
-    pub(super) fn follow(&mut self, cx: &Context<'_>, peers: &Peers) {
-        self.want_damaged_now(cx);
-        if std::mem::take(&mut self.target_due) {
-            self.retarget(cx, peers);
-        }
-        let Some(target) = self.target else { return };
-        while self.next <= target.height {
-            let lowest = self.wants.lowest_on_path().unwrap_or(self.next);
-            if self.next.0 >= lowest.0.saturating_add(BODY_WINDOW) {
-                break;
-            }
-            let Some(header) = cx.chain.ancestor(&target.hash, self.next) else {
-                break;
-            };
-            if !header.has_body {
-                self.wants.add(&header, true);
-                self.refill_due = true;
-            }
-            self.next = self.next.next();
-        }
-    }
-
-    fn retarget(&mut self, cx: &Context<'_>, peers: &Peers) {
-        let tip = cx.chain.tip();
-        let mut best: Option<KnownHeader> = None;
-        let own = self.target.map(|target| target.hash);
-        for (_, peer) in peers.iter() {
-            let told = peer.best.and_then(|best| cx.chain.header(&best.hash));
-            let Some(header) = told.filter(|header| header.may_be_valid) else {
-                continue;
-            };
-            // Of equal chains the one that is being fetched already stays.
-            let key = |header: &KnownHeader| (header.chain_work, Some(header.hash) == own);
-            let better = best.is_none_or(|best| key(&header) > key(&best));
-            if header.chain_work > tip.chain_work && better {
-                best = Some(header);
-            }
-        }
-        let extends = |new: &KnownHeader, old: &KnownHeader| {
-            let at = cx.chain.ancestor(&new.hash, old.height);
-            at.is_some_and(|header| header.hash == old.hash)
-        };
-        match (best, self.target) {
-            (Some(new), Some(old)) if extends(&new, &old) => {}
-            (new, _) => {
-                self.wants.leave_path(cx.chain, new.as_ref());
-                let fork = new.and_then(|new| cx.chain.fork_point(&tip.hash, &new.hash));
-                self.next = fork.map_or(Height::GENESIS, |fork| fork.height.next());
-            }
-        }
-        self.target = best;
-        self.refill_due = true;
-        for (number, state) in &mut self.peers {
-            let has = peers.get(*number).and_then(|peer| peer.best);
-            let fork = match (has, best) {
-                (Some(has), Some(target)) => cx.chain.fork_point(&has.hash, &target.hash),
-                _ => None,
-            };
-            state.shared = fork.map(|fork| fork.height);
-        }
-    }
-
-    fn want_damaged_now(&mut self, cx: &Context<'_>) {
-        for hash in std::mem::take(&mut self.damaged) {
-            if let Some(header) = cx.chain.header(&hash)
-                && !header.has_body
-            {
-                self.wants.add(&header, false).from_anyone = true;
-                self.refill_due = true;
-            }
-        }
-    }
-
-    /// Asks for what is needed, lowest first, each block of the least busy peer that has it.
-    pub(super) fn refill(&mut self, cx: &mut Context<'_>, peers: &Peers) {
-        if !std::mem::take(&mut self.refill_due) || !self.wants.has_needed() {
-            return;
-        }
-        let mut room = self.room(cx.now);
-        let unhanded = MAX_HANDED_BLOCKS.saturating_sub(self.wants.handed());
-        let mut left = room.values().sum::<usize>().min(unhanded);
-        let mut batches: BTreeMap<PeerNum, Vec<BlockHash>> = BTreeMap::new();
-        let mut in_vain = Vec::new();
-        let mut came = Vec::new();
-        let highest = self.peers.values().filter_map(|state| state.shared).max();
-        for (height, hash) in self.wants.needed() {
-            let beyond = self.wants.extras() == 0 && highest.is_none_or(|top| height > top);
-            if left == 0 || beyond {
-                break;
-            }
-            let Some(want) = self.wants.get(&hash) else {
-                continue;
-            };
-            if cx.chain.header(&hash).is_none_or(|header| header.has_body) {
-                came.push(hash);
-                continue;
-            }
-            match self.choose(cx, peers, &hash, want, &room) {
-                Choice::Peer(peer) => {
-                    batches.entry(peer).or_default().push(hash);
-                    if let Some(room) = room.get_mut(&peer) {
-                        *room -= 1;
-                    }
-                    left -= 1;
-                }
-                Choice::AllTried => in_vain.push((hash, want.rounds)),
-                Choice::Wait => {}
-            }
-        }
-        for hash in came {
-            self.wants.remove(&hash);
-        }
-        for (hash, rounds) in in_vain {
-            let pause = doubled(BODY_PAUSE, rounds, BODY_PAUSE_MAX);
-            self.wants.next_round(&hash, cx.now + pause);
-        }
-        self.send(cx, batches);
-    }
-
-    /// How many more blocks each peer may be asked for now. Nothing until a whole request fits, so that small blocks
-    /// are not asked for one by one.
-    fn room(&self, now: Mono) -> BTreeMap<PeerNum, usize> {
-        let limit = self.in_flight_limit();
-        let rested = self
-            .peers
-            .iter()
-            .filter(|(_, state)| state.rest_until <= now);
-        rested
-            .map(|(number, state)| (*number, limit.saturating_sub(state.in_flight.len())))
-            .filter(|(_, room)| *room >= self.blocks_per_request())
-            .collect()
-    }
-
-    fn send(&mut self, cx: &mut Context<'_>, batches: BTreeMap<PeerNum, Vec<BlockHash>>) {
-        let per_request = self.blocks_per_request();
-        for (peer, hashes) in batches {
-            let Some(state) = self.peers.get_mut(&peer) else {
-                continue;
-            };
-            if state.in_flight.is_empty() {
-                state.stall_at = cx.now + self.stall_timeout;
-            }
-            state.in_flight.extend(&hashes);
-            for chunk in hashes.chunks(per_request) {
-                for hash in chunk {
-                    self.wants.set(hash, State::Asked(peer));
-                }
-                let id = cx
-                    .out
-                    .request(cx.now, peer, Request::Blocks(chunk.to_vec()));
-                self.requests.insert(id, (peer, chunk.to_vec()));
-            }
-        }
-    }
-
-    /// The least busy peer that has room and the block; rather one that was not tried yet.
-    fn choose(
-        &self,
-        cx: &Context<'_>,
-        peers: &Peers,
-        hash: &BlockHash,
-        want: &Want,
-        room: &BTreeMap<PeerNum, usize>,
-    ) -> Choice {
-        let mut best: Option<((bool, usize), PeerNum)> = None;
-        let (mut tried, mut busy) = (false, false);
-        for (number, state) in &self.peers {
-            let has = has_on_path(state, want)
-                || want.from_anyone
-                || want.announcers.contains(number)
-                || (!want.on_path && has_on_its_chain(cx, peers, *number, hash, want.height));
-            if !has || cx.out.is_dismissed(*number) {
-                continue;
-            }
-            let fresh = !want.avoid.contains(number);
-            let key = (fresh, room.get(number).copied().unwrap_or(0));
-            if !fresh && !want.second_chance {
-                tried = true;
-            } else if key.1 == 0 {
-                busy = true;
-            } else if best.is_none_or(|(most, _)| key > most) {
-                best = Some((key, *number));
-            }
-        }
-        match best {
-            Some((_, peer)) => Choice::Peer(peer),
-            None if tried && !busy => Choice::AllTried,
-            None => Choice::Wait,
-        }
-    }
-
-    /// Blocks in flight from one peer: few when they are large, many when they are small.
-    pub(super) fn in_flight_limit(&self) -> usize {
-        (IN_FLIGHT_BYTES / self.average_bytes).clamp(IN_FLIGHT_BLOCKS, IN_FLIGHT_SMALL_BLOCKS)
-    }
-
-    fn blocks_per_request(&self) -> usize {
-        (REQUEST_BYTES / self.average_bytes).clamp(1, MAX_BLOCKS_PER_REQUEST)
-    }
-
     fn progress(&mut self, now: Mono, peer: PeerNum) {
         self.decay_stall_timeout();
         if let Some(state) = self.peers.get_mut(&peer) {
@@ -583,11 +383,6 @@ impl Bodies {
             state.broken_promises = 0;
             state.rest_until = now;
         }
-    }
-
-    pub(super) fn shares_path(&self, peer: PeerNum, height: Height) -> bool {
-        let shared = self.peers.get(&peer).and_then(|state| state.shared);
-        shared.is_some_and(|shared| height <= shared)
     }
 
     /// When something is due by itself.
@@ -604,29 +399,4 @@ impl Bodies {
         }
         due
     }
-}
-
-/// Whom to ask for a block.
-enum Choice {
-    Peer(PeerNum),
-    /// Everyone who may have it was tried.
-    AllTried,
-    /// Those who have it are busy, or nobody has it.
-    Wait,
-}
-
-fn has_on_path(state: &PeerBodies, want: &Want) -> bool {
-    want.on_path && state.shared.is_some_and(|shared| want.height <= shared)
-}
-
-fn has_on_its_chain(
-    cx: &Context<'_>,
-    peers: &Peers,
-    peer: PeerNum,
-    hash: &BlockHash,
-    height: Height,
-) -> bool {
-    let best = peers.get(peer).and_then(|peer| peer.best);
-    let at = best.and_then(|best| cx.chain.ancestor(&best.hash, height));
-    at.is_some_and(|header| header.hash == *hash)
 }

@@ -9,74 +9,27 @@ use std::collections::BTreeMap;
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, Work};
-use chain::rules::header::check_proof_of_work;
-use chain::{Height, Standing};
 
 use super::budget::Budget;
-use super::outbox::{Context, Handed};
+use super::header_batch::Batch;
+use super::header_fetch::{Claim, Fetch, PeerHeaders, Stage};
+use super::locator::locator_for;
+use super::outbox::Context;
 use super::peers::Peers;
-use super::presync::{Presync, Step};
+use super::presync::Step;
 use super::timing::{
-    HEADERS_PAUSE, HEADERS_STALL, LOW_WORK_HEADERS, LOW_WORK_HEADERS_PER_PEER, MAX_FAILURES,
-    MAX_FALSE_CLAIMS, MAX_HEADER_FETCHES, MAX_LOCATE_ROUNDS, NOT_YET_PAUSE, STALL_TIMEOUT_MAX,
-    doubled, earlier,
+    HEADERS_STALL, LOW_WORK_HEADERS, LOW_WORK_HEADERS_PER_PEER, MAX_FAILURES, MAX_HEADER_FETCHES,
+    earlier,
 };
-use super::{HeaderProblem, KnownHeader, blame};
-use crate::wire::Request;
-use crate::wire::limits::{MAX_HEADERS, MAX_LOCATOR};
+use super::{HeaderProblem, blame};
+use crate::wire::limits::MAX_LOCATOR;
 use crate::{Mono, PeerNum};
-
-/// A tip that a peer says to have, and that we do not know.
-#[derive(Clone, Copy, Debug)]
-struct Claim {
-    hash: BlockHash,
-    /// What its status said; nothing if it was only announced.
-    work: Option<Work>,
-}
-
-/// One peer's part in header sync.
-#[derive(Debug, Default)]
-struct PeerHeaders {
-    claim: Option<Claim>,
-    fetch: Option<Fetch>,
-    not_before: Mono,
-    /// Fetches in a row that brought nothing.
-    fruitless: u32,
-    /// Fetches in a row that showed less work than was claimed.
-    false_claims: u32,
-    /// Requests in a row that failed.
-    failures: u32,
-    low_work_spent: u32,
-}
-
-/// A fetch from one peer, from its claim to the end of its headers.
-#[derive(Debug)]
-struct Fetch {
-    stage: Stage,
-    asked_at: Mono,
-    rounds: u32,
-    presync: Option<Presync>,
-}
-
-#[derive(Debug)]
-enum Stage {
-    /// A request is under way. The locator is kept to draw it closer.
-    Asked { locator: Vec<BlockHash> },
-    /// Headers are with the chain; their hashes, and whether more may follow.
-    Handed { hashes: Vec<BlockHash>, full: bool },
-}
 
 /// Headers from all peers.
 #[derive(Debug)]
 pub(super) struct HeaderSync {
     peers: BTreeMap<PeerNum, PeerHeaders>,
     low_work: Budget,
-}
-
-/// A message of headers that are linked and have the work they state.
-struct Batch {
-    headers: Vec<Header>,
-    hashes: Vec<BlockHash>,
 }
 
 impl HeaderSync {
@@ -363,242 +316,5 @@ impl HeaderSync {
             due = earlier(due, stalls.filter(|time| *time > now).min());
         }
         due
-    }
-}
-
-impl PeerHeaders {
-    fn ask(
-        &mut self,
-        cx: &mut Context<'_>,
-        peer: PeerNum,
-        locator: Vec<BlockHash>,
-        stop: Option<BlockHash>,
-    ) {
-        if let Some(fetch) = &mut self.fetch {
-            fetch.asked_at = cx.now;
-            fetch.stage = Stage::Asked {
-                locator: locator.clone(),
-            };
-            let stop = stop.unwrap_or_else(BlockHash::all_zeros);
-            cx.out
-                .request(cx.now, peer, Request::Headers { locator, stop });
-        }
-    }
-
-    fn ask_presync(&mut self, cx: &mut Context<'_>, peer: PeerNum) {
-        let presync = self.fetch.as_ref().and_then(|fetch| fetch.presync.as_ref());
-        if let Some((locator, stop)) = presync.map(Presync::next_question) {
-            self.ask(cx, peer, locator, stop);
-        }
-    }
-
-    fn hand_on(&mut self, cx: &mut Context<'_>, peer: PeerNum, batch: Batch, full: bool) {
-        if let Some(fetch) = &mut self.fetch {
-            fetch.rounds = 0;
-            fetch.stage = Stage::Handed {
-                hashes: batch.hashes,
-                full,
-            };
-            cx.out.accept_headers(peer, batch.headers, Handed::Fetched);
-        }
-    }
-
-    /// A whole message brought only known headers, from the locator's `shared` up to `last`: asks again with a locator
-    /// that is dense between `last` and the lowest hash that the peer did not recognise.
-    fn draw_closer(
-        &mut self,
-        cx: &mut Context<'_>,
-        peers: &mut Peers,
-        peer: PeerNum,
-        shared: BlockHash,
-        last: KnownHeader,
-    ) {
-        let Some(fetch) = &mut self.fetch else { return };
-        let Stage::Asked { locator } = &fetch.stage else {
-            return;
-        };
-        fetch.rounds += 1;
-        if fetch.rounds > MAX_LOCATE_ROUNDS {
-            return self.finish(cx, peers, peer);
-        }
-        let place = locator.iter().position(|hash| *hash == shared);
-        let above = place
-            .and_then(|place| place.checked_sub(1))
-            .map(|place| locator[place]);
-        let closer = above
-            .and_then(|above| locator_between(cx, above, last))
-            .unwrap_or_else(|| vec![last.hash]);
-        self.ask(cx, peer, closer, None);
-    }
-
-    /// A full message with less work than our tip: its work is counted before any of it is kept, if the peer's
-    /// status promises that it is worth it.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the facts that were just found, used once"
-    )]
-    fn count_first(
-        &mut self,
-        cx: &mut Context<'_>,
-        peers: &mut Peers,
-        peer: PeerNum,
-        base: KnownHeader,
-        batch: &Batch,
-        work: Work,
-        tip_work: Work,
-    ) {
-        let promising = self
-            .claim
-            .and_then(|claim| claim.work)
-            .is_some_and(|work| work > tip_work);
-        match (&mut self.fetch, batch.hashes.last()) {
-            (Some(fetch), Some(last)) if promising => {
-                fetch.presync = Some(Presync::new(base, *last, work));
-                self.ask_presync(cx, peer);
-            }
-            _ => self.finish(cx, peers, peer),
-        }
-    }
-
-    /// The fetch is over. If the claim is still unknown, the peer pauses; showing less than it claimed adds up.
-    fn finish(&mut self, cx: &mut Context<'_>, peers: &mut Peers, peer: PeerNum) {
-        self.fetch = None;
-        let Some(claim) = self.claim.take() else {
-            return;
-        };
-        if let Some(known) = cx.chain.header(&claim.hash) {
-            if claim.work.is_some() {
-                peers.has_chain(peer, known);
-            }
-            return;
-        }
-        self.pause(cx.now);
-        let shown = peers
-            .get(peer)
-            .and_then(|peer| peer.best)
-            .map(|best| best.chain_work);
-        let more = cx
-            .chain
-            .tip()
-            .chain_work
-            .max(shown.unwrap_or(cx.chain.tip().chain_work));
-        if claim.work.is_some_and(|work| work > more) {
-            self.false_claims += 1;
-            if self.false_claims >= MAX_FALSE_CLAIMS {
-                cx.out
-                    .punish(peer, "claims more work than its headers show");
-            }
-        }
-    }
-
-    fn refused(
-        &mut self,
-        cx: &mut Context<'_>,
-        peers: &mut Peers,
-        peer: PeerNum,
-        problem: &HeaderProblem,
-    ) {
-        self.fetch = None;
-        self.pause(cx.now);
-        if let HeaderProblem::Rule(rule) = problem
-            && rule.standing() == Standing::NotYet
-        {
-            self.not_before = self.not_before.max(cx.now + NOT_YET_PAUSE);
-            return;
-        }
-        self.claim = None;
-        let direction = peers.get(peer).map(|peer| peer.direction);
-        if let Some(reason) = direction.and_then(|way| blame::for_header(problem, way)) {
-            cx.out.punish(peer, reason);
-        }
-    }
-
-    fn pause(&mut self, now: Mono) {
-        self.not_before = now + doubled(HEADERS_PAUSE, self.fruitless, STALL_TIMEOUT_MAX);
-        self.fruitless += 1;
-    }
-}
-
-/// Our locator, with what the peer is known to have in its place by height: it may be on another branch than ours.
-fn locator_for(cx: &Context<'_>, peer_best: Option<KnownHeader>) -> Vec<BlockHash> {
-    let mut locator = cx.chain.locator();
-    if let Some(best) = peer_best {
-        let is_above = |hash: &BlockHash| {
-            cx.chain
-                .header(hash)
-                .is_some_and(|header| header.height > best.height)
-        };
-        let place = locator
-            .iter()
-            .position(|hash| !is_above(hash))
-            .unwrap_or(locator.len());
-        if locator.get(place) != Some(&best.hash) {
-            locator.insert(place, best.hash);
-        }
-    }
-    locator.truncate(MAX_LOCATOR);
-    locator
-}
-
-/// Hashes of our chain from just below `above` down to `last`, evenly spread; `None` if nothing lies between them.
-fn locator_between(
-    cx: &Context<'_>,
-    above: BlockHash,
-    last: KnownHeader,
-) -> Option<Vec<BlockHash>> {
-    let top = cx.chain.header(&above)?.height.0;
-    let bottom = last.height.0;
-    let ours = cx.chain.ancestor(&above, last.height)?;
-    if ours.hash != last.hash || top <= bottom {
-        return None;
-    }
-    let most = u32::try_from(MAX_LOCATOR - 1).unwrap_or(u32::MAX);
-    let step = (top - bottom).div_ceil(most).max(1);
-    let heights = (1..most)
-        .map(|n| bottom + n * step)
-        .take_while(|height| *height < top);
-    let mut hashes: Vec<BlockHash> = heights
-        .filter_map(|height| cx.chain.ancestor(&above, Height(height)))
-        .map(|header| header.hash)
-        .collect();
-    hashes.reverse();
-    hashes.push(last.hash);
-    Some(hashes)
-}
-
-impl Batch {
-    /// What needs no ancestors is checked here, before the chain is bothered.
-    fn checked(headers: Vec<Header>, cx: &Context<'_>) -> Result<Batch, String> {
-        if headers.len() > MAX_HEADERS {
-            return Err(format!(
-                "sent {} headers, at most {MAX_HEADERS} may come",
-                headers.len()
-            ));
-        }
-        let hashes: Vec<BlockHash> = headers.iter().map(Header::block_hash).collect();
-        let linked = headers
-            .iter()
-            .skip(1)
-            .zip(&hashes)
-            .all(|(h, prev)| h.prev_blockhash == *prev);
-        if !linked {
-            return Err("sent headers that do not link to each other".to_owned());
-        }
-        for header in &headers {
-            check_proof_of_work(header, cx.params)
-                .map_err(|rule| format!("sent a bad header: {rule}"))?;
-        }
-        Ok(Batch { headers, hashes })
-    }
-
-    /// As many as fit: more may follow.
-    fn is_full(&self) -> bool {
-        self.headers.len() == MAX_HEADERS
-    }
-
-    fn without_first(mut self, known: usize) -> Batch {
-        self.headers.drain(..known);
-        self.hashes.drain(..known);
-        self
     }
 }

@@ -5,8 +5,8 @@
 //! | file | decides |
 //! |---|---|
 //! | `status` | when to tell our tip and to ask for others' |
-//! | `header_sync`, `presync` | from a claim of more work to headers in the tree |
-//! | `bodies`, `wants`, `stall` | which block is asked of whom |
+//! | `header_sync`, `header_fetch`, `presync` | from a claim of more work to headers in the tree |
+//! | `bodies`, `window`, `refill`, `wants`, `stall` | which block is asked of whom |
 //! | `announce`, `compact` | pushed blocks: verdict, rebuilding, what is missing |
 //! | `mempool_sync` | transactions whose gossip was lost |
 //! | `blame` | whether a peer is at fault |
@@ -23,12 +23,16 @@ mod blame;
 mod bodies;
 mod budget;
 mod compact;
+mod header_batch;
+mod header_fetch;
 mod header_sync;
 mod io;
+mod locator;
 mod mempool_sync;
 mod outbox;
 mod peers;
 mod presync;
+mod refill;
 mod senders;
 mod serve;
 mod stall;
@@ -36,6 +40,7 @@ mod status;
 mod timing;
 mod view;
 mod wants;
+mod window;
 
 pub use announce::announcement;
 pub use io::{Action, BlockOutcome, GossipId, HeaderProblem, Input, RequestId};

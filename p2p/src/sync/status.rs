@@ -11,8 +11,8 @@ use bitcoin::BlockHash;
 use super::outbox::Context;
 use super::peers::Peers;
 use super::timing::{
-    Jitter, STATUS_AFTER_GOSSIP, STATUS_CATCHING_UP, STATUS_DISAGREE, STATUS_IDLE, STATUS_JITTER,
-    STATUS_MIN_GAP,
+    Jitter, STATUS_AFTER_GOSSIP, STATUS_CATCHING_UP, STATUS_DISAGREE, STATUS_DISAGREE_MAX,
+    STATUS_IDLE, STATUS_JITTER, STATUS_MIN_GAP,
 };
 use crate::wire::{Request, TipStatus};
 use crate::{Mono, PeerNum};
@@ -178,7 +178,7 @@ impl Round {
             self.due = now + STATUS_IDLE;
         } else {
             self.due = now + self.gap;
-            self.gap = (self.gap * 2).min(STATUS_IDLE);
+            self.gap = (self.gap * 2).min(STATUS_DISAGREE_MAX);
         }
     }
 }

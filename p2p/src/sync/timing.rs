@@ -7,10 +7,12 @@ use crate::Mono;
 /// A request without answer counts as failed. The swarm gives up sooner (10 s); this one holds for hosts that never do.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Peers that disagree about the tip ask each other again after this, doubling up to [`STATUS_IDLE`].
+/// Peers that disagree about the tip ask each other again after this, doubling up to [`STATUS_DISAGREE_MAX`].
 pub(super) const STATUS_DISAGREE: Duration = Duration::from_secs(3);
+/// See [`STATUS_DISAGREE`].
+pub(super) const STATUS_DISAGREE_MAX: Duration = Duration::from_secs(300);
 /// Peers that agree ask each other this seldom: whoever changes tells, so this is the last resort.
-pub(super) const STATUS_IDLE: Duration = Duration::from_secs(300);
+pub(super) const STATUS_IDLE: Duration = Duration::from_secs(1_200);
 /// Least time between two status requests to one peer.
 pub(super) const STATUS_MIN_GAP: Duration = Duration::from_millis(200);
 /// A tip that was gossiped is told to those who may have missed it after this, plus up to [`STATUS_JITTER`].
@@ -69,6 +71,10 @@ pub(super) const MAX_BROKEN_PROMISES: u32 = 3;
 pub(super) const BODY_PAUSE: Duration = Duration::from_millis(20);
 /// See [`BODY_PAUSE`].
 pub(super) const BODY_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The same for a damaged block, which anyone may have and perhaps nobody has.
+pub(super) const DAMAGED_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Times that all announcers of a block are asked in vain before it is forgotten.
+pub(super) const MAX_ANNOUNCED_ROUNDS: u32 = 12;
 /// Blocks whose sender is remembered, in case they fail on connecting.
 pub(super) const REMEMBERED_SENDERS: usize = 2_048;
 

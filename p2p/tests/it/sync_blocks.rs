@@ -465,6 +465,30 @@ fn case_70_a_damaged_block_is_fetched_again_from_anyone() {
 }
 
 #[test]
+fn case_48_a_block_that_nobody_gives_is_forgotten() {
+    let (mut node, mut miner, block, _) = two_nodes(2);
+    let _ = node.input(at(0.0), up(ALICE));
+    let gossip = miner.announce(&block.block_hash());
+    let mut sent = announce(&mut node, at(0.1), ALICE, gossip);
+    let mut asked = 0;
+    for tick in 0..6_000 {
+        let now = at(0.1 + 0.01 * f64::from(tick));
+        for (_, id, _) in part_requests(&sent) {
+            asked += 1;
+            let _ = give_parts(&mut node, now, ALICE, id, Vec::new());
+        }
+        for (_, id, _) in body_requests(&sent) {
+            asked += 1;
+            let _ = give_blocks(&mut node, now, ALICE, id, &[]);
+        }
+        sent = node.input(now, Input::Tick);
+        assert!(dismissed(&sent).is_empty(), "it never claimed to have it");
+    }
+    assert!((10..25).contains(&asked), "{asked}");
+    assert_eq!(node.engine.progress().blocks_missing, 0);
+}
+
+#[test]
 fn case_44_requests_beyond_the_chain_are_answered_with_nothing() {
     let (_, mut miner, block, payments) = two_nodes(3);
     let hash = block.block_hash();

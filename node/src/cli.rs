@@ -1,0 +1,302 @@
+//! `mend node`: arguments and start.
+use std::io::Write;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, anyhow, bail};
+use bitcoin::{Address, Network};
+use chain::{ChainOptions, Params};
+use clap::{Args, ValueEnum};
+
+use crate::core::CoreOptions;
+use crate::host::{self, DataDir, MiningSettings, StartOptions, Started};
+use crate::logging;
+use crate::rpc::auth::Users;
+
+/// Memory for the chain unless something else is said, in MB.
+const DEFAULT_CACHE_MB: usize = 64;
+
+const EXAMPLES: &str = "\
+Examples:
+  mend node
+  mend node --mine bcrt1q... --rate 200k
+  mend node --data-dir b --connect /ip4/127.0.0.1/tcp/18444
+  mend cli getblockchaininfo";
+
+/// Run a node.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct NodeArgs {
+    /// The network: a genesis.json, or one that is built in (mend-local, bitcoin-regtest).
+    #[arg(long, value_name = "FILE|NAME", default_value = "mend-local")]
+    genesis: String,
+    /// The node's folder [default: ~/.mend/NETWORK].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Listen for peers here; may be repeated [default: /ip4/127.0.0.1/tcp/18444, or the next free port].
+    #[arg(long, value_name = "MULTIADDR")]
+    listen: Vec<String>,
+    /// Dial this node and no others; may be repeated.
+    #[arg(long, value_name = "MULTIADDR")]
+    connect: Vec<String>,
+    /// Dial this node beside others; may be repeated.
+    #[arg(long, value_name = "MULTIADDR", conflicts_with = "connect")]
+    peer: Vec<String>,
+    /// Neither learn addresses of other nodes nor tell them.
+    #[arg(long)]
+    no_discovery: bool,
+    /// Most connections that others make to this node.
+    #[arg(long, value_name = "N", default_value_t = 125)]
+    max_inbound: u32,
+    /// Most connections that this node makes.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    max_outbound: u32,
+    /// Serve RPC here [default: 127.0.0.1:18443, or the next free port].
+    #[arg(long, value_name = "HOST:PORT")]
+    rpc: Option<String>,
+    /// A user who may call, beside the one of the cookie file; needs --rpcpassword.
+    #[arg(long, value_name = "USER", requires = "rpcpassword")]
+    rpcuser: Option<String>,
+    /// That user's password.
+    #[arg(long, value_name = "PASSWORD", requires = "rpcuser")]
+    rpcpassword: Option<String>,
+    /// A user with a salted password, as Bitcoin Core's rpcauth.py makes it; may be repeated.
+    #[arg(long, value_name = "USER:SALT$HASH")]
+    rpcauth: Vec<String>,
+    /// Let a user make these calls only; may be repeated.
+    #[arg(long, value_name = "USER:CALL,CALL")]
+    rpcwhitelist: Vec<String>,
+    /// Serve /rest/ too, to everybody who can reach the RPC port.
+    #[arg(long)]
+    rest: bool,
+    /// Mine blocks that pay this address.
+    #[arg(long, value_name = "ADDRESS")]
+    mine: Option<String>,
+    /// Threads for mining.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
+    /// Hashes per second at most, as in 200k or 1.5M.
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    rate: Option<u64>,
+    /// Mine also while blocks of peers are being fetched.
+    #[arg(long)]
+    mine_while_syncing: bool,
+    /// Memory for coins and database pages, in MB.
+    #[arg(long, value_name = "MB", default_value_t = DEFAULT_CACHE_MB)]
+    dbcache: usize,
+    /// Memory for unconfirmed transactions, in MB.
+    #[arg(long, value_name = "MB", default_value_t = 50)]
+    mempool: usize,
+    /// Move the node's clock by so many seconds, for experiments.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    clock_offset: i64,
+    /// How logs are written, to standard error.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// How much is logged: error, warn, info, debug, or by part as in info,chain=debug. RUST_LOG goes before it.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: String,
+    /// Tell the addresses as one line of JSON.
+    #[arg(long)]
+    json: bool,
+    /// Stop when standard input ends, as when the parent process dies.
+    #[arg(long)]
+    exit_with_stdin: bool,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Runs `mend node` until it is stopped.
+///
+/// # Errors
+///
+/// One line with the cause and the remedy.
+pub fn run(args: NodeArgs) -> anyhow::Result<()> {
+    logging::start(&args.log, args.log_format == LogFormat::Json)?;
+    let json = args.json;
+    let options = start_options(args)?;
+    host::run(options, |started| {
+        let told = if json {
+            tell_json(started)
+        } else {
+            tell(started)
+        };
+        if let Err(error) = told {
+            tracing::warn!(%error, "standard output is closed");
+        }
+    })
+}
+
+fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
+    let params = load_params(&args.genesis)?;
+    let mut users = Users::default();
+    if let (Some(user), Some(password)) = (&args.rpcuser, &args.rpcpassword) {
+        users.add_password(user, password, password.as_bytes());
+    }
+    args.rpcauth
+        .iter()
+        .try_for_each(|line| users.add_rpcauth(line))?;
+    args.rpcwhitelist
+        .iter()
+        .try_for_each(|line| users.add_whitelist(line))?;
+    let address = args.mine.as_deref().map(parse_address).transpose()?;
+    let data_dir = args
+        .data_dir
+        .unwrap_or_else(|| DataDir::default_path(&params.name));
+    Ok(StartOptions {
+        chain: ChainOptions {
+            cache_bytes: megabytes(args.dbcache),
+        },
+        core: CoreOptions {
+            no_discovery: args.no_discovery,
+            connect: args.connect,
+            peers: args.peer,
+            seed: host::random_seed(),
+            mempool_bytes: megabytes(args.mempool),
+            ..CoreOptions::default()
+        },
+        listen: args.listen,
+        max_inbound: args.max_inbound,
+        max_outbound: args.max_outbound,
+        rpc: args.rpc.as_deref().map(parse_socket).transpose()?,
+        users,
+        rest: args.rest,
+        mining: MiningSettings {
+            active: address.is_some(),
+            address,
+            rate: args.rate,
+            threads: args.threads,
+            while_syncing: args.mine_while_syncing,
+        },
+        clock_offset_s: args.clock_offset,
+        exit_with_stdin: args.exit_with_stdin,
+        data_dir,
+        params,
+    })
+}
+
+fn megabytes(count: usize) -> usize {
+    count.saturating_mul(1 << 20)
+}
+
+/// The network that `--genesis` means: a built-in one by name, or a file.
+///
+/// # Errors
+///
+/// Names the file and the field that is wrong.
+pub fn load_params(genesis: &str) -> anyhow::Result<Params> {
+    if let Some(params) = Params::built_in(genesis) {
+        return Ok(params);
+    }
+    let text = std::fs::read_to_string(genesis).map_err(|error| {
+        anyhow!(
+            "cannot read the genesis file {genesis}: {error}; give a file, or one of the built-in networks mend-local and bitcoin-regtest"
+        )
+    })?;
+    Params::from_json(&text).with_context(|| format!("{genesis} is not a network"))
+}
+
+fn parse_address(text: &str) -> anyhow::Result<Address> {
+    let remedy = "give one that begins with bcrt1; mend wallet address makes one";
+    let address = Address::from_str(text)
+        .map_err(|error| anyhow!("--mine {text} is not an address ({error}); {remedy}"))?;
+    address
+        .require_network(Network::Regtest)
+        .map_err(|_| anyhow!("--mine {text} is an address of another network; {remedy}"))
+}
+
+fn parse_socket(text: &str) -> anyhow::Result<SocketAddr> {
+    let mut found = text
+        .to_socket_addrs()
+        .map_err(|_| anyhow!("--rpc {text} is not HOST:PORT; write it as 127.0.0.1:18443"))?;
+    match found.next() {
+        Some(address) => Ok(address),
+        None => bail!("--rpc {text}: no such host; write it as 127.0.0.1:18443"),
+    }
+}
+
+/// `200k`, `1.5M`, `300`: hashes per second.
+fn parse_rate(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text} is not a rate; write it as 200k or 1.5M");
+    let (number, factor) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
+        Some((at, 'm' | 'M')) => (&text[..at], 1e6),
+        Some((at, 'g' | 'G')) => (&text[..at], 1e9),
+        _ => (text, 1.0),
+    };
+    let rate = number.parse::<f64>().map_err(|_| wrong())? * factor;
+    if !(1.0..1e15).contains(&rate) {
+        return Err(wrong());
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "its range was checked"
+    )]
+    Ok(rate.round() as u64)
+}
+
+fn tell(started: &Started) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "network  {} (genesis {})",
+        started.network, started.genesis
+    )?;
+    writeln!(out, "rpc      {}", started.rpc)?;
+    writeln!(out, "cookie   {}", started.cookie.display())?;
+    for address in &started.listen {
+        writeln!(out, "listen   {address}")?;
+    }
+    let dir = started.data_dir.display();
+    writeln!(out, "try      mend cli -datadir={dir} getblockchaininfo")?;
+    out.flush()
+}
+
+fn tell_json(started: &Started) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", serde_json::to_string(started)?)?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read() {
+        assert_eq!(parse_rate("200k"), Ok(200_000));
+        assert_eq!(parse_rate("1.5M"), Ok(1_500_000));
+        assert_eq!(parse_rate("300"), Ok(300));
+        for wrong in ["", "k", "-1", "0", "nan", "1e30", "x"] {
+            assert!(parse_rate(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_are_told_with_a_remedy() {
+        let error = load_params("/nowhere/genesis.json").expect_err("absent");
+        assert!(error.to_string().contains("bitcoin-regtest"));
+        let mainnet = parse_address("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4");
+        assert!(
+            mainnet
+                .expect_err("wrong")
+                .to_string()
+                .contains("another network")
+        );
+        assert!(parse_socket("x").is_err());
+    }
+}

@@ -1,0 +1,178 @@
+//! The thread that feeds the core with what the swarm tells and with the passing of time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+
+use p2p::Mono;
+use p2p::swarm::Event;
+
+use super::{NodeHandle, StopReason};
+use crate::core::Input;
+
+/// What the chain thread is told.
+#[derive(Debug)]
+pub enum Message {
+    /// Something happened outside.
+    Input(Input),
+    /// The time to wake was set by another thread.
+    LookAtTheClock,
+    /// Leave.
+    Stop,
+}
+
+/// When the core wants to be called with a tick.
+#[derive(Debug)]
+pub(super) struct Wake {
+    /// Microseconds since the start; `u64::MAX` for never.
+    at: AtomicU64,
+}
+
+impl Wake {
+    pub(super) fn never() -> Wake {
+        Wake {
+            at: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    pub(super) fn set(&self, at: Mono) {
+        self.at.store(at.as_micros(), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<Mono> {
+        match self.at.load(Ordering::Relaxed) {
+            u64::MAX => None,
+            micros => Some(Mono::from_micros(micros)),
+        }
+    }
+
+    fn clear(&self) {
+        self.at.store(u64::MAX, Ordering::Relaxed);
+    }
+}
+
+/// Starts the thread. It ends by [`Message::Stop`], and stops the node if it panics.
+pub(super) fn spawn(
+    node: NodeHandle,
+    messages: Receiver<Message>,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("chain".to_owned())
+        .spawn(move || {
+            let guard = StopOnPanic(node.clone());
+            run(&node, &messages);
+            drop(guard);
+        })
+}
+
+fn run(node: &NodeHandle, messages: &Receiver<Message>) {
+    tick(node);
+    loop {
+        let message = match node.inner.wake.get() {
+            None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(at) => messages.recv_timeout(at.since(node.inner.clock.mono())),
+        };
+        match message {
+            Ok(Message::Input(input)) => {
+                remember_address(node, &input);
+                node.act_quietly(|core, now, out| core.handle(now, input, out));
+            }
+            Ok(Message::LookAtTheClock) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+        // Also under a stream of messages time must pass.
+        if node
+            .inner
+            .wake
+            .get()
+            .is_some_and(|at| at <= node.inner.clock.mono())
+        {
+            tick(node);
+        }
+    }
+}
+
+fn tick(node: &NodeHandle) {
+    node.inner.wake.clear();
+    node.act_quietly(|core, now, out| core.handle(now, Input::Tick, out));
+}
+
+fn remember_address(node: &NodeHandle, input: &Input) {
+    if let Input::Listening { address } = input {
+        node.inner.listening.send_if_modified(|known| {
+            let new = !known.contains(address);
+            if new {
+                known.push(address.clone());
+            }
+            new
+        });
+    }
+}
+
+/// A node whose chain thread is gone does nothing any more: it must not look alive.
+struct StopOnPanic(NodeHandle);
+
+impl Drop for StopOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let reason =
+                "an internal error ended the chain thread (see above); start the node again";
+            self.0
+                .inner
+                .stop
+                .press(StopReason::Failed(reason.to_owned()));
+        }
+    }
+}
+
+/// What the swarm tells, as the core takes it.
+pub(super) fn input_of(event: Event) -> Input {
+    match event {
+        Event::Listening { address } => Input::Listening { address },
+        Event::PeerUp {
+            peer,
+            peer_id,
+            address,
+            direction,
+            agent,
+        } => Input::PeerUp {
+            peer,
+            peer_id,
+            address,
+            direction,
+            agent,
+        },
+        Event::PeerDown { peer, reason } => Input::PeerDown { peer, reason },
+        Event::PeerListens { peer, addresses } => Input::PeerListens { peer, addresses },
+        Event::DialFailed { address, reason } => {
+            tracing::debug!(target: "net", address, reason, "dial failed");
+            Input::DialFailed { address, reason }
+        }
+        Event::Request {
+            peer,
+            token,
+            request,
+        } => Input::Request {
+            peer,
+            token,
+            request,
+        },
+        Event::Response { peer, id, response } => Input::Response { peer, id, response },
+        Event::RequestFailed {
+            peer,
+            id,
+            malformed,
+            reason,
+        } => {
+            tracing::debug!(target: "net", peer = peer.0, malformed, reason, "request failed");
+            Input::RequestFailed {
+                peer,
+                id,
+                malformed,
+            }
+        }
+        Event::Gossip { peer, id, gossip } => Input::Gossip { peer, id, gossip },
+        Event::MalformedGossip { peer } => Input::MalformedGossip { peer },
+        Event::Ping { peer, micros } => Input::Ping { peer, micros },
+    }
+}

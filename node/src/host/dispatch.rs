@@ -1,0 +1,99 @@
+//! Carries out what the core wants done.
+
+use p2p::swarm::Command;
+
+use super::{NodeHandle, StopReason};
+use crate::core::{NodeCore, Output};
+use crate::events::NodeEvent;
+
+impl NodeHandle {
+    /// Carries out `outputs` in order. Called while the core's lock is held, so that nobody else's come in between. Tells
+    /// whether the time to wake was set.
+    pub(super) fn carry_out(&self, core: &NodeCore, outputs: Vec<Output>) -> bool {
+        let mut moved = false;
+        let mut tip_changed = false;
+        for output in outputs {
+            match output {
+                Output::Dial(address) => self.command(Command::Dial(address)),
+                Output::Disconnect { peer, reason } => {
+                    tracing::debug!(target: "net", peer = peer.0, reason, "disconnecting");
+                    self.command(Command::Disconnect(peer));
+                }
+                Output::Ban { peer_id, banned } => self.command(Command::Ban { peer_id, banned }),
+                Output::SetActive(active) => self.command(Command::SetActive(active)),
+                Output::Request { peer, id, request } => {
+                    self.command(Command::Request { peer, id, request });
+                }
+                Output::Answer { token, response } => {
+                    self.command(Command::Answer { token, response });
+                }
+                Output::Publish(gossip) => self.command(Command::Publish(gossip)),
+                Output::Verdict { id, verdict } => self.command(Command::Verdict { id, verdict }),
+                Output::Event(event) => {
+                    tip_changed |= matches!(
+                        event,
+                        NodeEvent::BlockConnected { .. } | NodeEvent::BlockDisconnected { .. }
+                    );
+                    log(&event);
+                    self.inner.events.push(event);
+                }
+                Output::WakeAt(at) => {
+                    self.inner.wake.set(at);
+                    moved = true;
+                }
+                Output::Fatal(error) => {
+                    tracing::error!("{error}");
+                    let reason = StopReason::Failed(error.to_string());
+                    self.inner.stop.press(reason);
+                }
+            }
+        }
+        if tip_changed {
+            let tip = core.chain().tip();
+            self.inner.mining.tip_changed();
+            self.inner.tip.send_replace(chain::BlockPosition {
+                hash: tip.hash,
+                height: tip.height,
+            });
+        }
+        moved
+    }
+
+    fn command(&self, command: Command) {
+        // The swarm is gone only while the node stops.
+        let _ = self.inner.commands.send(command);
+    }
+}
+
+/// One line for people about what happened.
+fn log(event: &NodeEvent) {
+    match event {
+        NodeEvent::BlockConnected { hash, height } => {
+            tracing::info!(target: "chain", %height, %hash, "block connected");
+        }
+        NodeEvent::BlockDisconnected { hash, height } => {
+            tracing::info!(target: "chain", %height, %hash, "block disconnected");
+        }
+        NodeEvent::BlockInvalid {
+            hash,
+            height,
+            reason,
+        } => tracing::warn!(target: "chain", %height, %hash, %reason, "invalid block"),
+        NodeEvent::HeaderTip { hash, height } => {
+            tracing::debug!(target: "chain", %height, %hash, "header tip");
+        }
+        NodeEvent::TransactionAdded { txid } => {
+            tracing::debug!(target: "mempool", %txid, "transaction added");
+        }
+        NodeEvent::TransactionRemoved { txid, reason } => {
+            tracing::debug!(target: "mempool", %txid, ?reason, "transaction removed");
+        }
+        NodeEvent::PeerUp { peer, address } => {
+            tracing::info!(target: "net", peer = peer.0, address, "peer connected");
+        }
+        NodeEvent::PeerDown { peer, reason } => {
+            tracing::info!(target: "net", peer = peer.0, reason, "peer gone");
+        }
+        NodeEvent::ModeChanged { mode } => tracing::info!(?mode, "mode changed"),
+    }
+}

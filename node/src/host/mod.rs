@@ -1,0 +1,174 @@
+//! The shell: runs a [`NodeCore`] on threads, tokio and libp2p.
+//!
+//! One thread (`chain`) feeds the core with what the swarm tells and with the passing of time; RPC calls read and act from
+//! blocking threads. What the core wants done is carried out in order while its lock is held, which is cheap: channels only.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the shell is where clocks and randomness come from"
+)]
+
+mod chain_thread;
+mod clock;
+mod data_dir;
+mod dispatch;
+mod event_log;
+mod listen;
+mod mining;
+mod peers;
+mod signals;
+mod start;
+mod stop;
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use p2p::swarm::{Command, Traffic};
+use tokio::sync::{mpsc, watch};
+
+use crate::core::{NodeCore, Now, Output};
+use crate::rpc::Activity;
+
+pub use chain_thread::Message;
+pub use clock::{Clock, unix_millis};
+pub use data_dir::{DataDir, RuntimeFile, write_atomically};
+pub use event_log::{EventLog, KEPT_EVENTS, NumberedEvent, TooOld};
+pub use mining::{Mining, MiningSettings, MiningStatus};
+pub use start::{StartOptions, Started, run};
+pub use stop::{StopReason, StopSwitch};
+
+/// A seed that nobody can guess, for the core.
+#[must_use]
+pub fn random_seed() -> u64 {
+    rand::random()
+}
+
+/// A running node, to be asked and driven from any thread. Cheap to clone.
+#[derive(Clone)]
+pub struct NodeHandle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: RwLock<NodeCore>,
+    clock: Clock,
+    events: EventLog,
+    /// The active tip's height and hash, for those who wait for it to change.
+    tip: watch::Sender<chain::BlockPosition>,
+    commands: mpsc::UnboundedSender<Command>,
+    chain_thread: std::sync::mpsc::Sender<Message>,
+    wake: chain_thread::Wake,
+    stop: StopSwitch,
+    mining: Mining,
+    traffic: Arc<Traffic>,
+    listening: watch::Sender<Vec<String>>,
+    activity: Activity,
+    data_dir: DataDir,
+}
+
+impl NodeHandle {
+    /// Reads the core. Blocks while an input is handled: call from blocking threads only.
+    pub fn read<R>(&self, read: impl FnOnce(&NodeCore) -> R) -> R {
+        read(&self.read_lock())
+    }
+
+    /// Changes the core and carries out what it wants done, in order. Blocks: call from blocking threads only.
+    ///
+    /// # Panics
+    ///
+    /// When an earlier change panicked: the core may be half changed, and the node is about to stop.
+    pub fn act<R>(&self, act: impl FnOnce(&mut NodeCore, Now, &mut Vec<Output>) -> R) -> R {
+        let (result, moved) = self.act_quietly(act);
+        if moved {
+            // The chain thread sleeps by the old time.
+            let _ = self.inner.chain_thread.send(Message::LookAtTheClock);
+        }
+        result
+    }
+
+    /// As [`NodeHandle::act`], for the chain thread itself. Also tells whether the time to wake was set.
+    fn act_quietly<R>(
+        &self,
+        act: impl FnOnce(&mut NodeCore, Now, &mut Vec<Output>) -> R,
+    ) -> (R, bool) {
+        let mut outputs = Vec::new();
+        let mut core = self.write_lock();
+        let result = act(&mut core, self.inner.clock.now(), &mut outputs);
+        let moved = self.carry_out(&core, outputs);
+        (result, moved)
+    }
+
+    /// The two clocks (wall clock moved by `setmocktime` and `--clock-offset`).
+    pub fn now(&self) -> Now {
+        self.inner.clock.now()
+    }
+
+    /// The clocks themselves.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// Tells the chain thread something.
+    pub fn tell_chain_thread(&self, message: Message) {
+        // It is gone only while the node stops.
+        let _ = self.inner.chain_thread.send(message);
+    }
+
+    /// What happened so far.
+    pub fn events(&self) -> &EventLog {
+        &self.inner.events
+    }
+
+    /// The active tip; changes wake its holder.
+    pub fn tip(&self) -> watch::Receiver<chain::BlockPosition> {
+        self.inner.tip.subscribe()
+    }
+
+    /// The node's own miner.
+    pub fn mining(&self) -> &Mining {
+        &self.inner.mining
+    }
+
+    /// Bytes and messages on the network so far.
+    pub fn traffic(&self) -> &Traffic {
+        &self.inner.traffic
+    }
+
+    /// The switch that stops the node.
+    pub fn stop(&self) -> &StopSwitch {
+        &self.inner.stop
+    }
+
+    /// The multiaddresses on which the node listens, with its peer id.
+    pub fn listening(&self) -> Vec<String> {
+        self.inner.listening.borrow().clone()
+    }
+
+    /// The RPC calls that are being carried out, and how many there were.
+    pub fn activity(&self) -> &Activity {
+        &self.inner.activity
+    }
+
+    /// Saves what is only in memory, for the last time.
+    fn shut_down(&self) -> Result<(), chain::StoreError> {
+        peers::save(self, &self.read(|core| core.book_json()));
+        self.write_lock().shutdown()
+    }
+
+    /// The node's folder.
+    pub fn data_dir(&self) -> &DataDir {
+        &self.inner.data_dir
+    }
+
+    fn read_lock(&self) -> RwLockReadGuard<'_, NodeCore> {
+        // After a panic the node is stopping; what it still shows is for people, not for decisions.
+        let core = self.inner.core.read();
+        core.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_lock(&self) -> RwLockWriteGuard<'_, NodeCore> {
+        self.inner.core.write().unwrap_or_else(|_| {
+            let reason = "an internal error left the state half changed; start the node again";
+            self.inner.stop.press(StopReason::Failed(reason.to_owned()));
+            panic!("the core panicked before");
+        })
+    }
+}

@@ -1,0 +1,290 @@
+//! From options to a running node, and down again.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock, mpsc as std_mpsc};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use chain::{Chain, ChainOptions, Params};
+use p2p::swarm::{Command, SwarmConfig, SwarmError, Traffic};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::chain_thread::{self, Message, Wake};
+use super::mining::{self, Mining, MiningSettings};
+use super::{
+    Clock, DataDir, EventLog, Inner, KEPT_EVENTS, NodeHandle, StopReason, StopSwitch, listen,
+    peers, signals,
+};
+use crate::core::{CoreOptions, NodeCore};
+use crate::rpc::server::{ServerOptions, Service};
+use crate::rpc::{Activity, auth};
+
+/// Threads of tokio: one for the swarm, one for RPC.
+const WORKER_THREADS: usize = 2;
+/// Threads on which RPC calls work, at most; they end when they are idle.
+const BLOCKING_THREADS: usize = 16;
+const IDLE_THREAD_LIFE: Duration = Duration::from_secs(5);
+/// How long the swarm may take to open its ports.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the parts may take to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How a node is started.
+#[derive(Debug)]
+pub struct StartOptions {
+    /// The network.
+    pub params: Params,
+    /// The node's folder.
+    pub data_dir: PathBuf,
+    /// Memory of the chain.
+    pub chain: ChainOptions,
+    /// For the core; the peer book is read from the folder.
+    pub core: CoreOptions,
+    /// Multiaddresses for peers; none for the default one.
+    pub listen: Vec<String>,
+    /// Most connections that peers make to us.
+    pub max_inbound: u32,
+    /// Most connections that we make.
+    pub max_outbound: u32,
+    /// Where RPC is served; `None` for the default port or the next free one.
+    pub rpc: Option<SocketAddr>,
+    /// Who may call beside the holder of the cookie.
+    pub users: auth::Users,
+    /// Serve `/rest/`.
+    pub rest: bool,
+    /// The node's own miner.
+    pub mining: MiningSettings,
+    /// How far the node's wall clock is ahead of the machine's, in seconds.
+    pub clock_offset_s: i64,
+    /// Stop when standard input ends.
+    pub exit_with_stdin: bool,
+}
+
+/// What a person or a program needs to know of a node that just started. The same is in `node.json`.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Started {
+    /// URL of the RPC.
+    pub rpc: String,
+    /// The cookie file.
+    pub cookie: PathBuf,
+    /// Multiaddresses for peers, with the peer id.
+    pub listen: Vec<String>,
+    /// The node's identity.
+    pub peer_id: String,
+    /// Hash of the genesis block.
+    pub genesis: String,
+    /// Name of the network.
+    pub network: String,
+    /// The node's folder.
+    pub data_dir: PathBuf,
+    /// The process.
+    pub pid: u32,
+}
+
+/// Runs a node until it is stopped. `announce` is called once it serves.
+///
+/// # Errors
+///
+/// One line with the cause and the remedy: why it did not start, or why it could not go on.
+pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow::Result<()> {
+    let data_dir = DataDir::create(std::path::absolute(&options.data_dir)?)?;
+    // The database's lock comes first: nothing of a running node is touched.
+    let chain = Chain::open(data_dir.path(), options.params.clone(), options.chain)?;
+    let rpc = listen::rpc_listener(options.rpc)?;
+    if options.listen.is_empty() {
+        options.listen.push(listen::default_peer_address()?);
+    }
+    let (cookie, password) = data_dir.write_cookie()?;
+    let salt = rand::random::<[u8; 32]>();
+    options
+        .users
+        .add_password(auth::COOKIE_USER, &password, &salt);
+    options.core.book = peers::load(&data_dir);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(IDLE_THREAD_LIFE)
+        .thread_name("tokio")
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+
+    let (commands, command_queue) = mpsc::unbounded_channel();
+    let (messages, message_queue) = std_mpsc::channel();
+    let node = new_handle(chain, &options, data_dir, commands, messages.clone());
+    let chain_thread = chain_thread::spawn(node.clone(), message_queue)?;
+    let outcome = runtime.block_on(async {
+        signals::watch(&node);
+        if options.exit_with_stdin {
+            signals::watch_stdin(&node);
+        }
+        let swarm = spawn_swarm(&node, &options, command_queue, messages.clone());
+        let service = Service::new(
+            node.clone(),
+            ServerOptions {
+                users: std::mem::take(&mut options.users),
+                rest: options.rest,
+            },
+        );
+        let url = format!("http://{}", rpc.local_addr()?);
+        let server = tokio::spawn(service.serve(tokio::net::TcpListener::from_std(rpc)?));
+        let serving = serve(&node, url, cookie.path().to_owned(), announce).await;
+        // A failure to start ends what was started.
+        node.stop().press(StopReason::Asked("start failed"));
+        // The miner and the RPC end first, so that nothing changes the chain after its last flush.
+        let _ = tokio::time::timeout(STOP_TIMEOUT, server).await;
+        serving.map(|()| swarm)
+    });
+    node.mining().wake();
+    let _ = messages.send(Message::Stop);
+    let _ = chain_thread.join();
+    let flushed = node.shut_down();
+    let _ = node.inner.commands.send(Command::Shutdown);
+    let outcome = outcome.and_then(|swarm| runtime.block_on(swarm_end(swarm)));
+    runtime.shutdown_timeout(STOP_TIMEOUT);
+    drop(cookie);
+    outcome?;
+    if let Some(StopReason::Failed(reason)) = node.stop().reason() {
+        bail!(reason);
+    }
+    flushed.map_err(|error| anyhow!(error))
+}
+
+fn new_handle(
+    chain: Chain,
+    options: &StartOptions,
+    data_dir: DataDir,
+    commands: mpsc::UnboundedSender<Command>,
+    messages: std_mpsc::Sender<Message>,
+) -> NodeHandle {
+    let tip = chain.tip();
+    let tip = chain::BlockPosition {
+        hash: tip.hash,
+        height: tip.height,
+    };
+    NodeHandle {
+        inner: Arc::new(Inner {
+            core: RwLock::new(NodeCore::new(chain, options.core.clone())),
+            clock: Clock::new(options.clock_offset_s),
+            events: EventLog::new(KEPT_EVENTS),
+            tip: watch::Sender::new(tip),
+            commands,
+            chain_thread: messages,
+            wake: Wake::never(),
+            stop: StopSwitch::new(),
+            mining: Mining::new(options.mining.clone()),
+            traffic: Arc::new(Traffic::default()),
+            listening: watch::Sender::new(Vec::new()),
+            activity: Activity::default(),
+            data_dir,
+        }),
+    }
+}
+
+fn spawn_swarm(
+    node: &NodeHandle,
+    options: &StartOptions,
+    commands: mpsc::UnboundedReceiver<Command>,
+    messages: std_mpsc::Sender<Message>,
+) -> JoinHandle<Result<(), SwarmError>> {
+    let config = SwarmConfig {
+        listen: options.listen.clone(),
+        network: options.params.digest,
+        key_file: Some(node.data_dir().key_file()),
+        max_inbound: options.max_inbound,
+        max_outbound: options.max_outbound,
+    };
+    let traffic = Arc::clone(&node.inner.traffic);
+    let node = node.clone();
+    tokio::spawn(async move {
+        let events = move |event| {
+            // The chain thread is gone only while the node stops.
+            let _ = messages.send(Message::Input(chain_thread::input_of(event)));
+        };
+        let result = p2p::swarm::run(config, commands, events, traffic).await;
+        if let Err(error) = &result {
+            node.stop().press(StopReason::Failed(error.to_string()));
+        } else if !node.stop().is_pressed() {
+            let reason = "the network part ended by itself; start the node again";
+            node.stop().press(StopReason::Failed(reason.to_owned()));
+        }
+        result
+    })
+}
+
+/// Tells that the node is up, and lets it run until it is stopped.
+async fn serve(
+    node: &NodeHandle,
+    rpc: String,
+    cookie: PathBuf,
+    announce: impl FnOnce(&Started),
+) -> anyhow::Result<()> {
+    let mut listening = node.inner.listening.subscribe();
+    tokio::select! {
+        known = tokio::time::timeout(LISTEN_TIMEOUT, listening.wait_for(|list| !list.is_empty())) => {
+            known.context("the network part opened no port in time; give another --listen")??;
+        }
+        _ = node.stop().pressed() => return Ok(()),
+    }
+    let listen = node.listening();
+    let started = Started {
+        rpc,
+        cookie,
+        peer_id: peer_id_of(&listen),
+        listen,
+        genesis: node.read(|core| core.chain().params().genesis_hash.to_string()),
+        network: node.read(|core| core.chain().params().name.clone()),
+        data_dir: node.data_dir().path().to_owned(),
+        pid: std::process::id(),
+    };
+    let json = serde_json::to_vec(&started).context("the start cannot be written down")?;
+    let _file = node.data_dir().write_runtime_file("node.json", &json)?;
+    announce(&started);
+    mining::start_when_wanted(node);
+    let background = tokio::spawn(background(node.clone()));
+    let reason = node.stop().pressed().await;
+    background.abort();
+    match reason {
+        StopReason::Asked(by) => tracing::info!(by, "stopping"),
+        StopReason::Failed(reason) => tracing::error!(reason, "stopping"),
+    }
+    Ok(())
+}
+
+/// What is due every second.
+async fn background(node: NodeHandle) {
+    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    every_second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut saver = peers::Saver::default();
+    loop {
+        every_second.tick().await;
+        let node = node.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            mining::refresh(&node);
+            saver.save_if_changed(&node);
+            saver
+        });
+        match work.await {
+            Ok(kept) => saver = kept,
+            Err(_) => return,
+        }
+    }
+}
+
+async fn swarm_end(swarm: JoinHandle<Result<(), SwarmError>>) -> anyhow::Result<()> {
+    match tokio::time::timeout(STOP_TIMEOUT, swarm).await {
+        Ok(Ok(result)) => Ok(result?),
+        Ok(Err(_)) => bail!("an internal error ended the network part; start the node again"),
+        // It is ended with the runtime.
+        Err(_) => Ok(()),
+    }
+}
+
+fn peer_id_of(listen: &[String]) -> String {
+    let id = listen
+        .first()
+        .and_then(|address| address.rsplit_once("/p2p/"));
+    id.map(|(_, id)| id.to_owned()).unwrap_or_default()
+}

@@ -1,0 +1,167 @@
+//! `mend genesis`: showing, checking and making networks.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, anyhow, bail};
+use bitcoin::{Address, Amount, CompactTarget, Denomination, Network};
+use chain::Params;
+use chain::params::{Algorithm, GenesisSpec, HexBits};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::now;
+use crate::cli::load_params;
+
+const EXAMPLES: &str = "\
+Examples:
+  mend genesis show
+  mend genesis new --name lab --spacing 2 --alloc bcrt1q...=100 > genesis.json
+  mend genesis check genesis.json";
+
+/// Show, check or make a network.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct GenesisArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// Print a built-in network's genesis.json.
+    Show,
+    /// Check a genesis.json: every field, the hash and the proof of work.
+    Check {
+        /// The file.
+        file: String,
+        /// Tell the result as one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a network and print its genesis.json.
+    New(Box<NewArgs>),
+}
+
+#[derive(Args, Debug)]
+struct NewArgs {
+    /// What people call it.
+    #[arg(long, default_value = "custom")]
+    name: String,
+    /// Text in block 0.
+    #[arg(long)]
+    message: Option<String>,
+    /// Wished seconds between blocks.
+    #[arg(long, value_name = "SECONDS")]
+    spacing: Option<u32>,
+    /// Seconds by which the chain must run ahead for the difficulty to double.
+    #[arg(long, value_name = "SECONDS")]
+    half_life: Option<u32>,
+    /// Keep the difficulty at the limit.
+    #[arg(long, conflicts_with = "half_life")]
+    fixed: bool,
+    /// The easiest target, as compact bits in hex.
+    #[arg(long, value_name = "BITS")]
+    limit: Option<String>,
+    /// A coin that exists from the start; may be repeated.
+    #[arg(long, value_name = "ADDRESS=BTC")]
+    alloc: Vec<String>,
+    /// Blocks until a coinbase may be spent.
+    #[arg(long, value_name = "BLOCKS")]
+    maturity: Option<u32>,
+    /// Blocks between halvings; 0 for never.
+    #[arg(long, value_name = "BLOCKS")]
+    halving: Option<u32>,
+    /// Write to this file, which must not be there.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Runs `mend genesis`.
+///
+/// # Errors
+///
+/// Names the field that is wrong.
+pub fn run(args: GenesisArgs) -> anyhow::Result<()> {
+    match args.what {
+        What::Show => {
+            println!("{}", Params::local_json().trim_end());
+            Ok(())
+        }
+        What::Check { file, json } => check(&file, json),
+        What::New(args) => make(*args),
+    }
+}
+
+fn check(file: &str, as_json: bool) -> anyhow::Result<()> {
+    let params = load_params(file)?;
+    if as_json {
+        println!(
+            "{}",
+            json!({
+                "name": params.name,
+                "genesis_hash": params.genesis_hash,
+                "digest": params.digest.to_string(),
+            })
+        );
+    } else {
+        println!(
+            "{file} is the network {}\ngenesis  {}\ndigest   {}",
+            params.name, params.genesis_hash, params.digest
+        );
+    }
+    Ok(())
+}
+
+fn make(args: NewArgs) -> anyhow::Result<()> {
+    let mut spec = GenesisSpec {
+        name: args.name,
+        time: now(),
+        ..GenesisSpec::default()
+    };
+    if let Some(message) = args.message {
+        spec.message = message;
+    }
+    if let Some(spacing) = args.spacing {
+        spec.pow.spacing_s = spacing;
+    }
+    if args.fixed {
+        spec.pow.algorithm = Algorithm::Fixed;
+        spec.pow.half_life_s = None;
+        spec.pow.anchor = None;
+    } else if args.half_life.is_some() {
+        spec.pow.half_life_s = args.half_life;
+    }
+    if let Some(bits) = args.limit {
+        let bits = CompactTarget::from_unprefixed_hex(bits.trim_start_matches("0x"))
+            .map_err(|_| anyhow!("--limit {bits} is not compact bits; write it as 1e7fffff"))?;
+        spec.pow.limit = HexBits(bits);
+    }
+    spec.coinbase_maturity = args.maturity.unwrap_or(spec.coinbase_maturity);
+    spec.subsidy.halving_interval = args.halving.unwrap_or(spec.subsidy.halving_interval);
+    for allocation in &args.alloc {
+        let (address, amount) = allocation_from(allocation)?;
+        spec = spec.allocate(&address, amount);
+    }
+    let text = spec.mine()?.to_json();
+    match args.out {
+        None => println!("{}", text.trim_end()),
+        Some(path) if path.exists() => {
+            bail!("{} is there already; choose another name", path.display())
+        }
+        Some(path) => std::fs::write(&path, text)
+            .with_context(|| format!("cannot write {}; check the path", path.display()))?,
+    }
+    Ok(())
+}
+
+fn allocation_from(text: &str) -> anyhow::Result<(Address, Amount)> {
+    let wrong = || anyhow!("--alloc {text} is not ADDRESS=BTC; write it as bcrt1q...=100");
+    let (address, amount) = text.split_once('=').ok_or_else(wrong)?;
+    let address = Address::from_str(address)
+        .ok()
+        .and_then(|address| address.require_network(Network::Regtest).ok())
+        .ok_or_else(wrong)?;
+    let amount = Amount::from_str_in(amount, Denomination::Bitcoin).map_err(|_| wrong())?;
+    Ok((address, amount))
+}

@@ -1,0 +1,106 @@
+//! `mend import`: blocks from a file.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+
+use super::{ChainArgs, now, open_file, progress};
+use crate::host::Clock;
+
+const EXAMPLES: &str = "\
+Example:
+  mend import blocks/blk00000.dat --genesis bitcoin-regtest --data-dir node";
+
+/// Import blocks from a file in the framing of blk*.dat.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct ImportArgs {
+    /// The file; blocks may be in any order.
+    file: PathBuf,
+    #[command(flatten)]
+    chain: ChainArgs,
+}
+
+/// Runs `mend import`.
+///
+/// # Errors
+///
+/// When the file or the chain cannot be read or written, or no block of it belongs here.
+pub fn run(args: ImportArgs) -> anyhow::Result<()> {
+    let file = open_file(&args.file)?;
+    let size = file.metadata().map_or(0, |file| file.len());
+    let mut chain = args.chain.open(true)?;
+    let bar = progress::bar(
+        size,
+        "{bar:30} {percent:>3}%  {msg}  {bytes_per_sec}  ETA {eta}",
+    );
+    let clock = Clock::new(0);
+    let report = chain::import::import(&mut chain, file, now(), &mut |read| {
+        bar.set_position(read.bytes);
+        let seconds = clock.uptime().as_secs_f64().max(0.001);
+        let (blocks, txs) = (rate(read.blocks, seconds), rate(read.transactions, seconds));
+        bar.set_message(format!(
+            "{} blocks, {blocks} blocks/s, {txs} tx/s",
+            read.blocks
+        ));
+    })
+    .with_context(|| format!("importing {}", args.file.display()))?;
+    bar.finish_and_clear();
+    let seconds = clock.uptime().as_secs_f64();
+    let tip = chain.tip();
+    let (read, stored, rejected) = (report.read.blocks, report.stored, report.rejected);
+    let mut text = format!(
+        "{read} blocks read, {stored} new, {rejected} rejected, {} without parents, in {seconds:.1} s ({} tx/s)\ntip {} at height {}",
+        report.orphans,
+        rate(report.read.transactions, seconds.max(0.001)),
+        tip.hash,
+        tip.height,
+    );
+    for (hash, reason) in &report.rejects {
+        text.push_str(&format!("\nrejected {hash}: {reason}"));
+    }
+    let rejects = report
+        .rejects
+        .iter()
+        .map(|(hash, reason)| json!({"hash": hash, "reason": reason}));
+    let json = json!({
+        "read": read,
+        "transactions": report.read.transactions,
+        "stored": stored,
+        "connected": report.connected,
+        "rejected": rejected,
+        "rejects": rejects.collect::<Vec<_>>(),
+        "orphans": report.orphans,
+        "skipped_bytes": report.skipped_bytes,
+        "seconds": seconds,
+        "height": tip.height,
+        "tip": tip.hash,
+    });
+    args.chain.tell(&text, &json);
+    if read == 0 {
+        anyhow::bail!(
+            "{} holds no blocks; give a file in the framing of Bitcoin Core's blk*.dat",
+            args.file.display()
+        );
+    }
+    if stored == 0 && report.orphans == read {
+        anyhow::bail!(
+            "no block of {} follows one that is known here; is it of the network {}?",
+            args.file.display(),
+            chain.params().name
+        );
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate for people"
+)]
+fn rate(count: u64, seconds: f64) -> u64 {
+    (count as f64 / seconds) as u64
+}

@@ -1,0 +1,88 @@
+//! Commands on a data directory whose node does not run: `import`, `export`, `verify`; and `genesis`.
+//!
+//! Thin over the `chain` crate: they open files, show progress and tell the result.
+#![expect(
+    clippy::print_stdout,
+    reason = "a command tells its result on standard output"
+)]
+
+mod export;
+mod genesis;
+mod import;
+mod progress;
+mod verify;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use chain::{Chain, ChainOptions, Timestamp};
+use clap::Args;
+
+pub use export::{ExportArgs, run as export};
+pub use genesis::{GenesisArgs, run as genesis};
+pub use import::{ImportArgs, run as import};
+pub use verify::{VerifyArgs, run as verify};
+
+use crate::cli::load_params;
+use crate::host::{Clock, DataDir};
+
+/// Memory for the chain unless something else is said, in MB.
+const DEFAULT_CACHE_MB: usize = 128;
+
+/// Which chain.
+#[derive(Args, Debug)]
+struct ChainArgs {
+    /// The network: a genesis.json, or one that is built in (mend-local, bitcoin-regtest).
+    #[arg(long, value_name = "FILE|NAME", default_value = "mend-local")]
+    genesis: String,
+    /// The node's folder [default: ~/.mend/NETWORK].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Memory for coins and database pages, in MB.
+    #[arg(long, value_name = "MB", default_value_t = DEFAULT_CACHE_MB)]
+    dbcache: usize,
+    /// Tell the result as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl ChainArgs {
+    /// Opens the chain; with `create`, also one that is not there yet.
+    fn open(&self, create: bool) -> anyhow::Result<Chain> {
+        let params = load_params(&self.genesis)?;
+        let path = match &self.data_dir {
+            Some(path) => path.clone(),
+            None => DataDir::default_path(&params.name),
+        };
+        if !create && !path.join("chain.redb").exists() {
+            anyhow::bail!(
+                "there is no chain in {}; give the --data-dir of a node, or import one",
+                path.display()
+            );
+        }
+        let dir = DataDir::create(path)?;
+        let options = ChainOptions {
+            cache_bytes: self.dbcache.saturating_mul(1 << 20),
+        };
+        Ok(Chain::open(dir.path(), params, options)?)
+    }
+
+    /// Tells a result: `text` for people, `json` for programs.
+    fn tell(&self, text: &str, json: &serde_json::Value) {
+        if self.json {
+            println!("{json}");
+        } else {
+            println!("{text}");
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    Clock::new(0).wall()
+}
+
+/// A file to read, named in the error.
+fn open_file(path: &std::path::Path) -> anyhow::Result<std::fs::File> {
+    std::fs::File::open(path)
+        .with_context(|| format!("cannot read {}; check the path", path.display()))
+}

@@ -1,0 +1,98 @@
+//! The node itself: `help`, `stop`, `uptime` and the like.
+
+use serde_json::json;
+
+use super::args::Args;
+use super::error::Failure;
+use super::registry::Handler::Works;
+use super::registry::{self, Call, GROUPS, Kind, Likeness, optional};
+use super::request::Reply;
+use super::server::reply;
+use crate::host::{NodeHandle, StopReason};
+
+/// The calls of this file.
+pub(super) const CALLS: &[Call] = &[
+    Call {
+        name: "getmemoryinfo",
+        params: &[optional("mode", Kind::Text, "\"stats\" (default)")],
+        help: "Gives the memory in use, in bytes.",
+        likeness: Likeness::Subset("the resident set of the process instead of locked pages"),
+        handler: Works(get_memory_info),
+    },
+    Call {
+        name: "getrpcinfo",
+        params: &[],
+        help: "Gives the calls that are being carried out, with the microseconds they run already.",
+        likeness: Likeness::Subset("logpath is empty: logs go to standard error"),
+        handler: Works(get_rpc_info),
+    },
+    Call {
+        name: "help",
+        params: &[optional(
+            "command",
+            Kind::Text,
+            "the call to describe; all are listed by default",
+        )],
+        help: "Lists all calls, or describes one.",
+        likeness: Likeness::Core,
+        handler: Works(help),
+    },
+    Call {
+        name: "stop",
+        params: &[optional(
+            "wait",
+            Kind::Number,
+            "milliseconds to wait before stopping, at most 10000",
+        )],
+        help: "Stops the node: what is in memory is saved, and peers are left.",
+        likeness: Likeness::Core,
+        handler: Works(stop),
+    },
+    Call {
+        name: "uptime",
+        params: &[],
+        help: "Gives the seconds since the node started.",
+        likeness: Likeness::Core,
+        handler: Works(|node, _| reply(&node.clock().uptime().as_secs())),
+    },
+];
+
+fn help(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let Some(name) = args.opt_text(0)? else {
+        let groups = GROUPS.iter().map(|group| {
+            let lines: Vec<String> = group.calls.iter().map(Call::usage).collect();
+            format!("== {} ==\n{}\n", group.title, lines.join("\n"))
+        });
+        let text = groups.collect::<Vec<String>>().join("\n");
+        return reply(&text.trim_end());
+    };
+    match registry::find(name) {
+        Some(call) => reply(&call.help_text().trim_end()),
+        None => reply(&format!("help: unknown command: {name}")),
+    }
+}
+
+fn stop(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    if let Some(millis) = args.opt_int(0)? {
+        let millis = u64::try_from(millis).unwrap_or(0).min(10_000);
+        std::thread::sleep(std::time::Duration::from_millis(millis));
+    }
+    node.stop().press(StopReason::Asked("the call stop"));
+    reply(&"Mend stopping")
+}
+
+fn get_rpc_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+    let running = node.activity().running(node.clock().mono());
+    let commands = running.iter().map(|(method, since)| {
+        json!({"method": method, "duration": u64::try_from(since.as_micros()).unwrap_or(u64::MAX)})
+    });
+    reply(&json!({"active_commands": commands.collect::<Vec<_>>(), "logpath": ""}))
+}
+
+fn get_memory_info(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    match args.opt_text(0)? {
+        None | Some("stats") => {}
+        Some(mode) => return Err(Failure::invalid(format!("unknown mode {mode}"))),
+    }
+    reply(&json!({"resident": crate::metrics::resident_bytes()}))
+}

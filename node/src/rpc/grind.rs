@@ -1,0 +1,90 @@
+//! Proof of work for blocks that are mined on command.
+
+use std::time::Duration;
+
+use bitcoin::Block;
+use miner::{Job, SearchOptions, SearchOutcome, Searcher, StopFlag};
+
+use super::error::Failure;
+use crate::host::NodeHandle;
+
+/// So many nonces are tried at once before threads are started: enough for regtest.
+const EASY_TRIES: u32 = 20_000;
+/// How often a long search looks whether it is still wanted.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Finds the nonce. False: `tries` are used up, all nonces are tried, the tip moved on, or the node stops.
+pub(super) fn grind(
+    node: &NodeHandle,
+    block: &mut Block,
+    tries: &mut Option<u64>,
+) -> Result<bool, Failure> {
+    let target = block.header.target();
+    for nonce in 0..EASY_TRIES {
+        if !spend_one(tries) {
+            return Ok(false);
+        }
+        block.header.nonce = nonce;
+        if target.is_met_by(block.block_hash()) {
+            return Ok(true);
+        }
+    }
+    if tries.is_none() {
+        return search(node, block);
+    }
+    for nonce in EASY_TRIES..=u32::MAX {
+        let wanted = nonce % EASY_TRIES != 0 || still_wanted(node, block);
+        if !spend_one(tries) || !wanted {
+            return Ok(false);
+        }
+        block.header.nonce = nonce;
+        if target.is_met_by(block.block_hash()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn spend_one(tries: &mut Option<u64>) -> bool {
+    match tries {
+        None => true,
+        Some(0) => false,
+        Some(left) => {
+            *left -= 1;
+            true
+        }
+    }
+}
+
+fn still_wanted(node: &NodeHandle, block: &Block) -> bool {
+    !node.stop().is_pressed() && node.tip().borrow().hash == block.header.prev_blockhash
+}
+
+fn search(node: &NodeHandle, block: &mut Block) -> Result<bool, Failure> {
+    let searcher = Searcher::new(SearchOptions::default())
+        .map_err(|error| Failure::internal(error.to_string()))?;
+    let job = Job {
+        header: block.header,
+        target: block.header.target(),
+        roll_version: false,
+    };
+    let stop = StopFlag::new();
+    let watched = stop.clone();
+    let outcome = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            while !watched.is_stopped() && still_wanted(node, block) {
+                std::thread::park_timeout(LOOK_PAUSE);
+            }
+            watched.stop();
+        });
+        let outcome = searcher.search(&job, &stop);
+        stop.stop();
+        watcher.thread().unpark();
+        outcome
+    });
+    let SearchOutcome::Found(header) = outcome else {
+        return Ok(false);
+    };
+    block.header = header;
+    Ok(true)
+}

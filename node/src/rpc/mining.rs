@@ -1,0 +1,538 @@
+//! Templates, blocks from miners, and mining on command.
+
+use bitcoin::block::Header;
+use bitcoin::{Address, Block, BlockHash, ScriptBuf, Transaction, Txid};
+use chain::assemble::{self, BlockFrame, WITNESS_RESERVED_VALUE};
+use chain::{AcceptError, Chain, Height};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::args::{Args, address_from, decoded, hash_from};
+use super::blockchain::{tip_info, warnings};
+use super::error::{Failure, code};
+use super::grind::grind;
+use super::model::{Btc, bits_hex, descriptor, difficulty, target_hex, work_float};
+use super::registry::Handler::Works;
+use super::registry::{Call, Kind, Likeness, optional, required};
+use super::request::Reply;
+use super::server::{null, reply};
+use super::templates::get_block_template;
+use crate::core::{NodeCore, SubmitError};
+use crate::host::{MiningSettings, NodeHandle};
+use crate::mempool::policy;
+
+const MAX_TRIES: super::registry::Param = optional(
+    "maxtries",
+    Kind::Number,
+    "nonces to try in all; as many as it takes by default",
+);
+
+/// The calls of this file, and `getblocktemplate`.
+pub(super) const CALLS: &[Call] = &[
+    Call {
+        name: "generateblock",
+        params: &[
+            required(
+                "output",
+                Kind::Text,
+                "the address or descriptor that the block pays",
+            ),
+            optional(
+                "transactions",
+                Kind::Array,
+                "ids of the mempool or transactions in hex, in block order",
+            ),
+            optional(
+                "submit",
+                Kind::Bool,
+                "false to get the block's hex instead; true by default",
+            ),
+        ],
+        help: "Mines one block with exactly the named transactions. It claims the subsidy and not the fees.",
+        likeness: Likeness::Core,
+        handler: Works(generate_block),
+    },
+    Call {
+        name: "generatetoaddress",
+        params: &[
+            required("nblocks|num_blocks", Kind::Number, "blocks to mine"),
+            required("address", Kind::Text, "the address that they pay"),
+            MAX_TRIES,
+        ],
+        help: "Mines blocks at once and gives their hashes. The call takes as long as the difficulty asks.",
+        likeness: Likeness::Subset("without maxtries it goes on until it finds"),
+        handler: Works(generate_to_address),
+    },
+    Call {
+        name: "generatetodescriptor",
+        params: &[
+            required("num_blocks", Kind::Number, "blocks to mine"),
+            required(
+                "descriptor",
+                Kind::Text,
+                "addr(), raw() or rawtr() that they pay",
+            ),
+            MAX_TRIES,
+        ],
+        help: "Mines blocks at once, as generatetoaddress does.",
+        likeness: Likeness::Subset("addr(), raw() and rawtr() only"),
+        handler: Works(generate_to_descriptor),
+    },
+    Call {
+        name: "getblocktemplate",
+        params: &[optional(
+            "template_request",
+            Kind::Object,
+            "rules (must have segwit), capabilities, longpollid, or mode proposal with data",
+        )],
+        help: "Gives what the next block may hold (BIP 22, 23, 9, 145); with a longpollid, once it has changed. It is never refused, \
+               however old the tip and however few the peers. In mode proposal it tells whether a block would be valid but for its work. \
+               With capability coinbasetxn and not coinbasevalue, a coinbase that pays the node's own mining address is given.",
+        likeness: Likeness::Core,
+        handler: get_block_template(),
+    },
+    Call {
+        name: "getmininginfo",
+        params: &[],
+        help: "Gives the state of mining on the network, and of the node's own miner.",
+        likeness: Likeness::Subset("mining is ours: the node's own miner"),
+        handler: Works(get_mining_info),
+    },
+    Call {
+        name: "getnetworkhashps",
+        params: &[
+            optional(
+                "nblocks",
+                Kind::Number,
+                "blocks to look at; 120 by default, -1 for all",
+            ),
+            optional(
+                "height",
+                Kind::Number,
+                "up to this height; the tip by default",
+            ),
+        ],
+        help: "Estimates the network's hashes per second from the work and times of the last blocks.",
+        likeness: Likeness::Core,
+        handler: Works(get_network_hash_rate),
+    },
+    Call {
+        name: "setmining",
+        params: &[
+            optional(
+                "active|settings",
+                Kind::Any,
+                "on or off; or one object with active, rate, address",
+            ),
+            optional(
+                "rate",
+                Kind::Any,
+                "hashes per second at most; null or 0 for as many as it can",
+            ),
+            optional("address", Kind::Text, "whom the blocks pay"),
+        ],
+        help: "Turns the node's own miner on or off, and its dial. What is left out stays as it is.",
+        likeness: Likeness::Ours,
+        handler: Works(set_mining),
+    },
+    Call {
+        name: "submitblock",
+        params: &[
+            required("hexdata", Kind::Text, "the block in hex"),
+            optional(
+                "dummy|workid|parameters",
+                Kind::Any,
+                "ignored, as BIP 22 wants it",
+            ),
+        ],
+        help: "Takes a block from a miner. Gives null when it was taken, and BIP 22's word for the reason when not. A missing witness of the \
+               coinbase is added.",
+        likeness: Likeness::Core,
+        handler: Works(submit_block),
+    },
+    Call {
+        name: "submitheader",
+        params: &[required("hexdata", Kind::Text, "the header in hex")],
+        help: "Takes a header whose parent is known.",
+        likeness: Likeness::Core,
+        handler: Works(submit_header),
+    },
+];
+
+/// A block in hex, with the coinbase's witness added where the commitment asks for it and the miner left it out.
+pub(super) fn block_from(hex: &str) -> Result<Block, Failure> {
+    let mut block: Block = decoded(hex, "Block decode failed")?;
+    if !block.txdata.first().is_some_and(Transaction::is_coinbase) {
+        return Err(Failure::undecodable("Block does not start with a coinbase"));
+    }
+    add_reserved_value(&mut block);
+    Ok(block)
+}
+
+/// What Bitcoin Core's `UpdateUncommittedBlockStructures` does: miners without knowledge of witnesses omit it.
+fn add_reserved_value(block: &mut Block) {
+    let Some(coinbase) = block.txdata.first_mut() else {
+        return;
+    };
+    let commits = |script: &ScriptBuf| {
+        script.as_bytes().len() >= 38
+            && script
+                .as_bytes()
+                .starts_with(&[0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed])
+    };
+    let commitment = coinbase
+        .output
+        .iter()
+        .any(|output| commits(&output.script_pubkey));
+    if let Some(input) = coinbase.input.first_mut()
+        && commitment
+        && input.witness.is_empty()
+    {
+        input.witness.push(WITNESS_RESERVED_VALUE);
+    }
+}
+
+fn submit_block(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let block = block_from(args.text(0)?)?;
+    let hash = block.block_hash();
+    let (result, active) = node.act(|core, now, out| {
+        let result = core.submit_block(now, block, out);
+        (result, core.chain().is_active(&hash))
+    });
+    match result {
+        Ok(_) if active => null(),
+        // It is here, and valid as far as is known, but another chain is better.
+        Ok(_) => reply(&"inconclusive"),
+        Err(SubmitError::Store(error)) => Err(error.into()),
+        Err(error) => reply(&error.reject_reason()),
+    }
+}
+
+fn submit_header(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let header: Header = decoded(args.text(0)?, "Block header decode failed")?;
+    let result = node.act(|core, now, out| core.submit_header(now, &header, out).map(drop));
+    match result {
+        Ok(()) => null(),
+        Err(AcceptError::UnknownParent { parent }) => Err(Failure::new(
+            code::VERIFY,
+            format!("Must submit previous header ({parent}) first"),
+        )),
+        Err(AcceptError::Rule(rule)) => Err(Failure::new(code::VERIFY, rule.reject_reason())),
+        Err(AcceptError::KnownInvalid { .. }) => {
+            Err(Failure::new(code::VERIFY, "duplicate-invalid"))
+        }
+        Err(AcceptError::Store(error)) => Err(error.into()),
+    }
+}
+
+fn generate_to_address(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let address = args
+        .address(1)
+        .map_err(|failure| Failure::not_found(format!("Error: {}", failure.message)))?;
+    generate(
+        node,
+        args.int(0)?,
+        &address.script_pubkey(),
+        args.opt_int(2)?,
+    )
+}
+
+fn generate_to_descriptor(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let script = descriptor::script_of(args.text(1)?)?;
+    generate(node, args.int(0)?, &script, args.opt_int(2)?)
+}
+
+fn generate(
+    node: &NodeHandle,
+    count: i64,
+    payout: &ScriptBuf,
+    max_tries: Option<i64>,
+) -> Result<Reply, Failure> {
+    let mut tries = max_tries.map(|tries| u64::try_from(tries).unwrap_or(0));
+    let mut hashes: Vec<BlockHash> = Vec::new();
+    while i64::try_from(hashes.len()).is_ok_and(|found| found < count) {
+        let template = node.read(|core| core.template(node.now()))?;
+        // A fresh extra nonce each time: no two calls, nor a call after invalidateblock, make the same block.
+        let mut block = template.build(payout, rand::random());
+        if !grind(node, &mut block, &mut tries)? {
+            if tries == Some(0) || node.stop().is_pressed() {
+                break;
+            }
+            continue;
+        }
+        let hash = block.block_hash();
+        match submit_own(node, block) {
+            Ok(()) => hashes.push(hash),
+            // A peer's block came first.
+            Err(failure) if failure.message == STALE => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    reply(&hashes)
+}
+
+const STALE: &str = "ProcessNewBlock, block not accepted: another block came first";
+
+fn submit_own(node: &NodeHandle, block: Block) -> Result<(), Failure> {
+    let hash = block.block_hash();
+    let active = node.act(|core, now, out| {
+        core.submit_block(now, block, out)
+            .map(|_| core.chain().is_active(&hash))
+    });
+    match active {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::internal(STALE)),
+        Err(SubmitError::Store(error)) => Err(error.into()),
+        Err(error) => Err(Failure::internal(format!(
+            "ProcessNewBlock, block not accepted: {error}"
+        ))),
+    }
+}
+
+fn generate_block(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let output = args.text(0)?;
+    let payout = match address_from(output) {
+        Ok(address) => address.script_pubkey(),
+        Err(_) => descriptor::script_of(output)
+            .map_err(|_| Failure::not_found("Error: Invalid address or descriptor"))?,
+    };
+    let listed = args.list(1)?;
+    let submit = args.flag(2, true)?;
+    let now = node.now();
+    let mut block = node.read(|core| {
+        let transactions = listed.iter().map(|item| transaction_from(core, item));
+        let transactions = transactions.collect::<Result<Vec<Transaction>, Failure>>()?;
+        let template = core.template(now)?;
+        let frame = BlockFrame {
+            parent: template.parent,
+            height: template.height,
+            bits: template.bits,
+            time: template.time,
+            coinbase_value: core.chain().params().subsidy_at(template.height),
+        };
+        let block = assemble::block(&frame, &payout, rand::random(), b"/mend/", transactions);
+        match core
+            .chain()
+            .test_block_with(block.clone(), now.wall, core.signatures())
+        {
+            Ok(()) => Ok(block),
+            Err(AcceptError::Store(error)) => Err(error.into()),
+            Err(error) => Err(Failure::new(
+                code::VERIFY,
+                format!("TestBlockValidity failed: {}", reject_reason(&error)),
+            )),
+        }
+    })?;
+    if !grind(node, &mut block, &mut None)? {
+        return Err(Failure::misc("Failed to make block."));
+    }
+    let hash = block.block_hash();
+    if !submit {
+        let hex = bitcoin::consensus::encode::serialize_hex(&block);
+        return reply(&json!({"hash": hash, "hex": hex}));
+    }
+    submit_own(node, block)?;
+    reply(&json!({"hash": hash}))
+}
+
+/// BIP 22's word for why a block was not taken.
+pub(super) fn reject_reason(error: &AcceptError) -> String {
+    match error {
+        AcceptError::Rule(rule) => rule.reject_reason().into_owned(),
+        AcceptError::UnknownParent { .. } => "inconclusive-not-best-prevblk".to_owned(),
+        AcceptError::KnownInvalid { .. } => "duplicate-invalid".to_owned(),
+        AcceptError::Store(error) => error.to_string(),
+    }
+}
+
+fn transaction_from(core: &NodeCore, item: &Value) -> Result<Transaction, Failure> {
+    let text = item
+        .as_str()
+        .ok_or_else(|| Failure::wrong_type("transactions must be strings"))?;
+    if text.len() == 64 {
+        let txid: Txid = hash_from(text, "txid")?;
+        let entry = core
+            .mempool()
+            .get(&txid)
+            .ok_or_else(|| Failure::not_found(format!("Transaction {text} not in mempool.")))?;
+        return Ok(Transaction::clone(&entry.transaction));
+    }
+    decoded(
+        text,
+        &format!("Transaction decode failed for {text}. Make sure the tx has at least one input."),
+    )
+}
+
+#[derive(Serialize)]
+struct Next {
+    height: Height,
+    bits: String,
+    difficulty: f64,
+    target: String,
+}
+
+#[derive(Serialize)]
+struct OwnMining {
+    active: bool,
+    rate: Option<u64>,
+    address: Option<String>,
+    threads: usize,
+    hashespersecond: f64,
+    hashes: u64,
+    found: u64,
+    stale: u64,
+    pause: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct MiningInfo {
+    blocks: Height,
+    bits: String,
+    difficulty: f64,
+    target: String,
+    networkhashps: f64,
+    pooledtx: usize,
+    blockmintxfee: Btc,
+    chain: &'static str,
+    next: Next,
+    warnings: Vec<String>,
+    mining: OwnMining,
+}
+
+fn get_mining_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+    let own = node.mining().status();
+    let mining = OwnMining {
+        active: own.settings.active,
+        rate: own.settings.rate,
+        address: own.settings.address.as_ref().map(Address::to_string),
+        threads: own.settings.threads,
+        hashespersecond: own.hashes_per_second,
+        hashes: own.hashes,
+        found: own.found,
+        stale: own.stale,
+        pause: own.pause,
+    };
+    let info = node.read(|core| {
+        let chain = core.chain();
+        let (tip, next) = (tip_info(chain), chain.next_block());
+        MiningInfo {
+            blocks: tip.height,
+            bits: bits_hex(tip.header.bits),
+            difficulty: difficulty(tip.header.bits),
+            target: target_hex(tip.header.bits),
+            networkhashps: hash_rate(chain, 120, tip.height),
+            pooledtx: core.mempool().len(),
+            blockmintxfee: super::mempool::rate(policy::MIN_RELAY_FEE),
+            chain: "regtest",
+            next: Next {
+                height: next.height,
+                bits: bits_hex(next.bits),
+                difficulty: difficulty(next.bits),
+                target: target_hex(next.bits),
+            },
+            warnings: warnings(core),
+            mining,
+        }
+    });
+    reply(&info)
+}
+
+fn get_network_hash_rate(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let blocks = args.opt_int(0)?.unwrap_or(120);
+    let height = args.opt_int(1)?.unwrap_or(-1);
+    if blocks < -1 || blocks == 0 {
+        return Err(Failure::invalid(
+            "Invalid nblocks. Must be a positive number or -1.",
+        ));
+    }
+    let rate = node.read(|core| {
+        let tip = core.chain().tip().height;
+        let height = match u32::try_from(height) {
+            _ if height == -1 => tip,
+            Ok(height) if height <= tip.0 => Height(height),
+            _ => return Err(Failure::invalid("Block does not exist at specified height")),
+        };
+        let span = u32::try_from(blocks).unwrap_or(height.0);
+        Ok(hash_rate(core.chain(), span, height))
+    })?;
+    reply(&rate)
+}
+
+/// Work of the last `span` blocks up to `height` over the time between the earliest and the latest of them.
+fn hash_rate(chain: &Chain, span: u32, height: Height) -> f64 {
+    let span = span.min(height.0);
+    let Some(last) = chain.at_height(height) else {
+        return 0.0;
+    };
+    let window = (height.0 - span..=height.0).filter_map(|height| chain.at_height(Height(height)));
+    let times: Vec<u32> = window.map(|info| info.header.time).collect();
+    let first = chain.at_height(Height(height.0 - span));
+    let (Some(first), Some(least), Some(most)) = (first, times.iter().min(), times.iter().max())
+    else {
+        return 0.0;
+    };
+    if most == least {
+        return 0.0;
+    }
+    work_float(last.chain_work - first.chain_work) / f64::from(most - least)
+}
+
+fn set_mining(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let mut settings = node.mining().status().settings;
+    match args.value(0) {
+        Value::Null => {}
+        Value::Bool(active) => settings.active = *active,
+        Value::Object(given) => {
+            for (name, value) in given {
+                match name.as_str() {
+                    "active" => {
+                        settings.active = value
+                            .as_bool()
+                            .ok_or_else(|| Failure::wrong_type("active must be true or false"))?;
+                    }
+                    "rate" => settings.rate = rate_from(value)?,
+                    "address" => set_address(&mut settings, value)?,
+                    other => return Err(Failure::invalid(format!("Unknown setting {other}"))),
+                }
+            }
+        }
+        _ => {
+            return Err(Failure::wrong_type(
+                "active must be true, false or an object",
+            ));
+        }
+    }
+    if args.has(1) {
+        settings.rate = rate_from(args.value(1))?;
+    }
+    if args.has(2) {
+        set_address(&mut settings, args.value(2))?;
+    }
+    node.set_mining(settings).map_err(Failure::invalid)?;
+    let settings = node.mining().status().settings;
+    reply(&json!({
+        "active": settings.active,
+        "rate": settings.rate,
+        "address": settings.address.map(|address| address.to_string()),
+    }))
+}
+
+fn set_address(settings: &mut MiningSettings, value: &Value) -> Result<(), Failure> {
+    let text = value
+        .as_str()
+        .ok_or_else(|| Failure::wrong_type("address must be a string"))?;
+    settings.address = Some(address_from(text)?);
+    Ok(())
+}
+
+fn rate_from(value: &Value) -> Result<Option<u64>, Failure> {
+    match value {
+        Value::Null => Ok(None),
+        value => value
+            .as_u64()
+            .map(|rate| (rate > 0).then_some(rate))
+            .ok_or_else(|| {
+                Failure::wrong_type("rate must be a whole number of hashes per second, or null")
+            }),
+    }
+}

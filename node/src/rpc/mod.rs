@@ -1,0 +1,31 @@
+//! JSON-RPC as Bitcoin Core speaks it.
+//!
+//! ```text
+//! server (HTTP, limits) -> auth -> request (JSON-RPC 1 and 2) -> registry (the table of calls) -> args -> one file per group
+//! ```
+//!
+//! A call reads and drives the node through [`NodeHandle`](crate::host::NodeHandle) only. What it gives is typed in [`model`].
+
+mod activity;
+pub mod args;
+pub mod auth;
+mod blockchain;
+mod control;
+pub mod error;
+mod grind;
+mod mempool;
+mod mining;
+pub mod model;
+mod network;
+mod rawtransactions;
+pub mod registry;
+pub mod request;
+mod scan;
+pub mod server;
+mod stats;
+mod stream;
+mod templates;
+mod util;
+mod wait;
+
+pub use activity::{Activity, CallCount};

@@ -1,0 +1,325 @@
+//! Coins: the set of unspent outputs, and proofs that a transaction is in a block.
+
+use std::collections::BTreeMap;
+
+use bitcoin::consensus::encode::serialize_hex;
+use bitcoin::merkle_tree::MerkleBlock;
+use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, Txid};
+use chain::{Coin, Height};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::args::{Args, decoded, hash_from};
+use super::blockchain::{by_hash_or_height, known_header, no_body};
+use super::error::Failure;
+use super::model::script::ScriptPubKey;
+use super::model::{Btc, descriptor};
+use super::registry::Handler::Works;
+use super::registry::{Call, Kind, Likeness, optional, required};
+use super::request::Reply;
+use super::server::reply;
+use crate::host::NodeHandle;
+
+/// The calls of this file.
+pub(super) const CALLS: &[Call] = &[
+    Call {
+        name: "gettxout",
+        params: &[
+            required("txid", Kind::Text, "the transaction's id"),
+            required("n", Kind::Number, "the output's index"),
+            optional(
+                "include_mempool",
+                Kind::Bool,
+                "count what the mempool spends and creates; true by default",
+            ),
+        ],
+        help: "Gives an unspent output, or null if it is spent or was never there.",
+        likeness: Likeness::Core,
+        handler: Works(get_tx_out),
+    },
+    Call {
+        name: "gettxoutproof",
+        params: &[
+            required("txids", Kind::Array, "ids of transactions in one block"),
+            optional(
+                "blockhash",
+                Kind::Text,
+                "the block; found by an unspent output of theirs otherwise",
+            ),
+        ],
+        help: "Gives a proof in hex that transactions are in a block.",
+        likeness: Likeness::Core,
+        handler: Works(get_proof),
+    },
+    Call {
+        name: "gettxoutsetinfo",
+        params: &[
+            optional(
+                "hash_type",
+                Kind::Text,
+                "hash_serialized_3 (default), muhash or none",
+            ),
+            optional("hash_or_height", Kind::Any, "only the tip is possible"),
+            optional("use_index", Kind::Bool, "taken for compatibility"),
+        ],
+        help: "Gives number, sum and hash of all unspent outputs. It reads them all and takes its time.",
+        likeness: Likeness::Subset("only at the tip"),
+        handler: Works(get_set_info),
+    },
+    Call {
+        name: "scantxoutset",
+        params: &[
+            required(
+                "action",
+                Kind::Text,
+                "start; abort and status do nothing, since a scan is over when it answers",
+            ),
+            optional(
+                "scanobjects",
+                Kind::Array,
+                "descriptors: addr(), raw(), rawtr()",
+            ),
+        ],
+        help: "Lists the unspent outputs of some scripts.",
+        likeness: Likeness::Subset("addr(), raw() and rawtr() only"),
+        handler: Works(scan),
+    },
+    Call {
+        name: "verifytxoutproof",
+        params: &[required("proof", Kind::Text, "what gettxoutproof gave")],
+        help: "Gives the transactions that a proof proves to be in a block of the active chain; none if it is wrong.",
+        likeness: Likeness::Core,
+        handler: Works(verify_proof),
+    },
+];
+
+#[derive(Serialize)]
+struct Output {
+    bestblock: BlockHash,
+    confirmations: u32,
+    value: Btc,
+    #[serde(rename = "scriptPubKey")]
+    script: ScriptPubKey,
+    coinbase: bool,
+}
+
+fn get_tx_out(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let outpoint = OutPoint {
+        txid: args.hash(0)?,
+        vout: args.count(1)?,
+    };
+    let with_mempool = args.flag(2, true)?;
+    let output = node.read(|core| {
+        let tip = core.chain().tip();
+        if with_mempool {
+            if core.mempool().spender(&outpoint).is_some() {
+                return Ok(None);
+            }
+            if let Some(entry) = core.mempool().get(&outpoint.txid) {
+                let output = entry.transaction.output.get(outpoint.vout as usize);
+                return Ok(output.map(|output| Output {
+                    bestblock: tip.hash,
+                    confirmations: 0,
+                    value: Btc(output.value),
+                    script: ScriptPubKey::new(&output.script_pubkey),
+                    coinbase: false,
+                }));
+            }
+        }
+        let coin = core.chain().coin(&outpoint)?;
+        Ok::<_, Failure>(coin.map(|coin| Output {
+            bestblock: tip.hash,
+            confirmations: tip.height.0.saturating_sub(coin.height.0) + 1,
+            value: Btc(coin.output.value),
+            script: ScriptPubKey::new(&coin.output.script_pubkey),
+            coinbase: coin.coinbase,
+        }))
+    })?;
+    reply(&output)
+}
+
+#[derive(Serialize)]
+struct SetInfo {
+    height: Height,
+    bestblock: BlockHash,
+    txouts: u64,
+    bogosize: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash_serialized_3: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muhash: Option<String>,
+    total_amount: Btc,
+    transactions: u64,
+    disk_size: u64,
+}
+
+fn get_set_info(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let kind = args.opt_text(0)?.unwrap_or("hash_serialized_3");
+    if !["hash_serialized_3", "muhash", "none"].contains(&kind) {
+        return Err(Failure::invalid(format!(
+            "'{kind}' is not a valid hash_type"
+        )));
+    }
+    let info = node.read(|core| {
+        let chain = core.chain();
+        let tip = chain.tip();
+        if args.has(1) && by_hash_or_height(chain, args.value(1))?.hash != tip.hash {
+            let text = "Querying specific block heights requires coinstatsindex, which is not here: only the tip is possible";
+            return Err(Failure::invalid(text));
+        }
+        let stats = chain.coin_set_stats(kind == "hash_serialized_3")?;
+        Ok(SetInfo {
+            height: tip.height,
+            bestblock: tip.hash,
+            txouts: stats.coins,
+            bogosize: stats.bogo_bytes,
+            hash_serialized_3: stats.serialized.map(|hash| hash.to_string()),
+            muhash: (kind == "muhash").then(|| stats.muhash.to_string()),
+            total_amount: Btc(stats.total),
+            transactions: stats.transactions,
+            disk_size: chain.coins_disk_bytes()?,
+        })
+    })?;
+    reply(&info)
+}
+
+#[derive(Serialize)]
+struct Unspent {
+    txid: Txid,
+    vout: u32,
+    #[serde(rename = "scriptPubKey")]
+    script: String,
+    desc: String,
+    amount: Btc,
+    coinbase: bool,
+    height: Height,
+    blockhash: Option<BlockHash>,
+    confirmations: u32,
+}
+
+#[derive(Serialize)]
+struct Scanned {
+    success: bool,
+    txouts: u64,
+    height: Height,
+    bestblock: BlockHash,
+    unspents: Vec<Unspent>,
+    total_amount: Btc,
+}
+
+fn scan(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    match args.text(0)? {
+        "start" => {}
+        // A scan is over when its call answers.
+        "abort" => return reply(&false),
+        "status" => return super::server::null(),
+        other => return Err(Failure::invalid(format!("Invalid action '{other}'"))),
+    }
+    if !args.has(1) {
+        let text = "scanobjects argument is required for the start action";
+        return Err(Failure::misc(text));
+    }
+    let mut wanted: BTreeMap<ScriptBuf, String> = BTreeMap::new();
+    for object in args.list(1)? {
+        let text = object
+            .as_str()
+            .or_else(|| object["desc"].as_str())
+            .ok_or_else(|| {
+                Failure::invalid("Scan object needs to be either a string or an object")
+            })?;
+        let script = descriptor::script_of(text)?;
+        let described = descriptor::of_script(&script);
+        wanted.insert(script, described);
+    }
+    let scanned = node.read(|core| {
+        let chain = core.chain();
+        let tip = chain.tip();
+        let (mut txouts, mut total) = (0, Amount::ZERO);
+        let mut found: Vec<(OutPoint, Coin)> = Vec::new();
+        chain.for_each_coin(|outpoint, coin| {
+            txouts += 1;
+            if wanted.contains_key(&coin.output.script_pubkey) {
+                total += coin.output.value;
+                found.push((outpoint, coin));
+            }
+            Ok(())
+        })?;
+        let unspents = found.into_iter().map(|(outpoint, coin)| Unspent {
+            txid: outpoint.txid,
+            vout: outpoint.vout,
+            script: coin.output.script_pubkey.to_hex_string(),
+            desc: wanted[&coin.output.script_pubkey].clone(),
+            amount: Btc(coin.output.value),
+            coinbase: coin.coinbase,
+            height: coin.height,
+            blockhash: chain.at_height(coin.height).map(|info| info.hash),
+            confirmations: tip.height.0.saturating_sub(coin.height.0) + 1,
+        });
+        Ok::<_, Failure>(Scanned {
+            success: true,
+            txouts,
+            height: tip.height,
+            bestblock: tip.hash,
+            unspents: unspents.collect(),
+            total_amount: Btc(total),
+        })
+    })?;
+    reply(&scanned)
+}
+
+fn get_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let list = args.list(0)?;
+    let id = |value: &Value| {
+        let text = value
+            .as_str()
+            .ok_or_else(|| Failure::wrong_type("txids must be strings"))?;
+        hash_from::<Txid>(text, "txid")
+    };
+    let wanted: Vec<Txid> = list.iter().map(id).collect::<Result<_, _>>()?;
+    if wanted.is_empty() {
+        return Err(Failure::invalid("Parameter 'txids' cannot be empty"));
+    }
+    let block: Option<BlockHash> = args.opt_hash(1)?;
+    let body = node.read(|core| {
+        let chain = core.chain();
+        let info = match &block {
+            Some(hash) => known_header(chain, hash)?,
+            None => {
+                let mut place = None;
+                for txid in &wanted {
+                    for vout in 0..100 {
+                        let coin = chain.coin(&OutPoint { txid: *txid, vout })?;
+                        place = place.or(coin.and_then(|coin| chain.at_height(coin.height)));
+                    }
+                }
+                place.ok_or_else(|| Failure::not_found("Transaction not yet in block"))?
+            }
+        };
+        chain.block(&info.hash)?.ok_or_else(no_body)
+    })?;
+    if !wanted.iter().all(|txid| body.txids().contains(txid)) {
+        return Err(Failure::not_found(
+            "Not all transactions found in specified or retrieved block",
+        ));
+    }
+    let proof = MerkleBlock::from_block_with_predicate(body.block(), |txid| wanted.contains(txid));
+    reply(&serialize_hex(&proof))
+}
+
+fn verify_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let proof: MerkleBlock = decoded(args.text(0)?, "Proof decode failed")?;
+    let (mut matched, mut indexes) = (Vec::new(), Vec::new());
+    if proof.extract_matches(&mut matched, &mut indexes).is_err() {
+        return reply(&[(); 0]);
+    }
+    let info = node.read(|core| {
+        let info = core.chain().tree().get(&proof.header.block_hash());
+        info.filter(|info| core.chain().is_active(&info.hash))
+    });
+    let info = info.ok_or_else(|| Failure::not_found("Block not found in chain"))?;
+    // A proof that claims another number of transactions proves nothing (CVE-2017-12842).
+    if info.tx_count != proof.txn.num_transactions() {
+        return reply(&[(); 0]);
+    }
+    reply(&matched)
+}

@@ -1,0 +1,398 @@
+//! HTTP in front of the calls: who may connect, how much, and what a browser must not do.
+//!
+//! Status codes, headers and words are Bitcoin Core's (`src/httprpc.cpp`, `src/httpserver.cpp`). Every reply has a
+//! `Content-Length`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde_json::value::RawValue;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::args::Args;
+use super::auth::{User, Users};
+use super::error::{Failure, code};
+use super::registry::{self, Handler};
+use super::request::{self, Asked, Refused, Reply, Request, Version};
+use crate::host::NodeHandle;
+use crate::{metrics, rest};
+
+/// Largest body: Bitcoin Core's 32 MiB. A block of the largest weight is 8 MB in hex.
+const MAX_BODY_BYTES: usize = 32 << 20;
+/// Bodies above this are read on a blocking thread.
+const SMALL_BODY_BYTES: usize = 64 << 10;
+/// Connections at once; more are closed at once.
+const MAX_CONNECTIONS: usize = 512;
+/// Requests at once, worked on or in the queue; more get 503.
+const WORK_QUEUE: usize = 256;
+/// Calls that work at once.
+const WORKERS: usize = 8;
+/// Calls that wait at once (long polls, `wait...`); more get 503.
+const MAX_WAITING: usize = 128;
+/// How long a client may take to send a header, or a body.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a wrong password is kept waiting, as in Bitcoin Core.
+const WRONG_PASSWORD_PAUSE: Duration = Duration::from_millis(250);
+/// How long open connections may take to end when the node stops.
+const END_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What is served, to whom.
+#[derive(Debug)]
+pub struct ServerOptions {
+    /// Who may call.
+    pub users: Users,
+    /// Whether `/rest/` is served.
+    pub rest: bool,
+}
+
+/// The RPC server of one node.
+#[derive(Clone)]
+pub struct Service {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    node: NodeHandle,
+    options: ServerOptions,
+    connections: Arc<Semaphore>,
+    queue: Semaphore,
+    workers: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Service {
+    /// A server that is not yet open.
+    pub fn new(node: NodeHandle, options: ServerOptions) -> Service {
+        Service {
+            shared: Arc::new(Shared {
+                node,
+                options,
+                connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+                queue: Semaphore::new(WORK_QUEUE),
+                workers: Semaphore::new(WORKERS),
+                waiting: Semaphore::new(MAX_WAITING),
+            }),
+        }
+    }
+
+    /// Serves until the node stops.
+    pub async fn serve(self, listener: TcpListener) {
+        let router = self.router();
+        let stop = self.shared.node.stop();
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        // Out of file handles, most likely: let some close.
+                        tracing::warn!(target: "rpc", %error, "cannot accept a connection");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+                _ = stop.pressed() => break,
+            };
+            let Ok(permit) = Arc::clone(&self.shared.connections).try_acquire_owned() else {
+                continue;
+            };
+            let (router, node) = (router.clone(), self.shared.node.clone());
+            tokio::spawn(async move {
+                serve_connection(stream, router, &node).await;
+                drop(permit);
+            });
+        }
+        // Those who wait for an answer get one.
+        let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
+        let ended = self.shared.connections.acquire_many(all);
+        let _ = tokio::time::timeout(END_TIMEOUT, ended).await;
+    }
+
+    fn router(&self) -> Router {
+        let mut router = Router::new()
+            .route("/metrics", get(metrics::handler))
+            .route("/events", get(super::stream::handler))
+            .with_state(self.shared.node.clone());
+        if self.shared.options.rest {
+            router = router.merge(rest::router(self.shared.node.clone()));
+        }
+        let calls = Router::new()
+            .route("/", any(json_rpc))
+            .route("/wallet/{name}", any(json_rpc))
+            .with_state(Arc::clone(&self.shared));
+        router
+            .merge(calls)
+            .layer(middleware::from_fn(same_site_only))
+    }
+}
+
+async fn serve_connection(stream: TcpStream, router: Router, node: &NodeHandle) {
+    let _ = stream.set_nodelay(true);
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(READ_TIMEOUT)
+        .max_buf_size(64 << 10)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        _ = node.stop().pressed() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(END_TIMEOUT, connection).await;
+        }
+    }
+}
+
+/// Refuses what a web page of another site makes a browser send: a name in `Host` that leads here only by that site's DNS, or an
+/// `Origin` other than ours.
+async fn same_site_only(request: HttpRequest, next: Next) -> Response {
+    let headers = request.headers();
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text(header::HOST).unwrap_or_default();
+    let origin = text(header::ORIGIN);
+    if !is_direct_host(host) || origin.is_some_and(|origin| !is_same_origin(origin, host)) {
+        return plain(
+            StatusCode::FORBIDDEN,
+            "Forbidden: use the address of the node itself\n",
+        );
+    }
+    next.run(request).await
+}
+
+/// An IP address, or `localhost`, with or without a port; or nothing (HTTP/1.0).
+fn is_direct_host(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'))
+        .unwrap_or(name);
+    host.is_empty() || name == "localhost" || bare.parse::<std::net::IpAddr>().is_ok()
+}
+
+fn is_same_origin(origin: &str, host: &str) -> bool {
+    origin.strip_prefix("http://") == Some(host)
+}
+
+async fn json_rpc(State(shared): State<Arc<Shared>>, request: HttpRequest) -> Response {
+    let (parts, body) = request.into_parts();
+    if parts.method != Method::POST {
+        let text = "JSONRPC server handles only POST requests\n";
+        return plain(StatusCode::METHOD_NOT_ALLOWED, text);
+    }
+    let user = match authorized(&shared, &parts.headers).await {
+        Ok(user) => user,
+        Err(refusal) => return refusal,
+    };
+    let Ok(_place) = shared.queue.try_acquire() else {
+        let text = "Work queue depth exceeded\n";
+        return plain(StatusCode::SERVICE_UNAVAILABLE, text);
+    };
+    let body = match read_body(body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    match parse(body).await {
+        Asked::Single(asked) => single(&shared, &user, asked).await,
+        Asked::Batch(batch) => batched(&shared, &user, batch).await,
+    }
+}
+
+async fn authorized(shared: &Shared, headers: &HeaderMap) -> Result<User, Response> {
+    let given = headers.get(header::AUTHORIZATION);
+    let given = given.and_then(|value| value.to_str().ok());
+    if let Some(user) = given.and_then(|given| shared.options.users.check(given)) {
+        return Ok(user);
+    }
+    if given.is_some() {
+        tracing::warn!(target: "rpc", "wrong user or password");
+        tokio::time::sleep(WRONG_PASSWORD_PAUSE).await;
+    }
+    let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"jsonrpc\"")];
+    Err((StatusCode::UNAUTHORIZED, ask).into_response())
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Response> {
+    let reading = axum::body::to_bytes(body, MAX_BODY_BYTES);
+    match tokio::time::timeout(READ_TIMEOUT, reading).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "Request body too large\n",
+        )),
+        Err(_) => Err(plain(
+            StatusCode::REQUEST_TIMEOUT,
+            "Request body too slow\n",
+        )),
+    }
+}
+
+async fn parse(body: Bytes) -> Asked {
+    if body.len() <= SMALL_BODY_BYTES {
+        return request::parse(&body);
+    }
+    let parsed = tokio::task::spawn_blocking(move || request::parse(&body)).await;
+    parsed.unwrap_or_else(|_| Asked::Batch(Vec::new()))
+}
+
+async fn single(shared: &Shared, user: &User, asked: Result<Request, Refused>) -> Response {
+    let (version, id, result) = match asked {
+        Ok(request) => {
+            if !shared.options.users.may_call(user, &request.method) {
+                return StatusCode::FORBIDDEN.into_response();
+            }
+            let notification = request.version == Version::Two && request.id.is_none();
+            let (version, id) = (request.version, request.id.clone());
+            let result = call(shared, request).await;
+            if notification {
+                return StatusCode::NO_CONTENT.into_response();
+            }
+            (version, id, result)
+        }
+        Err(refused) => (refused.version, refused.id, Err(refused.failure)),
+    };
+    if let Err(failure) = &result
+        && failure.code == TOO_MANY_WAITING
+    {
+        return plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Work queue depth exceeded\n",
+        );
+    }
+    let status = request::http_status(version, &result);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    json(status, request::reply_json(version, id.as_ref(), &result))
+}
+
+async fn batched(shared: &Shared, user: &User, batch: Vec<Result<Request, Refused>>) -> Response {
+    let users = &shared.options.users;
+    let allowed = |asked: &Result<Request, Refused>| match asked {
+        Ok(request) => users.may_call(user, &request.method),
+        Err(_) => true,
+    };
+    if !batch.iter().all(allowed) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let empty = batch.is_empty();
+    let mut replies = Vec::with_capacity(batch.len());
+    for asked in batch {
+        match asked {
+            Ok(request) => {
+                let notification = request.version == Version::Two && request.id.is_none();
+                let (version, id) = (request.version, request.id.clone());
+                let result = call(shared, request).await;
+                if !notification {
+                    replies.push(request::reply_json(version, id.as_ref(), &result));
+                }
+            }
+            Err(Refused {
+                version,
+                id,
+                failure,
+            }) => replies.push(request::reply_json(version, id.as_ref(), &Err(failure))),
+        }
+    }
+    if replies.is_empty() && !empty {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    json(StatusCode::OK, format!("[{}]", replies.join(",")))
+}
+
+/// Not one of Bitcoin Core's codes: becomes HTTP 503.
+const TOO_MANY_WAITING: i32 = -32_050;
+
+/// Carries out one call.
+async fn call(shared: &Shared, request: Request) -> Result<Reply, Failure> {
+    let call = registry::find(&request.method)
+        .ok_or_else(|| Failure::new(code::METHOD_NOT_FOUND, "Method not found"))?;
+    let args = Args::new(call, request.params)?;
+    let node = shared.node.clone();
+    let running = node.activity().begin(call.name, node.clock().mono());
+    let result = match call.handler {
+        Handler::Works(work) => {
+            let _permit = shared.workers.acquire().await;
+            let worker = node.clone();
+            let working = tokio::task::spawn_blocking(move || work(&worker, &args));
+            working
+                .await
+                .unwrap_or_else(|_| Err(Failure::internal("internal error, see the node's log")))
+        }
+        Handler::Waits(wait) => match shared.waiting.try_acquire() {
+            Err(_) => Err(Failure::new(TOO_MANY_WAITING, "too many calls wait")),
+            Ok(_permit) => tokio::select! {
+                result = wait(node.clone(), args) => result,
+                _ = node.stop().pressed() => Err(Failure::misc("Shutting down")),
+            },
+        },
+    };
+    node.activity()
+        .end(&running, result.is_err(), node.clock().mono());
+    result
+}
+
+/// A result as JSON text.
+pub fn reply(result: &impl serde::Serialize) -> Result<Reply, Failure> {
+    serde_json::value::to_raw_value(result)
+        .map_err(|error| Failure::internal(format!("result cannot be written: {error}")))
+}
+
+/// The result null.
+pub fn null() -> Result<Reply, Failure> {
+    Ok(RawValue::NULL.to_owned())
+}
+
+fn json(status: StatusCode, mut body: String) -> Response {
+    body.push('\n');
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (status, kind, body).into_response()
+}
+
+/// A reply of plain text.
+pub fn plain(status: StatusCode, text: &'static str) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/plain")], text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_that_need_no_name_server_are_hosts() {
+        for good in [
+            "127.0.0.1:18443",
+            "localhost",
+            "localhost:1",
+            "[::1]:5",
+            "10.0.0.2",
+            "",
+        ] {
+            assert!(is_direct_host(good), "{good}");
+        }
+        for bad in [
+            "evil.example",
+            "evil.example:18443",
+            "127.0.0.1.evil.example:1",
+            "[x]:1",
+        ] {
+            assert!(!is_direct_host(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_another_site_has_another_origin() {
+        assert!(is_same_origin("http://127.0.0.1:1", "127.0.0.1:1"));
+        assert!(!is_same_origin("http://evil.example", "127.0.0.1:1"));
+        assert!(!is_same_origin("null", "127.0.0.1:1"));
+    }
+}

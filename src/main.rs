@@ -1,0 +1,57 @@
+//! `mend`: one binary, one subcommand for each part.
+#![expect(
+    clippy::print_stderr,
+    reason = "errors of commands go to standard error"
+)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A minimal proof-of-work blockchain node that is made to be split apart and to mend itself.
+#[derive(Parser)]
+#[command(name = "mend", version, propagate_version = true)]
+struct Mend {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Node(Box<node::NodeArgs>),
+    Mine(miner::MineArgs),
+    Cli(rpc_client::cli::CliArgs),
+    Wallet(wallet_cli::WalletArgs),
+    Testnet(testnet::TestnetArgs),
+    Import(node::offline::ImportArgs),
+    Export(node::offline::ExportArgs),
+    Verify(node::offline::VerifyArgs),
+    Genesis(node::offline::GenesisArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Mend::parse().command {
+        Command::Node(args) => node::run(*args),
+        Command::Mine(args) => miner::run(args),
+        // Its exit code is the error code, as bitcoin-cli's.
+        Command::Cli(args) => return rpc_client::cli::run(&args),
+        Command::Wallet(args) => wallet_cli::run(args),
+        Command::Testnet(args) => testnet::run(args),
+        Command::Import(args) => node::offline::import(args),
+        Command::Export(args) => node::offline::export(args),
+        Command::Verify(args) => node::offline::verify(args),
+        Command::Genesis(args) => node::offline::genesis(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with its causes on one line.
+fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").replace('\n', " ")
+}

@@ -9,11 +9,13 @@
 
 pub mod accounts;
 mod commands;
+pub mod invariants;
 pub mod link;
 pub mod network;
 pub mod pay;
 pub mod real;
 pub mod report;
 pub mod scenario;
+pub mod sim;
 
-pub use commands::{TestnetArgs, run};
+pub use commands::{SimArgs, TestnetArgs, run, run_sim};

@@ -6,6 +6,7 @@ mod demo;
 mod faults;
 mod life;
 mod money;
+mod sim;
 mod story;
 mod units;
 mod up;
@@ -17,6 +18,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::real::{Layout, Order, control};
+
+pub use sim::{SimArgs, run_sim};
 
 /// Run a network of real nodes on this machine, split it, heal it.
 ///

@@ -1,0 +1,258 @@
+//! `mend sim`: scenarios in virtual time.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::invariants::Rule;
+use crate::scenario::Scenario;
+use crate::sim::{self, Run};
+
+/// Run scenarios in virtual time: many nodes, hours in seconds, the same again from the same seed.
+///
+///   mend sim run scenarios/clean-split.toml --seed 1
+///   mend sim sweep scenarios/mixed-faults.toml --seeds 0..1000
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct SimArgs {
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Run(RunArgs),
+    Sweep(SweepArgs),
+    Shrink(ShrinkArgs),
+    Check(CheckArgs),
+}
+
+/// Run a scenario once.
+///
+/// Example: mend sim run scenarios/clean-split.toml --seed 7 --trace split.jsonl
+#[derive(Args, Debug)]
+struct RunArgs {
+    /// The scenario file.
+    scenario: PathBuf,
+    /// Decides everything that is random.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write every event that a figure can be made of, as JSON lines.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+}
+
+/// Run a scenario with many seeds, on all cores, and shrink the first seed that fails.
+///
+/// Example: mend sim sweep scenarios/mixed-faults.toml --seeds 0..10000
+#[derive(Args, Debug)]
+struct SweepArgs {
+    /// The scenario file.
+    scenario: PathBuf,
+    /// From (included) and to (not included).
+    #[arg(long, value_parser = seeds, default_value = "0..100")]
+    seeds: std::ops::Range<u64>,
+    /// Write the shrunk scenario here [default: NAME-seed-N.toml in the present directory].
+    #[arg(long, value_name = "FILE")]
+    shrunk: Option<PathBuf>,
+}
+
+/// Cut a failing scenario down to a smaller one that still fails.
+///
+/// Example: mend sim shrink scenarios/mixed-faults.toml --seed 17 --out small.toml
+#[derive(Args, Debug)]
+struct ShrinkArgs {
+    /// The scenario file.
+    scenario: PathBuf,
+    /// The seed that fails.
+    #[arg(long)]
+    seed: u64,
+    /// Write the smaller scenario here.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Check scenario files without running them.
+///
+/// Example: mend sim check scenarios/*.toml
+#[derive(Args, Debug)]
+struct CheckArgs {
+    /// The files.
+    #[arg(required = true)]
+    scenarios: Vec<PathBuf>,
+}
+
+/// Runs a `mend sim` command.
+///
+/// # Errors
+///
+/// One line with the cause and the remedy; also when a run breaks an invariant or misses what its scenario expects.
+pub fn run_sim(args: SimArgs) -> anyhow::Result<()> {
+    match args.command {
+        Command::Run(run) => run_once(&run, args.json),
+        Command::Sweep(sweep) => run_sweep(&sweep, args.json),
+        Command::Shrink(shrink) => run_shrink(&shrink),
+        Command::Check(check) => {
+            for path in &check.scenarios {
+                let scenario = read(path)?;
+                println!(
+                    "{}: {} ({} nodes)",
+                    path.display(),
+                    scenario.name,
+                    scenario.nodes
+                );
+            }
+            Ok(())
+        }
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Scenario> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the scenario {}", path.display()))?;
+    Scenario::from_toml(&text).with_context(|| path.display().to_string())
+}
+
+/// A run, and how long it took.
+#[derive(Serialize)]
+struct Timed<'a> {
+    #[serde(flatten)]
+    run: &'a Run,
+    wall_seconds: f64,
+}
+
+fn run_once(args: &RunArgs, json: bool) -> anyhow::Result<()> {
+    let scenario = read(&args.scenario)?;
+    let began = Instant::now();
+    let run = match &args.trace {
+        None => sim::simulate(&scenario, args.seed, None)?,
+        Some(path) => {
+            let file = std::fs::File::create(path)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            let mut file = std::io::BufWriter::new(file);
+            let run = sim::simulate(&scenario, args.seed, Some(&mut file))?;
+            file.flush()
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            run
+        }
+    };
+    let wall_seconds = began.elapsed().as_secs_f64();
+    if json {
+        println!(
+            "{}",
+            serde_json::json!(Timed {
+                run: &run,
+                wall_seconds
+            })
+        );
+    } else {
+        println!(
+            "{} (seed {}), in {wall_seconds:.2} s",
+            run.scenario, run.seed
+        );
+        print!("{}", run.summary);
+        println!("trace        {}", run.trace_hash);
+        for violation in &run.violations {
+            println!("VIOLATION    {violation}");
+        }
+    }
+    match run.violations.first() {
+        None => Ok(()),
+        Some(first) => bail!("{first}"),
+    }
+}
+
+fn run_sweep(args: &SweepArgs, json: bool) -> anyhow::Result<()> {
+    let scenario = read(&args.scenario)?;
+    let count = args.seeds.end - args.seeds.start;
+    let bar = ProgressBar::new(count).with_style(
+        ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {per_sec}, {eta} left")
+            .expect("the template is right"),
+    );
+    let began = Instant::now();
+    let sweep = sim::sweep::sweep(&scenario, args.seeds.clone(), |done| bar.set_position(done))?;
+    bar.finish_and_clear();
+    if json {
+        println!("{}", serde_json::json!(sweep));
+    } else {
+        print!("{sweep}");
+        println!("in {:.1} s", began.elapsed().as_secs_f64());
+    }
+    let Some(first) = sweep.failed.first() else {
+        return Ok(());
+    };
+    let Some(rule) = first.rules.first() else {
+        bail!("seed {}: {}", first.seed, first.first);
+    };
+    let name = format!("{}-seed-{}.toml", scenario.name, first.seed);
+    let out = args.shrunk.clone().unwrap_or_else(|| name.into());
+    shrink_to(&scenario, first.seed, *rule, &out)?;
+    bail!(
+        "{} of {count} seeds fail; seed {} is shrunk to {}: {}",
+        sweep.failed.len(),
+        first.seed,
+        out.display(),
+        first.first
+    )
+}
+
+fn run_shrink(args: &ShrinkArgs) -> anyhow::Result<()> {
+    let scenario = read(&args.scenario)?;
+    let run = sim::simulate(&scenario, args.seed, None)?;
+    let Some(first) = run.violations.first() else {
+        bail!(
+            "{} holds with seed {}: there is nothing to shrink",
+            scenario.name,
+            args.seed
+        );
+    };
+    let runs = shrink_to(&scenario, args.seed, first.rule, &args.out)?;
+    println!(
+        "{first}\n{} still fails so, after {runs} runs",
+        args.out.display()
+    );
+    Ok(())
+}
+
+/// Shrinks, and writes a file that reproduces the failure.
+fn shrink_to(scenario: &Scenario, seed: u64, rule: Rule, out: &Path) -> anyhow::Result<u32> {
+    let (small, runs) = sim::shrink::shrink(scenario, seed, rule)?;
+    let text = format!(
+        "# Fails: mend sim run {} --seed {seed}\n{}",
+        out.display(),
+        small.to_toml()
+    );
+    std::fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?;
+    Ok(runs)
+}
+
+/// `0..10000`.
+fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let range = text
+        .split_once("..")
+        .and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    range
+        .filter(|range: &std::ops::Range<u64>| range.start < range.end)
+        .ok_or_else(|| format!("{text:?} is no range of seeds; write 0..100"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_seeds_are_read() {
+        assert_eq!(seeds("3..7"), Ok(3..7));
+        for text in ["7..3", "5", "a..b", "0..0"] {
+            assert!(seeds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Carries out a scenario's actions.
+
+use node::core::Input;
+
+use super::trace::Line;
+use super::world::{Event, World};
+use crate::scenario::action::EventEntry;
+use crate::scenario::{Action, Groups, Span};
+
+impl World<'_> {
+    /// The action with this number comes now.
+    pub(super) fn act(&mut self, index: usize) {
+        let action = self.actions[index].1.clone();
+        let t = self.now_us;
+        let entry = EventEntry::write(Span(t), &action);
+        self.trace.line(&Line::Act { t, action: entry });
+        *self
+            .counters
+            .actions
+            .entry(action.name().to_owned())
+            .or_default() += 1;
+        match action {
+            Action::Partition(groups) => self.partition(&groups),
+            Action::Heal => self.heal(),
+            Action::Crash(node) => self.crash(node),
+            Action::Restart(node) => {
+                if self.nodes[node].core.is_none() {
+                    self.start_node(node);
+                }
+            }
+            Action::Pause(node) => self.nodes[node].paused = self.nodes[node].core.is_some(),
+            Action::Resume(node) => self.resume(node),
+            Action::Link {
+                between,
+                lane,
+                one_way,
+            } => {
+                let Some(link) = self.wires.link_between(between.0, between.1) else {
+                    return;
+                };
+                let first_dials = self.wires.links[link].from == between.0;
+                let settings = &mut self.wires.links[link].settings;
+                if first_dials || !one_way {
+                    settings.forward = lane;
+                }
+                if !first_dials || !one_way {
+                    settings.backward = lane;
+                }
+                self.release(link);
+            }
+            Action::Sever(between) => {
+                if let Some(link) = self.wires.link_between(between.0, between.1) {
+                    self.sever(link);
+                }
+            }
+            Action::GossipLoss(share) => self.gossip_loss = share,
+            Action::Clock { node, offset_s } => self.nodes[node].clock_offset_s = offset_s,
+            Action::Mining { node, share } => self.shares[node] = share,
+        }
+        self.watch.acted(t);
+    }
+
+    fn partition(&mut self, groups: &Groups) {
+        for link in 0..self.wires.links.len() {
+            let ends = &self.wires.links[link];
+            let cut = groups.separates(ends.from, ends.to);
+            self.wires.links[link].cut = cut;
+            if cut {
+                self.sever(link);
+            }
+        }
+    }
+
+    fn heal(&mut self) {
+        for link in &mut self.wires.links {
+            link.cut = false;
+        }
+    }
+
+    fn sever(&mut self, link: usize) {
+        for connection in self.wires.connections_of(link) {
+            self.end_connection(connection);
+        }
+    }
+
+    /// What waited on lanes that are open now goes on.
+    fn release(&mut self, link: usize) {
+        for (connection, sender, held) in self.wires.release(link) {
+            if let Some(event) = self.parked.remove(&held.number) {
+                self.send(connection, sender, held.bytes, event);
+            }
+        }
+    }
+
+    /// The process is gone, with all that was only in its memory.
+    fn crash(&mut self, node: usize) {
+        let sim = &mut self.nodes[node];
+        if sim.core.take().is_none() {
+            return;
+        }
+        sim.paused = false;
+        sim.inbox.clear();
+        sim.wake_us = None;
+        sim.undecided.clear();
+        sim.outstanding.clear();
+        self.rumours.forget_node(node);
+        let open: Vec<u64> = self.wires.neighbours[node].keys().copied().collect();
+        for connection in open {
+            self.end_connection(connection);
+        }
+        self.watch.ended(node);
+        self.note_tip(node);
+    }
+
+    /// Everything that came while it was frozen comes at once.
+    fn resume(&mut self, node: usize) {
+        self.nodes[node].paused = false;
+        for input in std::mem::take(&mut self.nodes[node].inbox) {
+            self.feed(node, input);
+        }
+        self.feed(node, Input::Tick);
+    }
+
+    /// Looks at the invariants that no event tells of.
+    pub(super) fn look(&mut self) {
+        let stride = (self.scenario.duration.0 / 100).max(1);
+        self.queue.push(self.now_us + stride, Event::Look);
+        // Coins of the first nodes only: each look counts all coins anew.
+        self.check_coins(3);
+    }
+}

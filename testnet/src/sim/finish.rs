@@ -1,0 +1,172 @@
+//! The end of a run: last checks, figures, the trace's hash.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bitcoin::{BlockHash, Txid};
+use chain::{Chain, Height};
+
+use super::Run;
+use super::stats::{MinerFigures, PaymentFigures, Percentiles, Summary};
+use super::trace::Line;
+use super::world::World;
+use crate::invariants::Rule;
+
+impl World<'_> {
+    /// Makes the last checks and sums up.
+    pub(super) fn finish(mut self) -> Run {
+        self.check_coins(usize::MAX);
+        let summary = self.sum_up();
+        self.check_expectations(&summary);
+        let (t, events) = (self.now_us, self.queue.count());
+        self.trace.line(&Line::End { t, events });
+        Run {
+            scenario: self.scenario.name.clone(),
+            seed: self.seed,
+            trace_hash: self.trace.hash(),
+            summary,
+            violations: self.watch.into_violations(),
+        }
+    }
+
+    /// Compares the coins of the first `most` nodes that are up.
+    pub(super) fn check_coins(&mut self, most: usize) {
+        let chains = self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(node, sim)| Some((node, sim.core.as_ref()?.chain())))
+            .take(most);
+        self.watch.check_coins(self.now_us, chains);
+    }
+
+    /// The chain with the most work of all nodes that are up.
+    fn best_chain(&self) -> Option<&Chain> {
+        let chains = self
+            .nodes
+            .iter()
+            .filter_map(|sim| Some(sim.core.as_ref()?.chain()));
+        // The first of equals, so that the result does not depend on how `max_by_key` breaks ties.
+        chains.fold(None, |best: Option<&Chain>, chain| match best {
+            Some(best) if best.tip().chain_work >= chain.tip().chain_work => Some(best),
+            _ => Some(chain),
+        })
+    }
+
+    fn sum_up(&self) -> Summary {
+        let best = self.best_chain();
+        let found = &self.counters.found;
+        let is_stale = |hash: &BlockHash| !best.is_some_and(|chain| chain.is_active(hash));
+        let mut miners: BTreeMap<usize, MinerFigures> = BTreeMap::new();
+        for (hash, block) in found {
+            let figures = miners.entry(block.node).or_default();
+            figures.node = block.node;
+            figures.found += 1;
+            figures.stale += u64::from(is_stale(hash));
+        }
+        let stale: u64 = miners.values().map(|miner| miner.stale).sum();
+        let blocks = found.len() as u64;
+        let mut tips: Vec<usize> = self.tips.values().copied().collect();
+        tips.sort_unstable_by(|a, b| b.cmp(a));
+        let bytes: u64 = self.counters.traffic.values().map(|kind| kind.bytes).sum();
+        let share = (blocks * self.nodes.len() as u64).max(1);
+        Summary {
+            seconds: self.scenario.duration.as_secs_f64(),
+            events: self.queue.count(),
+            blocks,
+            height: best.map_or(0, |chain| chain.tip().height.0),
+            stale,
+            stale_share: stale as f64 / blocks.max(1) as f64,
+            miners: miners.into_values().collect(),
+            propagation_ms: Percentiles::of(self.counters.delays_us.clone(), 1e-3),
+            reorgs: self.counters.reorgs.clone(),
+            one_tip_after_ms: self.watch.agreed_after_us().map(|us| us as f64 / 1e3),
+            tips,
+            payments: self.payment_figures(best),
+            traffic: self
+                .counters
+                .traffic
+                .iter()
+                .map(|(kind, figures)| ((*kind).to_owned(), *figures))
+                .collect(),
+            bytes_per_block_and_node: bytes as f64 / share as f64,
+            actions: self.counters.actions.clone(),
+        }
+    }
+
+    fn payment_figures(&self, best: Option<&Chain>) -> PaymentFigures {
+        let mut confirmed: BTreeSet<Txid> = BTreeSet::new();
+        for height in 1..=best.map_or(0, |chain| chain.tip().height.0) {
+            let block = best.and_then(|chain| {
+                let header = chain.at_height(Height(height))?;
+                chain.block(&header.hash).ok().flatten()
+            });
+            if let Some(block) = block
+                && !self.counters.paid.is_empty()
+            {
+                confirmed.extend(block.block().txdata.iter().map(|tx| tx.compute_txid()));
+            }
+        }
+        let waits = |txid: &Txid| {
+            let mut cores = self.nodes.iter().filter_map(|sim| sim.core.as_ref());
+            cores.any(|core| core.mempool().get(txid).is_some())
+        };
+        let (done, open): (Vec<Txid>, Vec<Txid>) = self
+            .counters
+            .paid
+            .iter()
+            .partition(|txid| confirmed.contains(*txid));
+        PaymentFigures {
+            sent: self.counters.paid.len() as u64,
+            confirmed: done.len() as u64,
+            waiting: open.iter().filter(|txid| waits(txid)).count() as u64,
+        }
+    }
+
+    fn check_expectations(&mut self, summary: &Summary) {
+        let expect = self.scenario.expect;
+        let at = self.now_us;
+        if let Some(limit) = expect.one_tip_within {
+            match self.watch.agreed_after_us() {
+                Some(us) if us <= limit.0 => {}
+                // A run that ends before the time is up proves nothing either way.
+                None if self.watch.last_act_us() + limit.0 > at => {
+                    let detail =
+                        format!("the run ends before {limit} after the last event are over");
+                    self.watch.violate(at, Rule::OneTipInTime, detail);
+                }
+                Some(us) => {
+                    let detail = format!("it took {:.3} s, expected {limit}", us as f64 / 1e6);
+                    self.watch.violate(at, Rule::OneTipInTime, detail);
+                }
+                None => {
+                    let detail = format!("no agreement; tips are shared by {:?}", summary.tips);
+                    self.watch.violate(at, Rule::OneTipInTime, detail);
+                }
+            }
+        }
+        let deepest = summary.reorgs.keys().next_back().copied().unwrap_or(0);
+        if expect
+            .reorg_of_at_least
+            .is_some_and(|least| deepest < least)
+        {
+            let detail = format!("the deepest reorg is {deepest} blocks, expected more");
+            self.watch.violate(at, Rule::FaultsHappen, detail);
+        }
+        if expect.reorg_of_at_most.is_some_and(|most| deepest > most) {
+            let detail = format!("the deepest reorg is {deepest} blocks, expected fewer");
+            self.watch.violate(at, Rule::Expected, detail);
+        }
+        if let Some((least, most)) = expect.stale_share
+            && !(least..=most).contains(&summary.stale_share)
+        {
+            let share = summary.stale_share;
+            let detail = format!("the stale share is {share:.4}, expected {least} to {most}");
+            self.watch.violate(at, Rule::Expected, detail);
+        }
+        let acted: u64 = self.counters.actions.values().sum();
+        if acted != self.actions.len() as u64 {
+            let detail = format!("{acted} of {} actions were carried out", self.actions.len());
+            self.watch.violate(at, Rule::FaultsHappen, detail);
+        }
+    }
+}

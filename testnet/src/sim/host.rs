@@ -1,0 +1,439 @@
+//! What the real host does with sockets: carries a core's outputs to other cores, and brings what comes.
+
+use node::core::{Input, Output};
+use node::events::NodeEvent;
+use p2p::swarm::AnswerToken;
+use p2p::sync::{GossipId, RequestId};
+use p2p::wire::{BlockBytes, Gossip, Request, Response, Verdict};
+use p2p::{Direction, PeerNum};
+use rand::RngExt;
+
+use super::gossip::{CONTROL_BYTES, HEARTBEAT_US, ItemId, LAZY_DEGREE};
+use super::trace::Line;
+use super::wires::{Arrival, ConnId, DIAL_FAILS_US, Held, REQUEST_TIMEOUT_US, RESET_US};
+use super::world::{Asked, Event, World};
+
+/// Bytes around a request or answer: stream header and length.
+const FRAME_BYTES: usize = 12;
+
+impl World<'_> {
+    /// Does what a core wants done, in order.
+    pub(super) fn carry_out(&mut self, node: usize, outputs: Vec<Output>) {
+        let mut taken_back = 0;
+        for output in outputs {
+            match output {
+                Output::Dial(address) => self.dial(node, address),
+                Output::Disconnect { peer, reason } => self.disconnect(node, peer.0, reason),
+                Output::Ban { peer_id, banned } => {
+                    if banned {
+                        let now_us = self.now_us;
+                        self.watch.banned(now_us, node, &peer_id);
+                    }
+                }
+                Output::SetActive(_) => {}
+                Output::Request { peer, id, request } => self.ask(node, peer.0, id, request),
+                Output::Answer { token, response } => self.answer(node, token, response),
+                Output::Publish(gossip) => self.publish(node, gossip),
+                Output::Verdict { id, verdict } => self.decide(node, id, verdict),
+                Output::Event(event) => self.tell(node, &event, &mut taken_back),
+                Output::WakeAt(due) => self.schedule_wake(node, due.as_micros()),
+                Output::Fatal(error) => {
+                    let now_us = self.now_us;
+                    self.watch.failed(now_us, node, &error.to_string());
+                }
+            }
+        }
+        if taken_back > 0 {
+            *self.counters.reorgs.entry(taken_back).or_default() += 1;
+        }
+        self.note_tip(node);
+    }
+
+    fn tell(&mut self, node: usize, event: &NodeEvent, taken_back: &mut u32) {
+        let t = self.now_us;
+        match event {
+            NodeEvent::BlockConnected { hash, height } => {
+                if let Some(found) = self.counters.found.get(hash)
+                    && found.node != node
+                {
+                    self.counters.delays_us.push(t - found.at_us);
+                }
+                let (hash, height) = (*hash, height.0);
+                self.trace.line(&Line::Connected {
+                    t,
+                    node,
+                    hash,
+                    height,
+                });
+            }
+            NodeEvent::BlockDisconnected { hash, height } => {
+                *taken_back += 1;
+                let (hash, height) = (*hash, height.0);
+                self.trace.line(&Line::Disconnected {
+                    t,
+                    node,
+                    hash,
+                    height,
+                });
+            }
+            NodeEvent::BlockInvalid { hash, reason, .. } => {
+                self.watch.found_invalid(t, node, hash, reason);
+            }
+            _ => {}
+        }
+    }
+
+    fn dial(&mut self, node: usize, address: String) {
+        let target = super::setup::node_at(&address);
+        let link = target.and_then(|target| self.wires.link_between(node, target));
+        match link {
+            Some(link) if self.wires.links[link].from == node => {
+                let due = self.now_us + self.wires.handshake_us(link);
+                let life = self.nodes[node].lives;
+                self.queue.push(
+                    due,
+                    Event::Dialled {
+                        link,
+                        dialler: node,
+                        life,
+                    },
+                );
+            }
+            _ => self.fail_dial(node, address),
+        }
+    }
+
+    fn fail_dial(&mut self, dialler: usize, address: String) {
+        let due = self.now_us + DIAL_FAILS_US;
+        self.queue.push(due, Event::DialFailed { dialler, address });
+    }
+
+    pub(super) fn dialled(&mut self, link: usize, dialler: usize, life: u64) {
+        let to = self.wires.links[link].to;
+        if self.nodes[dialler].lives != life || self.nodes[dialler].core.is_none() {
+            return;
+        }
+        let awake = |node: usize| self.nodes[node].core.is_some() && !self.nodes[node].paused;
+        if !self.wires.can_connect(link) || !awake(dialler) || !awake(to) {
+            let address = self.nodes[to].address.clone();
+            return self.fail_dial(dialler, address);
+        }
+        let connection = self.wires.open(link);
+        self.rumours.connected(connection, dialler, to);
+        for (node, other, direction) in [
+            (dialler, to, Direction::Outbound),
+            (to, dialler, Direction::Inbound),
+        ] {
+            let input = Input::PeerUp {
+                peer: PeerNum(connection),
+                peer_id: super::setup::peer_id(other),
+                address: self.nodes[other].address.clone(),
+                direction,
+                agent: "sim".to_owned(),
+            };
+            self.feed(node, input);
+        }
+    }
+
+    /// A core ends a connection. In an honest network that is never deserved.
+    fn disconnect(&mut self, node: usize, connection: ConnId, reason: String) {
+        let Some(peer) = self.wires.other_end(connection, node) else {
+            return;
+        };
+        let t = self.now_us;
+        self.watch.punished(t, node, peer, &reason);
+        self.trace.line(&Line::Punished {
+            t,
+            node,
+            peer,
+            reason,
+        });
+        self.end_connection(connection);
+    }
+
+    /// Ends a connection; both ends notice.
+    pub(super) fn end_connection(&mut self, connection: ConnId) {
+        let Some(ended) = self.wires.close(connection) else {
+            return;
+        };
+        let ends = [ended.from, ended.to];
+        self.rumours
+            .disconnected(connection, ends, &self.wires.neighbours);
+        for node in ends {
+            let due = self.now_us + RESET_US;
+            self.queue.push(due, Event::PeerGone { connection, node });
+        }
+    }
+
+    pub(super) fn peer_gone(&mut self, connection: ConnId, node: usize) {
+        let lost: Vec<RequestId> = self.nodes[node]
+            .outstanding
+            .iter()
+            .filter(|(_, over)| **over == connection)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in lost {
+            self.request_fails(connection, node, id);
+        }
+        let peer = PeerNum(connection);
+        let reason = "the connection was reset".to_owned();
+        self.feed(node, Input::PeerDown { peer, reason });
+    }
+
+    fn ask(&mut self, node: usize, connection: ConnId, id: RequestId, request: Request) {
+        self.nodes[node].outstanding.insert(id, connection);
+        let due = self.now_us + REQUEST_TIMEOUT_US;
+        self.queue.push(
+            due,
+            Event::Expired {
+                connection,
+                node,
+                id,
+            },
+        );
+        let Some(to) = self.wires.other_end(connection, node) else {
+            return;
+        };
+        let mut encoded = Vec::new();
+        request.encode(&mut encoded);
+        let bytes = encoded.len() + FRAME_BYTES;
+        self.counters.sent(request.kind(), bytes);
+        let event = Event::Request {
+            connection,
+            to,
+            id,
+            request,
+        };
+        self.send(connection, node, bytes, event);
+    }
+
+    /// Sends a message over a connection; the event is its arrival.
+    pub(super) fn send(&mut self, connection: ConnId, sender: usize, bytes: usize, event: Event) {
+        self.next_number += 1;
+        let message = Held {
+            bytes,
+            number: self.next_number,
+        };
+        let number = message.number;
+        let rng = &mut self.streams.wires;
+        match self
+            .wires
+            .send(self.now_us, connection, sender, message, false, rng)
+        {
+            Arrival::At(first, second) => {
+                if let Some(second) = second {
+                    self.queue.push(second, event.clone());
+                }
+                self.queue.push(first, event);
+            }
+            Arrival::Held => _ = self.parked.insert(number, event),
+            Arrival::Lost => {}
+        }
+    }
+
+    pub(super) fn request_arrives(
+        &mut self,
+        connection: ConnId,
+        to: usize,
+        id: RequestId,
+        request: Request,
+    ) {
+        let Some(asker) = self.wires.other_end(connection, to) else {
+            return;
+        };
+        self.next_number += 1;
+        let token = self.next_number;
+        self.asked.insert(
+            token,
+            Asked {
+                connection,
+                asker,
+                id,
+            },
+        );
+        let input = Input::Request {
+            peer: PeerNum(connection),
+            token: AnswerToken(token),
+            request,
+        };
+        self.feed(to, input);
+    }
+
+    fn answer(&mut self, node: usize, token: AnswerToken, response: Option<Response>) {
+        let Some(asked) = self.asked.remove(&token.0) else {
+            return;
+        };
+        let (bytes, kind) = match &response {
+            Some(response) => (response_bytes(response) + FRAME_BYTES, response.kind()),
+            None => (FRAME_BYTES, "refusal"),
+        };
+        self.counters.sent(kind, bytes);
+        let Asked {
+            connection,
+            asker,
+            id,
+        } = asked;
+        let event = Event::Response {
+            connection,
+            to: asker,
+            id,
+            response,
+        };
+        self.send(connection, node, bytes, event);
+    }
+
+    pub(super) fn response_arrives(
+        &mut self,
+        connection: ConnId,
+        to: usize,
+        id: RequestId,
+        response: Option<Response>,
+    ) {
+        if self.wires.other_end(connection, to).is_none() {
+            return;
+        }
+        let Some(response) = response else {
+            return self.request_fails(connection, to, id);
+        };
+        // One that comes twice, or too late, ends here as it does in the swarm.
+        if self.nodes[to].outstanding.remove(&id).is_none() {
+            return;
+        }
+        let peer = PeerNum(connection);
+        let response = as_received(response);
+        self.feed(to, Input::Response { peer, id, response });
+    }
+
+    pub(super) fn request_fails(&mut self, connection: ConnId, node: usize, id: RequestId) {
+        if self.nodes[node].outstanding.get(&id) != Some(&connection) {
+            return;
+        }
+        self.nodes[node].outstanding.remove(&id);
+        let peer = PeerNum(connection);
+        let malformed = false;
+        self.feed(
+            node,
+            Input::RequestFailed {
+                peer,
+                id,
+                malformed,
+            },
+        );
+    }
+
+    /// Own messages go to all neighbours.
+    fn publish(&mut self, node: usize, gossip: Gossip) {
+        if let Some(item) = self.rumours.publish(self.now_us, node, gossip) {
+            self.spread(node, item, None, true);
+        }
+    }
+
+    fn decide(&mut self, node: usize, id: GossipId, verdict: Verdict) {
+        let Some((item, source)) = self.nodes[node].undecided.remove(&id) else {
+            return;
+        };
+        match verdict {
+            Verdict::Accept => self.spread(node, item, Some(source), false),
+            Verdict::Ignore => {}
+            Verdict::Reject => {
+                let t = self.now_us;
+                self.watch.rejected_gossip(t, node);
+            }
+        }
+    }
+
+    /// Passes a message on: to the mesh (or all neighbours), and later to some of the others.
+    fn spread(&mut self, node: usize, item: ItemId, source: Option<ConnId>, to_all: bool) {
+        let neighbours: Vec<(ConnId, usize)> = self.wires.neighbours[node]
+            .iter()
+            .filter(|(number, _)| Some(**number) != source)
+            .filter(|(number, _)| to_all || self.rumours.is_mesh(node, **number))
+            .map(|(number, other)| (*number, *other))
+            .collect();
+        for (connection, to) in neighbours {
+            self.gossip_to(connection, node, to, item);
+        }
+        // Heartbeats of different nodes are spread over the second.
+        let phase = (node as u64).wrapping_mul(618_033) % HEARTBEAT_US;
+        let beat = (self.now_us + HEARTBEAT_US - phase).div_euclid(HEARTBEAT_US) * HEARTBEAT_US;
+        self.queue
+            .push(beat + phase, Event::Heartbeat { node, item });
+    }
+
+    fn gossip_to(&mut self, connection: ConnId, from: usize, to: usize, item: ItemId) {
+        let Some((bytes, kind)) = self.rumours.describe(item) else {
+            return;
+        };
+        self.counters.sent(kind, bytes);
+        let loss = self.gossip_loss;
+        if loss > 0.0 && self.streams.wires.random::<f64>() < loss {
+            return;
+        }
+        let event = Event::Gossip {
+            connection,
+            to,
+            item,
+        };
+        self.send(connection, from, bytes, event);
+    }
+
+    pub(super) fn heartbeat(&mut self, node: usize, item: ItemId) {
+        if self.nodes[node].core.is_none() {
+            return;
+        }
+        let missing: Vec<(ConnId, usize)> = self.wires.neighbours[node]
+            .iter()
+            .filter(|(number, _)| !self.rumours.is_mesh(node, **number))
+            .filter(|(_, other)| !self.rumours.has(**other, item))
+            .map(|(number, other)| (*number, *other))
+            .take(LAZY_DEGREE)
+            .collect();
+        for (connection, to) in missing {
+            // Told, asked for, sent: the last of the three carries the message.
+            self.counters.sent("gossip-control", 2 * CONTROL_BYTES);
+            self.gossip_to(connection, node, to, item);
+        }
+    }
+
+    pub(super) fn gossip_arrives(&mut self, connection: ConnId, to: usize, item: ItemId) {
+        if self.wires.other_end(connection, to).is_none() || self.nodes[to].core.is_none() {
+            return;
+        }
+        let Some(gossip) = self.rumours.arrive(to, item) else {
+            return;
+        };
+        self.next_number += 1;
+        let id = GossipId(self.next_number);
+        self.nodes[to].undecided.insert(id, (item, connection));
+        let input = Input::Gossip {
+            peer: PeerNum(connection),
+            id,
+            gossip: (*gossip).clone(),
+        };
+        self.feed(to, input);
+    }
+}
+
+/// Blocks arrive as bytes: decoded anew, not shared with the sender.
+fn as_received(response: Response) -> Response {
+    match response {
+        Response::Blocks(blocks) => Response::Blocks(
+            blocks
+                .into_iter()
+                .map(|block| BlockBytes::Theirs(Box::new(block.into_block())))
+                .collect(),
+        ),
+        other => other,
+    }
+}
+
+fn response_bytes(response: &Response) -> usize {
+    match response {
+        Response::Blocks(blocks) => blocks.iter().map(|block| block.block().total_size()).sum(),
+        other => {
+            let mut encoded = Vec::new();
+            other.encode(&mut encoded);
+            encoded.len()
+        }
+    }
+}

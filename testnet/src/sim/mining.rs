@@ -1,0 +1,67 @@
+//! Poisson miners: when a block is found and by whom is drawn; the block itself is the node's own template, with real work.
+
+use bitcoin::{Block, ScriptBuf, Target};
+use node::core::Mode;
+
+use super::random::{by_weight, interval_us};
+use super::stats::Found;
+use super::trace::Line;
+use super::world::{Event, World};
+
+impl World<'_> {
+    /// Somebody finds a block now. A miner that is down, frozen or syncing wastes its luck.
+    pub(super) fn block_found(&mut self) {
+        let spacing = self.scenario.spacing.0;
+        let next = interval_us(spacing, &mut self.streams.mining);
+        self.queue.push(self.now_us + next, Event::BlockFound);
+        let Some(node) = by_weight(&self.shares, &mut self.streams.mining) else {
+            return;
+        };
+        let now = self.now(node);
+        let sim = &mut self.nodes[node];
+        let Some(core) = sim.core.as_mut().filter(|_| !sim.paused) else {
+            return;
+        };
+        if core.mode() == Mode::Syncing {
+            return;
+        }
+        self.extra_nonce += 1;
+        let template = match core.template(now) {
+            Ok(template) => template,
+            Err(error) => return self.watch.failed(self.now_us, node, &error.to_string()),
+        };
+        let mut block = template.build(&payout(node), self.extra_nonce);
+        grind(&mut block);
+        let (hash, parent) = (block.block_hash(), block.header.prev_blockhash);
+        let (t, height) = (self.now_us, template.height.0);
+        self.counters.found.insert(hash, Found { node, at_us: t });
+        self.trace.line(&Line::Found {
+            t,
+            node,
+            hash,
+            parent,
+            height,
+        });
+        let mut outputs = Vec::new();
+        if let Err(error) = core.submit_block(now, block, &mut outputs) {
+            self.watch.refused_own_block(t, node, &error.to_string());
+        }
+        self.carry_out(node, outputs);
+    }
+}
+
+/// Pays nobody in particular: an output that anyone can see and nobody of the lab spends.
+fn payout(node: usize) -> ScriptBuf {
+    let mut program = [0; 20];
+    program[..8].copy_from_slice(&(node as u64).to_be_bytes());
+    let hash = bitcoin::hashes::Hash::from_byte_array(program);
+    ScriptBuf::new_p2wpkh(&bitcoin::WPubkeyHash::from_raw_hash(hash))
+}
+
+/// Finds a nonce: two tries on average at the simulator's target.
+fn grind(block: &mut Block) {
+    let target = Target::from_compact(block.header.bits);
+    while !target.is_met_by(block.header.block_hash()) {
+        block.header.nonce = block.header.nonce.wrapping_add(1);
+    }
+}

@@ -1,0 +1,293 @@
+//! [`World`]: everything that a run consists of, and its loop.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chain::store::MemoryDisk;
+use chain::{Params, Timestamp};
+use node::core::{Input, NodeCore, Now};
+use p2p::Mono;
+use p2p::sync::{GossipId, RequestId};
+use p2p::wire::{Request, Response};
+
+use super::gossip::{ItemId, Rumours};
+use super::payments::Payers;
+use super::queue::Queue;
+use super::random::Streams;
+use super::stats::Counters;
+use super::trace::{Line, Trace};
+use super::wires::{ConnId, Wires};
+use crate::invariants::Watch;
+use crate::scenario::{Action, Scenario, Span};
+
+/// A run that goes on.
+pub(super) struct World<'a> {
+    pub(super) scenario: Scenario,
+    pub(super) seed: u64,
+    pub(super) params: Arc<Params>,
+    pub(super) now_us: u64,
+    pub(super) queue: Queue<Event>,
+    pub(super) streams: Streams,
+    pub(super) nodes: Vec<SimNode>,
+    pub(super) wires: Wires,
+    pub(super) rumours: Rumours,
+    pub(super) gossip_loss: f64,
+    /// Messages on stalled lanes.
+    pub(super) parked: BTreeMap<u64, Event>,
+    /// Requests that wait for the answer of the asked node.
+    pub(super) asked: BTreeMap<u64, Asked>,
+    pub(super) next_number: u64,
+    /// Weight of every node among all miners.
+    pub(super) shares: Vec<f64>,
+    pub(super) extra_nonce: u64,
+    pub(super) payers: Option<Payers>,
+    pub(super) actions: Vec<(Span, Action)>,
+    /// How many nodes are on each tip.
+    pub(super) tips: BTreeMap<bitcoin::BlockHash, usize>,
+    pub(super) agreed: bool,
+    pub(super) trace: Trace<'a>,
+    pub(super) counters: Counters,
+    pub(super) watch: Watch,
+}
+
+/// One node of a run.
+pub(super) struct SimNode {
+    /// `None` while it is down.
+    pub(super) core: Option<NodeCore>,
+    /// What survives a crash; `None` in runs without crashes.
+    pub(super) disk: Option<MemoryDisk>,
+    pub(super) address: String,
+    pub(super) dials: Vec<String>,
+    pub(super) paused: bool,
+    /// What came while it was frozen.
+    pub(super) inbox: Vec<Input>,
+    pub(super) clock_offset_s: i64,
+    /// When the core wants to be woken.
+    pub(super) wake_us: Option<u64>,
+    /// The next wake-up event that is in the queue.
+    pub(super) scheduled_us: Option<u64>,
+    /// Gossip without verdict: message and who sent it.
+    pub(super) undecided: BTreeMap<GossipId, (ItemId, ConnId)>,
+    /// Requests of this node that are not answered.
+    pub(super) outstanding: BTreeMap<RequestId, ConnId>,
+    /// Its tip, as counted in [`World::tips`].
+    pub(super) tip: Option<bitcoin::BlockHash>,
+    /// Lives so far: a restarted node gets another seed.
+    pub(super) lives: u64,
+}
+
+/// A request that a node was given to answer.
+pub(super) struct Asked {
+    pub(super) connection: ConnId,
+    pub(super) asker: usize,
+    pub(super) id: RequestId,
+}
+
+/// Something that is to happen.
+#[derive(Clone)]
+pub(super) enum Event {
+    /// A node's timer.
+    Wake(usize),
+    /// A dial comes to its end, one way or the other.
+    Dialled {
+        link: usize,
+        dialler: usize,
+        life: u64,
+    },
+    /// A dial fails.
+    DialFailed { dialler: usize, address: String },
+    /// A request arrives.
+    Request {
+        connection: ConnId,
+        to: usize,
+        id: RequestId,
+        request: Request,
+    },
+    /// An answer arrives; `None`: the request was dropped.
+    Response {
+        connection: ConnId,
+        to: usize,
+        id: RequestId,
+        response: Option<Response>,
+    },
+    /// A request was not answered in time.
+    Expired {
+        connection: ConnId,
+        node: usize,
+        id: RequestId,
+    },
+    /// Gossip arrives.
+    Gossip {
+        connection: ConnId,
+        to: usize,
+        item: ItemId,
+    },
+    /// A node tells neighbours outside of its mesh what they may have missed.
+    Heartbeat { node: usize, item: ItemId },
+    /// A node notices that a connection ended.
+    PeerGone { connection: ConnId, node: usize },
+    /// Somebody finds a block.
+    BlockFound,
+    /// Somebody pays.
+    Payment,
+    /// The next action of the scenario.
+    Act(usize),
+    /// The invariants are looked at.
+    Look,
+}
+
+impl World<'_> {
+    /// Runs until the end of the scenario.
+    pub(super) fn run(&mut self) {
+        let end_us = self.scenario.duration.0;
+        while let Some((at_us, event)) = self.queue.pop() {
+            if at_us > end_us {
+                break;
+            }
+            self.now_us = at_us;
+            self.happen(event);
+        }
+        self.now_us = end_us;
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Wake(node) => self.wake(node),
+            Event::Dialled {
+                link,
+                dialler,
+                life,
+            } => self.dialled(link, dialler, life),
+            Event::DialFailed { dialler, address } => {
+                let reason = "nobody answers".to_owned();
+                self.feed(dialler, Input::DialFailed { address, reason });
+            }
+            Event::Request {
+                connection,
+                to,
+                id,
+                request,
+            } => {
+                self.request_arrives(connection, to, id, request);
+            }
+            Event::Response {
+                connection,
+                to,
+                id,
+                response,
+            } => {
+                self.response_arrives(connection, to, id, response);
+            }
+            Event::Expired {
+                connection,
+                node,
+                id,
+            } => {
+                self.request_fails(connection, node, id);
+            }
+            Event::Gossip {
+                connection,
+                to,
+                item,
+            } => self.gossip_arrives(connection, to, item),
+            Event::Heartbeat { node, item } => self.heartbeat(node, item),
+            Event::PeerGone { connection, node } => self.peer_gone(connection, node),
+            Event::BlockFound => self.block_found(),
+            Event::Payment => self.payment(),
+            Event::Act(index) => self.act(index),
+            Event::Look => self.look(),
+        }
+    }
+
+    /// The two clocks of a node.
+    pub(super) fn now(&self, node: usize) -> Now {
+        let start = i64::from(self.params.genesis_time().0);
+        let wall = start + (self.now_us / 1_000_000) as i64 + self.nodes[node].clock_offset_s;
+        Now {
+            mono: Mono::from_micros(self.now_us),
+            wall: Timestamp(u32::try_from(wall.max(0)).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// Tells a node something. A frozen one hears it later, one that is down never.
+    pub(super) fn feed(&mut self, node: usize, input: Input) {
+        let now = self.now(node);
+        let sim = &mut self.nodes[node];
+        let Some(core) = &mut sim.core else { return };
+        if sim.paused {
+            sim.inbox.push(input);
+            return;
+        }
+        let mut outputs = Vec::new();
+        core.handle(now, input, &mut outputs);
+        self.carry_out(node, outputs);
+    }
+
+    fn wake(&mut self, node: usize) {
+        let sim = &mut self.nodes[node];
+        if sim.scheduled_us.is_some_and(|due| due <= self.now_us) {
+            sim.scheduled_us = None;
+        }
+        match sim.wake_us {
+            Some(due) if due <= self.now_us => {
+                sim.wake_us = None;
+                self.feed(node, Input::Tick);
+            }
+            Some(due) => self.schedule_wake(node, due),
+            None => {}
+        }
+    }
+
+    pub(super) fn schedule_wake(&mut self, node: usize, due_us: u64) {
+        let sim = &mut self.nodes[node];
+        sim.wake_us = Some(due_us);
+        if sim.scheduled_us.is_none_or(|scheduled| due_us < scheduled) {
+            sim.scheduled_us = Some(due_us);
+            self.queue.push(due_us.max(self.now_us), Event::Wake(node));
+        }
+    }
+
+    /// Counts a node's tip after anything that may have moved it.
+    pub(super) fn note_tip(&mut self, node: usize) {
+        let tip = self.nodes[node]
+            .core
+            .as_ref()
+            .map(|core| core.chain().tip());
+        let hash = tip.map(|tip| tip.hash);
+        let before = self.nodes[node].tip;
+        if before == hash {
+            return;
+        }
+        if let Some(old) = before
+            && let Some(count) = self.tips.get_mut(&old)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.tips.remove(&old);
+            }
+        }
+        if let Some(new) = hash {
+            *self.tips.entry(new).or_default() += 1;
+        }
+        self.nodes[node].tip = hash;
+        if let Some(tip) = tip {
+            self.watch.tip_moved(self.now_us, node, &tip);
+        }
+        self.note_agreement();
+    }
+
+    fn note_agreement(&mut self) {
+        let agreed = self.tips.len() == 1;
+        if agreed && !self.agreed {
+            let hash = self.tips.keys().next().copied();
+            if let Some(hash) = hash {
+                let t = self.now_us;
+                self.trace.line(&Line::Agreed { t, hash });
+            }
+        }
+        self.agreed = agreed;
+        if agreed {
+            self.watch.agreed(self.now_us);
+        }
+    }
+}

@@ -11,7 +11,6 @@ mod stored;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bitcoin::hashes::{Hash, HashEngine, sha256};
 use chain::Timestamp;
 
 pub use address::{AddressError, Endpoint, Host, PeerAddress, Reach};
@@ -30,8 +29,6 @@ pub const MAX_PER_SOURCE: usize = 100;
 pub const MAX_ANCHORS: usize = 2;
 /// Dials at once.
 const MAX_DIALS: usize = 8;
-/// An address that was never reached is forgotten after so many tries.
-const HOPELESS: u32 = 20;
 
 /// How a book is used.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,9 +83,9 @@ impl PeerBook {
             let Ok(address) = peer.address.parse::<PeerAddress>() else {
                 continue;
             };
-            let mut entry = Entry::new(address, peer.source);
+            let mut entry = Entry::new(address, peer.source, options.seed);
             entry.last_success = peer.last_success;
-            entry.failures = peer.failures.min(HOPELESS - 1);
+            entry.failures = peer.failures;
             book.entries.insert(entry.address.endpoint.clone(), entry);
         }
         for anchor in stored.anchors.iter().take(MAX_ANCHORS) {
@@ -149,15 +146,15 @@ impl PeerBook {
     /// [`AddressError`] when it cannot be dialled.
     pub fn add_fixed(&mut self, address: &str) -> Result<(), AddressError> {
         let address: PeerAddress = address.parse()?;
+        let endpoint = address.endpoint.clone();
+        let seed = self.options.seed;
         let entry = self
             .entries
-            .entry(address.endpoint.clone())
-            .or_insert_with(|| Entry::new(address.clone(), None));
+            .entry(endpoint)
+            .or_insert_with(|| Entry::new(address.clone(), None, seed));
         entry.fixed = true;
         entry.not_before = Mono::ZERO;
-        if address.peer_id.is_some() {
-            entry.address = address;
-        }
+        entry.address = address;
         Ok(())
     }
 
@@ -212,7 +209,7 @@ impl PeerBook {
             }
             room -= 1;
             new += 1;
-            let entry = Entry::new(address, Some(source.to_owned()));
+            let entry = Entry::new(address, Some(source.to_owned()), self.options.seed);
             self.entries.insert(entry.address.endpoint.clone(), entry);
         }
         self.changes += u64::from(new > 0);
@@ -227,8 +224,8 @@ impl PeerBook {
         let idle = self
             .entries
             .values()
-            .filter(|entry| !entry.dialling && !self.is_connected(entry));
-        let least = idle.min_by_key(|entry| (entry.worth(), self.lot(&entry.address)));
+            .filter(|entry| !entry.was_dialled() && !self.is_connected(entry));
+        let least = idle.min_by_key(|entry| (entry.worth(), entry.lot));
         let Some(least) = least.filter(|entry| entry.last_success.is_none() && !entry.fixed) else {
             return false;
         };
@@ -243,22 +240,17 @@ impl PeerBook {
             .entries
             .iter()
             .filter(|(_, entry)| entry.fixed || !self.options.fixed_only)
-            .filter(|(_, entry)| entry.not_before <= now && !entry.dialling)
+            .filter(|(_, entry)| entry.due() <= now)
             .filter(|(_, entry)| !self.is_connected(entry))
             .collect();
         candidates.sort_by_cached_key(|(endpoint, entry)| {
             let anchor = self.anchors.contains(*endpoint);
-            (
-                !entry.fixed,
-                !anchor,
-                entry.failures.min(3),
-                self.lot(&entry.address),
-            )
+            (!entry.fixed, !anchor, entry.failures.min(3), entry.lot)
         });
         let dialling = self
             .entries
             .values()
-            .filter(|entry| entry.dialling && !entry.fixed)
+            .filter(|entry| entry.is_dialling(now) && !entry.fixed)
             .count();
         let mut room = missing.min(MAX_DIALS).saturating_sub(dialling);
         let mut chosen = Vec::new();
@@ -274,7 +266,7 @@ impl PeerBook {
         let mut addresses = Vec::new();
         for endpoint in chosen {
             if let Some(entry) = self.entries.get_mut(&endpoint) {
-                entry.dialling = true;
+                entry.dial(now);
                 addresses.push(entry.address.to_string());
             }
         }
@@ -286,8 +278,8 @@ impl PeerBook {
         self.entries
             .values()
             .filter(|entry| entry.fixed || (missing > 0 && !self.options.fixed_only))
-            .filter(|entry| !entry.dialling && !self.is_connected(entry))
-            .map(|entry| entry.not_before)
+            .filter(|entry| !self.is_connected(entry))
+            .map(Entry::due)
             .min()
     }
 
@@ -309,8 +301,7 @@ impl PeerBook {
         let Some(entry) = self.entries.get_mut(&endpoint) else {
             return;
         };
-        entry.succeeded(clock);
-        entry.address.peer_id = Some(peer_id.to_owned());
+        entry.succeeded(peer_id, clock);
         self.anchors.retain(|anchor| *anchor != endpoint);
         self.anchors.push_back(endpoint);
         if self.anchors.len() > MAX_ANCHORS {
@@ -323,7 +314,7 @@ impl PeerBook {
     pub fn disconnected(&mut self, peer_id: &str, now: Mono) {
         let endpoint = self.connected.remove(peer_id).flatten();
         for (at, entry) in &mut self.entries {
-            if Some(at) == endpoint.as_ref() || entry.address.peer_id.as_deref() == Some(peer_id) {
+            if Some(at) == endpoint.as_ref() || entry.peer_id().is_some_and(|id| id == peer_id) {
                 entry.lost(now);
             }
         }
@@ -338,7 +329,7 @@ impl PeerBook {
             return;
         };
         entry.failed(now);
-        if !entry.fixed && entry.last_success.is_none() && entry.failures >= HOPELESS {
+        if entry.is_hopeless() {
             self.entries.remove(&address.endpoint);
             self.changes += 1;
         }
@@ -362,7 +353,7 @@ impl PeerBook {
     /// Networking was switched on again, or a partition healed: everything may be dialled at once.
     pub fn retry_all(&mut self, now: Mono) {
         for entry in self.entries.values_mut() {
-            entry.dialling = false;
+            entry.stop_dialling();
             entry.not_before = entry.not_before.min(now);
         }
     }
@@ -376,18 +367,13 @@ impl PeerBook {
             .entries
             .values()
             .filter(|entry| entry.last_success.is_some() && entry.failures < 3)
-            .filter(|entry| entry.address.reach() >= to && entry.address.peer_id.is_some())
+            .filter(|entry| entry.address.reach() >= to)
             .collect();
-        known.sort_by_cached_key(|entry| {
-            (
-                std::cmp::Reverse(entry.last_success),
-                self.lot(&entry.address),
-            )
-        });
+        known.sort_by_cached_key(|entry| (std::cmp::Reverse(entry.last_success), entry.lot));
         known
             .into_iter()
             .take(limit)
-            .map(|entry| entry.address.to_string())
+            .map(|entry| entry.full_address().to_string())
             .collect()
     }
 
@@ -398,26 +384,13 @@ impl PeerBook {
     /// One peer a connection: an address counts as connected if whoever is there is, whichever side dialled.
     fn is_connected(&self, entry: &Entry) -> bool {
         let by_id = entry
-            .address
-            .peer_id
-            .as_ref()
+            .peer_id()
             .is_some_and(|id| self.connected.contains_key(id));
         by_id
             || self
                 .connected
                 .values()
                 .any(|at| at.as_ref() == Some(&entry.address.endpoint))
-    }
-
-    /// A number that orders addresses at random, the same one each time.
-    fn lot(&self, address: &PeerAddress) -> u64 {
-        let mut engine = sha256::Hash::engine();
-        engine.input(&self.options.seed.to_le_bytes());
-        engine.input(address.endpoint.to_string().as_bytes());
-        let hash = sha256::Hash::from_engine(engine).to_byte_array();
-        hash.iter()
-            .take(8)
-            .fold(0, |lot, byte| lot << 8 | u64::from(*byte))
     }
 }
 

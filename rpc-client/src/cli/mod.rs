@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::client::Client;
 use crate::error::RpcError;
 use options::Options;
 
@@ -102,12 +103,8 @@ fn call(words: &[String]) -> Result<Option<String>, Failure> {
             words.push(line.map_err(|error| Failure::Local(format!("standard input: {error}")))?);
         }
     }
-    let timeout_s = options.client_timeout_s.unwrap_or(CALL_TIMEOUT_S);
-    let client = options
-        .client()
-        .with_timeout(Duration::from_secs(timeout_s));
     if options.get_info {
-        return Ok(Some(patiently(&options, || summary::summary(&client))?));
+        return Ok(Some(patiently(&options, summary::summary)?));
     }
     let (method, params) = if options.generate {
         ("generatetoaddress".to_owned(), generate_params(&words)?)
@@ -122,19 +119,21 @@ fn call(words: &[String]) -> Result<Option<String>, Failure> {
         };
         (method.clone(), params.map_err(Failure::Local)?)
     };
-    let result = patiently(&options, || client.call_text(&method, params.clone()))?;
+    let result = patiently(&options, |client| client.call_text(&method, params.clone()))?;
     Ok(shown(&result))
 }
 
-/// With `-rpcwait`, tries again for as long as the node is not up.
+/// With `-rpcwait`, tries again for as long as the node is not up. Each try looks anew where it is: a node that starts tells its
+/// port in its data directory.
 fn patiently<T>(
     options: &Options,
-    mut attempt: impl FnMut() -> Result<T, RpcError>,
+    mut attempt: impl FnMut(&Client) -> Result<T, RpcError>,
 ) -> Result<T, RpcError> {
     let start = Instant::now();
     let limit = Duration::from_secs(options.wait_timeout_s);
+    let timeout = Duration::from_secs(options.client_timeout_s.unwrap_or(CALL_TIMEOUT_S));
     loop {
-        match attempt() {
+        match attempt(&options.client().with_timeout(timeout)) {
             Err(error)
                 if options.wait
                     && error.may_pass_with_time()

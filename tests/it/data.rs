@@ -1,0 +1,122 @@
+//! Chains in files, and nodes that end in every way.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::process::{Node, told};
+
+const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+const REGTEST: [&str; 2] = ["--genesis", "bitcoin-regtest"];
+
+/// A chain that Bitcoin Core made, if it is at hand.
+fn chain_of_core() -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/regtest-162.blk");
+    if !path.exists() {
+        eprintln!("skipped: {} is not there", path.display());
+    }
+    path.exists().then_some(path)
+}
+
+#[test]
+fn a_chain_of_bitcoin_core_is_imported_shown_exported_and_imported_again() {
+    let Some(file) = chain_of_core() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().join("a");
+    let dir = dir.to_str().expect("text");
+    let file = file.to_str().expect("text");
+    let report = told(&[
+        "import",
+        file,
+        "--json",
+        "--data-dir",
+        dir,
+        REGTEST[0],
+        REGTEST[1],
+    ]);
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let tip = "069a9128e9d1ac08c1c66e038b6c018c15065db643b4b87ea6e9bb887cc0a6d3";
+    let muhash = "4d2d834c56cf9e712b2034a07ea053c09a913350e3052fe4445e66ca5073241b";
+    assert_eq!(
+        (&report["height"], &report["tip"]),
+        (&162.into(), &tip.into())
+    );
+    let found = told(&[
+        "verify",
+        "--json",
+        "--data-dir",
+        dir,
+        REGTEST[0],
+        REGTEST[1],
+    ]);
+    let found: Value = serde_json::from_str(&found).expect("JSON");
+    assert_eq!(
+        (&found["coins"], &found["muhash"]),
+        (&5042.into(), &muhash.into())
+    );
+    assert_eq!(found["problems"], Value::Array(vec![]));
+
+    let node = Node::start(&folder.path().join("a"), &REGTEST);
+    let info = node.call(&["gettxoutsetinfo", "muhash"]);
+    assert!(
+        info.contains(muhash) && info.contains("\"total_amount\": 7775.00000000"),
+        "{info}"
+    );
+    assert!(info.contains("\"txouts\": 5042"), "{info}");
+    node.stop();
+
+    let copy = folder.path().join("copy.blk");
+    let copy = copy.to_str().expect("text");
+    told(&["export", copy, "--data-dir", dir, REGTEST[0], REGTEST[1]]);
+    let other = folder.path().join("b");
+    let other = other.to_str().expect("text");
+    let report = told(&["import", copy, "--data-dir", other, REGTEST[0], REGTEST[1]]);
+    assert!(report.contains(tip), "{report}");
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut height = 0;
+    for round in 1..=3 {
+        let node = Node::start(folder.path(), &REGTEST);
+        assert_eq!(
+            node.call(&["getblockcount"]),
+            height.to_string(),
+            "round {round}"
+        );
+        node.call(&["generatetoaddress", "3", ADDRESS]);
+        height += 3;
+        node.kill();
+        // What a clean stop removes is left over, and does no harm.
+        assert!(folder.path().join(".cookie").exists());
+    }
+}
+
+#[test]
+fn a_node_ends_with_its_parent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let more = [&REGTEST[..], &["--exit-with-stdin"]].concat();
+    let mut node = Node::start(folder.path(), &more);
+    node.close_stdin();
+    let (code, errors) = node.wait();
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(!folder.path().join(".cookie").exists());
+}
+
+#[test]
+fn a_new_network_starts_with_its_allocations() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("genesis.json");
+    let file = file.to_str().expect("text");
+    let alloc = format!("{ADDRESS}=25.5");
+    told(&[
+        "genesis", "new", "--name", "lab", "--fixed", "--limit", "207fffff", "--alloc", &alloc,
+        "--out", file,
+    ]);
+    assert!(told(&["genesis", "check", file]).contains("lab"));
+    let node = Node::start(&folder.path().join("data"), &["--genesis", file]);
+    let info = node.call(&["gettxoutsetinfo", "none"]);
+    assert!(info.contains("\"total_amount\": 25.50000000"), "{info}");
+    assert_eq!(node.field("network"), "lab");
+}

@@ -1,0 +1,271 @@
+//! Blocks: taking them, connecting them, and everything that follows from a new tip.
+
+use std::borrow::Cow;
+
+use bitcoin::Block;
+use bitcoin::block::Header;
+use chain::tree::HeaderInfo;
+use chain::{AcceptError, Acceptance, BlockPosition, Reorg, RuleError, StoreError};
+use p2p::sync::Input as EngineInput;
+
+use super::net::is_early;
+use super::{NodeCore, Now, Output};
+use crate::events::NodeEvent;
+use crate::mempool::{Change, Surroundings};
+
+/// Blocks connected in one go. A longer way is walked in steps, so that peers and people are answered in between.
+const BLOCKS_PER_STEP: usize = 32;
+
+/// Why a submitted block was not taken. `Display` gives the string of BIP 22 for the first three.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// Its body was here before (`duplicate`), or it is known to be invalid (`duplicate-invalid`).
+    #[error("{0}")]
+    Duplicate(&'static str),
+    /// The parent is not known (`prev-blk-not-found`).
+    #[error("prev-blk-not-found")]
+    UnknownParent,
+    /// The parent, or an ancestor, is known to be invalid (`bad-prevblk`).
+    #[error("bad-prevblk")]
+    InvalidParent,
+    /// It breaks a rule.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// Storage failed: fatal.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl SubmitError {
+    /// The string of BIP 22 that Bitcoin Core uses for the same verdict; `None` for a storage failure, which is none.
+    #[must_use]
+    pub fn reject_reason(&self) -> Option<Cow<'static, str>> {
+        match self {
+            SubmitError::Duplicate(word) => Some((*word).into()),
+            SubmitError::UnknownParent => Some("prev-blk-not-found".into()),
+            SubmitError::InvalidParent => Some("bad-prevblk".into()),
+            SubmitError::Rule(rule) => Some(rule.reject_reason()),
+            SubmitError::Store(_) => None,
+        }
+    }
+}
+
+impl NodeCore {
+    /// Takes a block from a miner or an operator: checked, connected if it is best, announced if it became the tip, and on
+    /// disk when this returns.
+    ///
+    /// A block on a side branch is stored and not connected: `chain().is_active(..)` tells.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not taken, or why it could not be connected.
+    pub fn submit_block(
+        &mut self,
+        now: Now,
+        block: Block,
+        out: &mut Vec<Output>,
+    ) -> Result<Acceptance, SubmitError> {
+        self.check_writable()?;
+        let hash = block.block_hash();
+        self.check_not_known(&hash)?;
+        let acceptance = match self.take_block(now, block, out) {
+            Ok(acceptance) => acceptance,
+            Err(refusal) => return Err(self.refuse_submitted(refusal, &hash, out)),
+        };
+        let mut verdict = Ok(acceptance);
+        let tip_before = self.chain.tip().hash;
+        loop {
+            for (position, rule) in self.activate_step(now, out) {
+                if position.hash == hash {
+                    verdict = Err(SubmitError::Rule(rule));
+                }
+            }
+            if !self.activation_due || self.failed {
+                break;
+            }
+        }
+        self.check_writable()?;
+        if self.chain.tip().hash == hash && hash != tip_before {
+            self.announce_tip(out);
+        }
+        self.tell_header_tip(out);
+        self.make_durable(now, out)?;
+        self.drive(now, EngineInput::ChainChanged, out);
+        self.settle(now, out);
+        verdict
+    }
+
+    /// Takes a header from an operator (`submitheader`).
+    ///
+    /// # Errors
+    ///
+    /// Why it was not taken.
+    pub fn submit_header(
+        &mut self,
+        now: Now,
+        header: &Header,
+        out: &mut Vec<Output>,
+    ) -> Result<HeaderInfo, AcceptError> {
+        let info = self.chain.accept_header(header, now.wall)?;
+        if self.tell_header_tip(out) {
+            self.plan_flush(now, out);
+            self.drive(now, EngineInput::ChainChanged, out);
+        }
+        self.settle(now, out);
+        Ok(info)
+    }
+
+    fn check_not_known(&self, hash: &bitcoin::BlockHash) -> Result<(), SubmitError> {
+        match self.chain.tree().get(hash).map(|info| info.status) {
+            Some(status) if !status.may_be_valid() => {
+                Err(SubmitError::Duplicate("duplicate-invalid"))
+            }
+            Some(status) if status.has_body => Err(SubmitError::Duplicate("duplicate")),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_submitted(
+        &mut self,
+        refusal: AcceptError,
+        hash: &bitcoin::BlockHash,
+        out: &mut Vec<Output>,
+    ) -> SubmitError {
+        match refusal {
+            AcceptError::Rule(rule) => SubmitError::Rule(rule),
+            AcceptError::UnknownParent { .. } => SubmitError::UnknownParent,
+            AcceptError::KnownInvalid { .. } if self.chain.tree().get(hash).is_some() => {
+                SubmitError::Duplicate("duplicate-invalid")
+            }
+            AcceptError::KnownInvalid { .. } => SubmitError::InvalidParent,
+            AcceptError::Store(error) => self.fail_with(error, out).into(),
+        }
+    }
+
+    /// Hands a block to the chain. One that is too early is kept and tried again; one that is wanted for a damaged body
+    /// replaces it.
+    pub(super) fn take_block(
+        &mut self,
+        now: Now,
+        block: Block,
+        out: &mut Vec<Output>,
+    ) -> Result<Acceptance, AcceptError> {
+        // Bodies are copied only where they may be needed again.
+        let max_future_s = self.chain.params().max_future_s;
+        let ahead = u64::from(block.header.time) > u64::from(now.wall.0) + u64::from(max_future_s);
+        let again = ahead.then(|| block.clone());
+        let result = self.chain.accept_block(block, now.wall);
+        match (&result, again) {
+            (Ok(_), _) => {
+                self.activation_due = true;
+                self.plan_flush(now, out);
+            }
+            (Err(refusal), Some(block)) if is_early(refusal) => {
+                self.early.keep(block, max_future_s);
+            }
+            (Err(_), _) => {}
+        }
+        result
+    }
+
+    /// Tries blocks whose time has come.
+    pub(super) fn retry_early_blocks(&mut self, now: Now, out: &mut Vec<Output>) {
+        while let Some(block) = self.early.take_due(now.wall) {
+            match self.take_block(now, block, out) {
+                Ok(_) => self.continue_activation(now, out),
+                Err(AcceptError::Store(error)) => return self.fail(error, out),
+                // Its parent may have gone bad, or never came: the engine fetches what is worth it.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Connects towards the best chain, one step. Gives what failed.
+    pub(super) fn activate_step(
+        &mut self,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Vec<(BlockPosition, RuleError)> {
+        let mut failed = Vec::new();
+        let result = self
+            .chain
+            .activate_step(&self.signatures, &mut failed, BLOCKS_PER_STEP);
+        match result {
+            Ok(None) => self.activation_due = false,
+            Ok(Some(reorg)) => {
+                self.activation_due = reorg.connected.len() >= BLOCKS_PER_STEP;
+                self.follow(now, &reorg, out);
+            }
+            Err(error) => self.fail(error, out),
+        }
+        for (position, rule) in &failed {
+            let reason = rule.reject_reason();
+            let BlockPosition { hash, height } = *position;
+            out.push(Output::Event(NodeEvent::BlockInvalid {
+                hash,
+                height,
+                reason,
+            }));
+        }
+        failed
+    }
+
+    /// Everything that follows from a change of the active chain: announcement, events, mempool.
+    pub(super) fn follow(&mut self, now: Now, reorg: &Reorg, out: &mut Vec<Output>) {
+        self.mode.block_came(now.mono);
+        for BlockPosition { hash, height } in reorg.disconnected.iter().copied() {
+            out.push(Output::Event(NodeEvent::BlockDisconnected { hash, height }));
+        }
+        for BlockPosition { hash, height } in reorg.connected.iter().copied() {
+            out.push(Output::Event(NodeEvent::BlockConnected { hash, height }));
+        }
+        let mut changes = Vec::new();
+        let world = Surroundings {
+            chain: &self.chain,
+            signatures: &self.signatures,
+            now: now.wall,
+        };
+        let result = self.mempool.on_reorg(reorg, &world, &mut changes);
+        tell_changes(&changes, out);
+        let result = result.and_then(|()| self.adopt_orphans_of_blocks(now, reorg, out));
+        if let Err(error) = result {
+            self.fail(error, out);
+        }
+        self.plan_flush(now, out);
+    }
+
+    /// Spreads our own block, if it is the tip.
+    pub(super) fn announce_tip(&mut self, out: &mut Vec<Output>) {
+        let tip = self.chain.tip().hash;
+        match self.chain.block(&tip) {
+            Ok(Some(block)) => {
+                let nonce = self.nonces.next();
+                out.push(Output::Publish(self.engine.announce(&block, nonce)));
+            }
+            Ok(None) => {}
+            Err(error) => self.fail(error, out),
+        }
+    }
+
+    /// Tells a change of the best header chain. Gives whether there was one.
+    pub(super) fn tell_header_tip(&mut self, out: &mut Vec<Output>) -> bool {
+        let best = self.chain.tree().best_header();
+        if best.hash == self.best_header {
+            return false;
+        }
+        self.best_header = best.hash;
+        let (hash, height) = (best.hash, best.height);
+        out.push(Output::Event(NodeEvent::HeaderTip { hash, height }));
+        true
+    }
+}
+
+/// Tells what changed in the mempool.
+pub(super) fn tell_changes(changes: &[Change], out: &mut Vec<Output>) {
+    out.extend(changes.iter().map(|change| {
+        Output::Event(match *change {
+            Change::Added(txid) => NodeEvent::TransactionAdded { txid },
+            Change::Removed(txid, reason) => NodeEvent::TransactionRemoved { txid, reason },
+        })
+    }));
+}

@@ -1,0 +1,255 @@
+//! Whom to dial and when: the peer book decides, within the outbound slots.
+
+use p2p::book::{AddressError, BookOptions, Endpoint, PeerAddress, PeerBook, Reach};
+use p2p::wire::limits::MAX_PEER_ADDRESSES;
+use p2p::{Mono, PeerNum};
+
+use super::{CoreOptions, Mode, NodeCore, Now, Output, PeerInfo};
+
+/// Peers that we dial of ourselves, as Core: inbound peers cannot take these slots.
+const OUTBOUND_SLOTS: usize = 8;
+
+/// What to do with an address (`addnode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddNode {
+    /// Dial it, and again whenever the connection is lost.
+    Add,
+    /// Do not dial it again; a connection that is there stays.
+    Remove,
+    /// Dial it once.
+    OneTry,
+}
+
+/// Why an address was not added or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum AddNodeError {
+    /// It is on the list.
+    #[error("the node was added before; nothing to do")]
+    AlreadyAdded,
+    /// It is not on the list.
+    #[error("the node was not added before; see getaddednodeinfo for those that were")]
+    NotAdded,
+    /// It cannot be dialled.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+}
+
+/// The book, and where we are ourselves.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    book: PeerBook,
+    own: Vec<String>,
+    /// What the book was last asked: good until something changes.
+    asked: Option<Asked>,
+}
+
+/// The book's last answer: asking it looks at every address.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    missing: usize,
+    next: Option<Mono>,
+}
+
+impl Dialer {
+    /// A book as it was stored, with what the operator gave. Text that cannot be read is passed over: peers are found again.
+    /// Addresses that cannot be dialled are left to the host to complain about.
+    pub(super) fn new(options: &CoreOptions) -> Dialer {
+        let book_options = BookOptions {
+            fixed_only: !options.connect.is_empty(),
+            no_discovery: options.no_discovery,
+            seed: options.seed,
+        };
+        let stored = options.book.as_deref();
+        let mut book = stored
+            .and_then(|text| PeerBook::from_json(text, book_options).ok())
+            .unwrap_or_else(|| PeerBook::new(book_options));
+        for address in options.connect.iter().chain(&options.peers) {
+            _ = book.add_fixed(address);
+        }
+        Dialer {
+            book,
+            own: Vec::new(),
+            asked: None,
+        }
+    }
+
+    pub(super) fn listening(&mut self, address: String) {
+        if let Some(own_id) = address
+            .parse::<PeerAddress>()
+            .ok()
+            .and_then(|own| own.peer_id)
+        {
+            self.book_mut().set_own_id(&own_id);
+        }
+        if !self.own.contains(&address) {
+            self.own.push(address);
+        }
+    }
+
+    /// The book, to change: what it said before does not count any more.
+    fn book_mut(&mut self) -> &mut PeerBook {
+        self.asked = None;
+        &mut self.book
+    }
+
+    /// Addresses to dial now.
+    fn take_due(&mut self, now: Mono, missing: usize) -> Vec<String> {
+        let nothing_new =
+            |asked: &Asked| asked.missing == missing && asked.next.is_none_or(|next| next > now);
+        if self.asked.as_ref().is_some_and(nothing_new) {
+            return Vec::new();
+        }
+        let due = self.book.due(now, missing);
+        // What is due and was not given waits for a dial to end, not for a time.
+        let next = self.book.next_due(missing).filter(|next| *next > now);
+        self.asked = Some(Asked { missing, next });
+        due
+    }
+
+    pub(super) fn connected(&mut self, peer: &PeerInfo) {
+        self.book_mut().connected(
+            &peer.peer_id,
+            &peer.address,
+            peer.direction,
+            peer.connected_at,
+        );
+    }
+
+    pub(super) fn disconnected(&mut self, now: Mono, peer: &PeerInfo) {
+        self.book_mut().disconnected(&peer.peer_id, now);
+    }
+
+    pub(super) fn failed(&mut self, now: Mono, address: &str) {
+        self.book_mut().failed(address, now);
+    }
+
+    /// A dial led to someone who is banned.
+    pub(super) fn refused(&mut self, now: Mono, address: &str) {
+        self.book_mut().forget(address, now);
+    }
+
+    /// Networking is on again: dial at once.
+    pub(super) fn retry_all(&mut self, now: Mono) {
+        self.book_mut().retry_all(now);
+    }
+
+    fn is_fixed(&self, endpoint: &Endpoint) -> bool {
+        self.book.fixed().any(|fixed| fixed.endpoint == *endpoint)
+    }
+}
+
+impl NodeCore {
+    /// Adds or removes an address that is dialled whenever there is no connection to it, or dials one once.
+    ///
+    /// # Errors
+    ///
+    /// [`AddNodeError`], as Core's `addnode`.
+    pub fn add_node(
+        &mut self,
+        now: Now,
+        address: &str,
+        order: AddNode,
+        out: &mut Vec<Output>,
+    ) -> Result<(), AddNodeError> {
+        let parsed: PeerAddress = address.parse()?;
+        match order {
+            AddNode::Add if self.dialer.is_fixed(&parsed.endpoint) => {
+                return Err(AddNodeError::AlreadyAdded);
+            }
+            AddNode::Add => self.dialer.book_mut().add_fixed(address)?,
+            AddNode::Remove if !self.dialer.book_mut().remove_fixed(address) => {
+                return Err(AddNodeError::NotAdded);
+            }
+            AddNode::Remove => {}
+            AddNode::OneTry => out.push(Output::Dial(address.to_owned())),
+        }
+        self.settle(now, out);
+        Ok(())
+    }
+
+    /// Addresses that were added, with the peer that each is connected to.
+    pub fn added_nodes(&self) -> impl Iterator<Item = (String, Option<PeerNum>)> {
+        self.dialer.book.fixed().map(|fixed| {
+            let there = |peer: &&PeerInfo| {
+                fixed.peer_id.as_ref() == Some(&peer.peer_id)
+                    || endpoint_of(&peer.address).as_ref() == Some(&fixed.endpoint)
+            };
+            (
+                fixed.to_string(),
+                self.peers.iter().find(there).map(|peer| peer.num),
+            )
+        })
+    }
+
+    /// Where this node listens; each address ends in its own peer id.
+    #[must_use]
+    pub fn own_addresses(&self) -> &[String] {
+        &self.dialer.own
+    }
+
+    /// The peer book, to be stored and given back in [`CoreOptions::book`].
+    #[must_use]
+    pub fn book_json(&self) -> String {
+        self.dialer.book.to_json()
+    }
+
+    /// Grows with every change of the peer book that is worth storing.
+    #[must_use]
+    pub fn book_changes(&self) -> u64 {
+        self.dialer.book.changes()
+    }
+
+    /// Dials what is due. A stale tip is a reason to look for one peer more: ours may all be on the wrong side.
+    pub(super) fn dial_due(&mut self, now: Now, out: &mut Vec<Output>) {
+        if self.network_active {
+            let missing = self.missing_outbound();
+            let due = self.dialer.take_due(now.mono, missing);
+            out.extend(due.into_iter().map(Output::Dial));
+        }
+    }
+
+    pub(super) fn dial_next_due(&self) -> Option<Mono> {
+        let next = self.dialer.asked.and_then(|asked| asked.next);
+        next.filter(|_| self.network_active)
+    }
+
+    fn missing_outbound(&self) -> usize {
+        let wanted = OUTBOUND_SLOTS + usize::from(self.mode() == Mode::Stale);
+        wanted.saturating_sub(self.peers.outbound())
+    }
+
+    /// A peer told addresses: its own, or others that it knows.
+    pub(super) fn learn_addresses(&mut self, peer: PeerNum, addresses: &[String]) {
+        if let Some(info) = self.peers.get(peer)
+            && let Some(from) = reach_of(&info.address)
+        {
+            self.dialer.book_mut().learn(&info.peer_id, from, addresses);
+        }
+    }
+
+    /// Addresses worth telling to a peer.
+    pub(super) fn addresses_to_tell(&self, peer: PeerNum) -> Vec<String> {
+        let Some(to) = self
+            .peers
+            .get(peer)
+            .and_then(|info| reach_of(&info.address))
+        else {
+            return Vec::new();
+        };
+        self.dialer.book.to_tell(to, MAX_PEER_ADDRESSES)
+    }
+}
+
+fn endpoint_of(address: &str) -> Option<Endpoint> {
+    address
+        .parse::<PeerAddress>()
+        .ok()
+        .map(|address| address.endpoint)
+}
+
+fn reach_of(address: &str) -> Option<Reach> {
+    address
+        .parse::<PeerAddress>()
+        .ok()
+        .map(|address| address.reach())
+}

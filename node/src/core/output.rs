@@ -1,0 +1,63 @@
+//! What a core wants done.
+
+use chain::StoreError;
+use p2p::swarm::AnswerToken;
+use p2p::sync::{GossipId, RequestId};
+use p2p::wire::{Gossip, Request, Response, Verdict};
+use p2p::{Mono, PeerNum};
+
+use crate::events::NodeEvent;
+
+/// One act for the host.
+#[derive(Debug)]
+pub enum Output {
+    /// Dial a multiaddress.
+    Dial(String),
+    /// End a connection.
+    Disconnect {
+        /// Whose.
+        peer: PeerNum,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// Refuse a peer's identity, or allow it again.
+    Ban {
+        /// Its identity in text form.
+        peer_id: String,
+        /// Refuse or allow.
+        banned: bool,
+    },
+    /// Networking on or off.
+    SetActive(bool),
+    /// Ask a peer.
+    Request {
+        /// Whom.
+        peer: PeerNum,
+        /// Echoed in the answer.
+        id: RequestId,
+        /// What.
+        request: Request,
+    },
+    /// Answer a peer; `None` drops its request.
+    Answer {
+        /// Which request.
+        token: AnswerToken,
+        /// The answer.
+        response: Option<Response>,
+    },
+    /// Spread to everyone.
+    Publish(Gossip),
+    /// Say whether gossip is forwarded.
+    Verdict {
+        /// Which item.
+        id: GossipId,
+        /// Forward it or not.
+        verdict: Verdict,
+    },
+    /// Tell listeners.
+    Event(NodeEvent),
+    /// Call `handle` with a tick at this time, at the latest. Replaces an earlier one.
+    WakeAt(Mono),
+    /// Storage failed: stop with this error and a non-zero exit.
+    Fatal(StoreError),
+}

@@ -1,0 +1,233 @@
+//! Transactions from peers and wallets, and answers to peers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bitcoin::{Transaction, Txid};
+use chain::{Reorg, StoreError};
+use p2p::PeerNum;
+use p2p::swarm::AnswerToken;
+use p2p::sync::{self, GossipId, Input as EngineInput};
+use p2p::wire::{Gossip, Request, Verdict};
+
+use super::blocks::tell_changes;
+use super::{NodeCore, Now, Output};
+use crate::mempool::{Candidate, MempoolError, Surroundings};
+
+impl NodeCore {
+    /// Takes a transaction from a wallet: checked, kept, gossiped. One that is here already is gossiped again.
+    ///
+    /// # Errors
+    ///
+    /// The rule or policy that it does not meet.
+    pub fn submit_transaction(
+        &mut self,
+        now: Now,
+        transaction: Transaction,
+        out: &mut Vec<Output>,
+    ) -> Result<Txid, MempoolError> {
+        let transaction = Arc::new(transaction);
+        let txid = match self.accept_transaction(now, Arc::clone(&transaction), out) {
+            Ok(txid) | Err(MempoolError::AlreadyHere(txid)) => txid,
+            Err(error) => return Err(error),
+        };
+        out.push(Output::Publish(Gossip::Transaction(transaction)));
+        self.adopt_orphans(now, txid, out);
+        self.settle(now, out);
+        Ok(txid)
+    }
+
+    /// Checks a transaction as [`NodeCore::submit_transaction`] would, and keeps nothing.
+    ///
+    /// # Errors
+    ///
+    /// The rule or policy that it does not meet.
+    pub fn test_accept(
+        &self,
+        now: Now,
+        transaction: Transaction,
+    ) -> Result<Candidate, MempoolError> {
+        self.mempool
+            .test(Arc::new(transaction), &self.surroundings(now))
+    }
+
+    /// Transactions that wait for their parents.
+    #[must_use]
+    pub fn orphan_count(&self) -> usize {
+        self.orphans.len()
+    }
+
+    pub(super) fn gossip_received(
+        &mut self,
+        now: Now,
+        peer: PeerNum,
+        id: GossipId,
+        gossip: Gossip,
+        out: &mut Vec<Output>,
+    ) {
+        match gossip {
+            Gossip::Transaction(transaction) => {
+                let verdict = self.judge_transaction(now, peer, transaction, out);
+                out.push(Output::Verdict { id, verdict });
+            }
+            Gossip::Block(_) | Gossip::Header(_) => {
+                self.drive(now, EngineInput::Announcement { peer, id, gossip }, out);
+            }
+        }
+    }
+
+    fn judge_transaction(
+        &mut self,
+        now: Now,
+        peer: PeerNum,
+        transaction: Arc<Transaction>,
+        out: &mut Vec<Output>,
+    ) -> Verdict {
+        let wtxid = transaction.compute_wtxid();
+        let known = self.mempool.get_by_wtxid(&wtxid).is_some()
+            || self.mempool.was_refused(&wtxid)
+            || self.orphans.contains(&wtxid);
+        if known {
+            return Verdict::Ignore;
+        }
+        match self.accept_transaction(now, Arc::clone(&transaction), out) {
+            Ok(txid) => {
+                self.peers.note_transaction(peer, now);
+                self.adopt_orphans(now, txid, out);
+                Verdict::Accept
+            }
+            Err(MempoolError::MissingInput { .. }) => {
+                self.orphans.add(transaction);
+                Verdict::Ignore
+            }
+            Err(error) if error.is_invalid_anywhere() => Verdict::Reject,
+            Err(_) => Verdict::Ignore,
+        }
+    }
+
+    /// Transactions whose gossip was lost, fetched from a peer. What is new here may be new to our other peers.
+    pub(super) fn accept_fetched_transactions(
+        &mut self,
+        now: Now,
+        peer: PeerNum,
+        transactions: Vec<Transaction>,
+        out: &mut Vec<Output>,
+    ) {
+        let others = self.peers.len() > 1;
+        for transaction in transactions.into_iter().map(Arc::new) {
+            match self.accept_transaction(now, Arc::clone(&transaction), out) {
+                Ok(txid) => {
+                    self.peers.note_transaction(peer, now);
+                    if others {
+                        out.push(Output::Publish(Gossip::Transaction(transaction)));
+                    }
+                    self.adopt_orphans(now, txid, out);
+                }
+                Err(MempoolError::MissingInput { .. }) => self.orphans.add(transaction),
+                // Fetched by txid, not signed for by the peer's own verdict: nothing to blame it for.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn accept_transaction(
+        &mut self,
+        now: Now,
+        transaction: Arc<Transaction>,
+        out: &mut Vec<Output>,
+    ) -> Result<Txid, MempoolError> {
+        self.check_writable()?;
+        if self.mode.is_disk_low() {
+            return Err(MempoolError::DiskLow);
+        }
+        let mut changes = Vec::new();
+        let world = Surroundings {
+            chain: &self.chain,
+            signatures: &self.signatures,
+            now: now.wall,
+        };
+        let result = self.mempool.accept(transaction, &world, &mut changes);
+        tell_changes(&changes, out);
+        match result {
+            Err(MempoolError::Store(error)) => Err(self.fail_with(error, out).into()),
+            result => result,
+        }
+    }
+
+    /// Tries orphans whose parent has come. Their own gossip was not forwarded, so they are published.
+    fn adopt_orphans(&mut self, now: Now, parent: Txid, out: &mut Vec<Output>) {
+        let mut parents = VecDeque::from([parent]);
+        while let Some(parent) = parents.pop_front() {
+            for transaction in self.orphans.take_children(&parent) {
+                match self.accept_transaction(now, Arc::clone(&transaction), out) {
+                    Ok(txid) => {
+                        out.push(Output::Publish(Gossip::Transaction(transaction)));
+                        parents.push_back(txid);
+                    }
+                    Err(MempoolError::MissingInput { .. }) => self.orphans.add(transaction),
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Tries orphans whose parents were in new blocks.
+    pub(super) fn adopt_orphans_of_blocks(
+        &mut self,
+        now: Now,
+        reorg: &Reorg,
+        out: &mut Vec<Output>,
+    ) -> Result<(), StoreError> {
+        for position in &reorg.connected {
+            if self.orphans.is_empty() {
+                return Ok(());
+            }
+            if let Some(block) = self.chain.block(&position.hash)? {
+                for txid in block.txids() {
+                    self.adopt_orphans(now, *txid, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn request_received(
+        &mut self,
+        now: Now,
+        peer: PeerNum,
+        token: AnswerToken,
+        request: &Request,
+        out: &mut Vec<Output>,
+    ) {
+        let addresses = match request {
+            Request::Peers => self.addresses_to_tell(peer),
+            _ => Vec::new(),
+        };
+        let response = match sync::answer(request, &self.chain, &self.mempool, &addresses) {
+            Ok(response) => response,
+            Err(error) => {
+                self.fail(error, out);
+                None
+            }
+        };
+        out.push(Output::Answer { token, response });
+        if let Request::Status(status) = request {
+            self.drive(
+                now,
+                EngineInput::PeerStatus {
+                    peer,
+                    status: *status,
+                },
+                out,
+            );
+        }
+    }
+
+    fn surroundings(&self, now: Now) -> Surroundings<'_> {
+        Surroundings {
+            chain: &self.chain,
+            signatures: &self.signatures,
+            now: now.wall,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Networks of cores in fake time: relay, joining, partitions, healing.
+
+use std::time::Duration;
+
+use bitcoin::Amount;
+use node::core::Mode;
+use node::events::NodeEvent;
+use node::mempool::RemovalReason;
+
+use super::core_support::{FEE, Net, alice, bob, pay, pay_on};
+
+const SOON: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_block_reaches_everyone_in_a_ring() {
+    let mut net = Net::ring(5);
+    let hash = net.mine(0);
+    let time = net.run_until(SOON, Net::agree);
+    assert_eq!(net.cores[3].chain().tip().hash, hash);
+    assert!(
+        time < Duration::from_millis(100),
+        "gossip, not polling: {time:?}"
+    );
+}
+
+#[test]
+fn a_payment_is_relayed_and_confirmed_everywhere() {
+    let mut net = Net::ring(4);
+    let txid = net.send(1, &pay(&alice(), 0, &bob(), FEE));
+    net.run_until(SOON, |net| (0..4).all(|node| net.has(node, &txid)));
+    let hash = net.mine(3);
+    net.run_until(SOON, Net::agree);
+    for node in 0..4 {
+        assert!(net.cores[node].mempool().is_empty());
+        let connected = |event: &NodeEvent| matches!(event, NodeEvent::BlockConnected { hash: h, .. } if *h == hash);
+        let events = &net.events[node];
+        let at = events
+            .iter()
+            .position(connected)
+            .expect("the block is told");
+        let removed = NodeEvent::TransactionRemoved {
+            txid,
+            reason: RemovalReason::Confirmed,
+        };
+        assert!(
+            events[at..].contains(&removed),
+            "what follows from a block is told after it"
+        );
+    }
+}
+
+#[test]
+fn a_child_that_overtakes_its_parent_waits_for_it() {
+    let mut net = Net::ring(2);
+    let parent = pay(&alice(), 0, &bob(), FEE);
+    let child = pay_on(&parent, &bob(), &alice(), FEE);
+    net.lose_gossip = true;
+    net.send(0, &parent);
+    net.run(Duration::from_millis(20));
+    net.lose_gossip = false;
+    let child_id = net.send(0, &child);
+    net.run(Duration::from_millis(20));
+    assert_eq!(net.cores[1].orphan_count(), 1);
+    let parent_again = parent.clone();
+    net.act(1, |core, now, out| {
+        core.submit_transaction(now, parent_again, out)
+            .expect("good")
+    });
+    assert!(net.has(1, &child_id));
+    assert_eq!(net.cores[1].orphan_count(), 0);
+}
+
+#[test]
+fn who_joins_late_fetches_the_chain_and_the_mempool() {
+    let mut net = Net::new(3);
+    net.connect(0, 1);
+    net.run(SOON);
+    for _ in 0..150 {
+        net.mine(0);
+    }
+    let txid = net.send(0, &pay(&alice(), 0, &bob(), FEE));
+    net.run(SOON);
+    net.connect(2, 0);
+    net.connect(2, 1);
+    net.run_until(Duration::from_secs(10), Net::agree);
+    assert_eq!(net.height(2).0, 150);
+    net.run_until(Duration::from_secs(10), |net| net.has(2, &txid));
+    assert_eq!(net.cores[2].mode(), Mode::Healthy);
+    let modes: Vec<Mode> = net.events[2]
+        .iter()
+        .filter_map(|event| match event {
+            NodeEvent::ModeChanged { mode } => Some(*mode),
+            _ => None,
+        })
+        .collect();
+    // Blocks come every second here, so two minutes alone make a stale tip.
+    assert_eq!(
+        modes,
+        [Mode::Isolated, Mode::Stale, Mode::Syncing, Mode::Healthy]
+    );
+}
+
+#[test]
+fn lost_announcements_are_healed() {
+    let mut net = Net::ring(3);
+    net.lose_gossip = true;
+    let hash = net.mine(0);
+    let txid = net.send(0, &pay(&alice(), 0, &bob(), FEE));
+    net.run_until(Duration::from_secs(10), Net::agree);
+    assert_eq!(net.cores[2].chain().tip().hash, hash);
+    net.lose_gossip = false;
+    let hash = net.mine(0);
+    net.run_until(SOON, Net::agree);
+    assert_eq!(net.cores[1].chain().tip().hash, hash);
+    assert!(
+        net.cores[1].mempool().get(&txid).is_none(),
+        "it was in the block"
+    );
+}
+
+#[test]
+fn a_split_network_heals_to_one_tip_and_keeps_its_payments() {
+    //   G - a1 - a2 - a3                 nodes 0, 1: pay in a2
+    //     \ b1 - b2 - b3 - b4 - b5       nodes 2, 3, 4: pay in b1, and spend bob's coin another way in b2
+    let mut net = Net::ring(5);
+    net.partition(&[0, 1], &[2, 3, 4]);
+    let lost = pay(&alice(), 0, &bob(), FEE);
+    let lost_child = pay_on(&lost, &bob(), &alice(), FEE);
+    let kept = pay(&alice(), 1, &bob(), FEE);
+    let (left, right) = (
+        pay(&bob(), 0, &alice(), FEE),
+        pay(&bob(), 0, &bob(), FEE * 2),
+    );
+    net.mine(0);
+    let ids = [net.send(0, &lost), net.send(1, &left)];
+    net.run(SOON);
+    net.mine(1);
+    let child_id = net.send(0, &lost_child);
+    net.run(SOON);
+    net.mine(0);
+    let kept_id = net.send(2, &kept);
+    net.run(SOON);
+    net.mine(2);
+    let right_id = net.send(3, &right);
+    net.run(SOON);
+    for node in [3, 4, 2, 3] {
+        net.mine(node);
+        net.run(SOON);
+    }
+    assert_eq!(net.tips().len(), 2);
+    assert!(net.cores[0].mempool().is_empty() && net.cores[4].mempool().is_empty());
+    let (old_tip, best) = (net.cores[0].chain().tip(), net.cores[2].chain().tip());
+    net.events.iter_mut().for_each(Vec::clear);
+
+    net.heal();
+    let time = net.run_until(Duration::from_secs(5), Net::agree);
+    assert!(
+        time < Duration::from_millis(2_100),
+        "a redial and a few round trips: {time:?}"
+    );
+    assert_eq!(net.cores[0].chain().tip().hash, best.hash);
+    net.run(SOON);
+
+    // Both sides' payments are confirmed or wait, but for the double spend.
+    for node in 0..5 {
+        assert!(net.has(node, &ids[0]), "node {node} has the payment again");
+        assert!(net.has(node, &child_id), "node {node} has its child again");
+        assert!(!net.has(node, &ids[1]) && !net.has(node, &right_id) && !net.has(node, &kept_id));
+    }
+    // The losers saw their blocks go, newest first, before the others came, oldest first.
+    for node in [0, 1] {
+        let blocks: Vec<(bool, u32)> = net.events[node]
+            .iter()
+            .filter_map(|event| match event {
+                NodeEvent::BlockDisconnected { height, .. } => Some((false, height.0)),
+                NodeEvent::BlockConnected { height, .. } => Some((true, height.0)),
+                _ => None,
+            })
+            .collect();
+        let expected: Vec<(bool, u32)> = (1..=3)
+            .rev()
+            .map(|h| (false, h))
+            .chain((1..=5).map(|h| (true, h)))
+            .collect();
+        assert_eq!(blocks, expected);
+        let gone = NodeEvent::BlockDisconnected {
+            hash: old_tip.hash,
+            height: old_tip.height,
+        };
+        assert!(net.events[node].contains(&gone));
+    }
+    let hash = net.mine(0);
+    net.run_until(SOON, Net::agree);
+    assert!(net.cores.iter().all(|core| core.mempool().is_empty()));
+    let block = net.cores[4]
+        .chain()
+        .block(&hash)
+        .expect("reads")
+        .expect("stored");
+    assert_eq!(
+        block.txids().len(),
+        3,
+        "the next block confirms what was lost"
+    );
+    let coins = net
+        .cores
+        .iter()
+        .map(|core| core.chain().coin_set_stats(false).expect("reads"));
+    let total: Vec<Amount> = coins.map(|stats| stats.total).collect();
+    assert!(total.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn a_long_split_of_a_hundred_blocks_a_side_heals() {
+    let mut net = Net::ring(4);
+    net.partition(&[0, 1], &[2, 3]);
+    for _ in 0..100 {
+        net.mine(0);
+        net.mine(2);
+    }
+    net.mine(2);
+    net.run(SOON);
+    net.heal();
+    let time = net.run_until(Duration::from_secs(5), Net::agree);
+    assert_eq!(net.height(1).0, 101);
+    assert!(time < Duration::from_secs(3), "{time:?}");
+}
+
+#[test]
+fn equal_runs_have_equal_traces() {
+    let run = || {
+        let mut net = Net::ring(5);
+        net.partition(&[0, 1], &[2, 3, 4]);
+        for round in 0..5 {
+            net.mine(round % 2);
+            net.send(2, &pay(&alice(), round, &bob(), FEE));
+            net.mine(2 + round % 3);
+        }
+        net.mine(4);
+        net.heal();
+        net.run(Duration::from_secs(5));
+        assert!(net.agree());
+        net.trace
+    };
+    let (first, second) = (run(), run());
+    for (a, b) in first.iter().zip(&second) {
+        assert_eq!(a, b);
+    }
+    assert_eq!(first.len(), second.len());
+}
+
+#[test]
+fn an_idle_network_is_quiet() {
+    let mut net = Net::ring(4);
+    net.mine(0);
+    net.run(Duration::from_secs(60));
+    let before = net.trace.len();
+    net.run(Duration::from_secs(600));
+    let outputs = net.trace.len() - before;
+    assert!(
+        outputs < 4 * 10 * 4,
+        "{outputs} outputs of 4 idle nodes in 10 minutes"
+    );
+}

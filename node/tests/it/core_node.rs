@@ -1,0 +1,418 @@
+//! One core by itself: blocks, modes, bans, dialling, operators, and storage that fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bitcoin::{Amount, Block};
+use chain::fixtures::{Key, TestChain, remine};
+use chain::store::MemoryDisk;
+use chain::{Acceptance, Chain, ChainOptions, Timestamp};
+use node::core::{AddNode, CoreOptions, Input, Mode, NodeCore, Output, SubmitError};
+use node::events::NodeEvent;
+use p2p::{Direction, PeerNum};
+
+use super::core_support::{FEE, Lone, START, alice, bob, mine_template, pay};
+
+const PEER: PeerNum = PeerNum(7);
+const ADDRESS: &str = "/ip4/127.0.0.1/tcp/20007";
+
+fn peer_up(lone: &mut Lone) {
+    lone.handle(Input::PeerUp {
+        peer: PEER,
+        peer_id: "12D3KooWPeer".to_owned(),
+        address: ADDRESS.to_owned(),
+        direction: Direction::Outbound,
+        agent: "test".to_owned(),
+    });
+}
+
+fn word(result: Result<Acceptance, SubmitError>) -> String {
+    let error = result.expect_err("refused");
+    error.reject_reason().expect("a verdict").into_owned()
+}
+
+fn submit(lone: &mut Lone, block: &Block) -> Result<Acceptance, SubmitError> {
+    lone.core
+        .submit_block(lone.now, block.clone(), &mut lone.out)
+}
+
+#[test]
+fn submitted_blocks_get_the_words_of_bip_22() {
+    let mut lone = Lone::new();
+    let good = mine_template(&lone.core, lone.now, 1);
+    assert_eq!(submit(&mut lone, &good).expect("good"), Acceptance::Stored);
+    assert!(
+        lone.out
+            .iter()
+            .any(|output| matches!(output, Output::Publish(_))),
+        "announced"
+    );
+    assert_eq!(word(submit(&mut lone, &good)), "duplicate");
+
+    let mut orphan = mine_template(&lone.core, lone.now, 2);
+    orphan.header.prev_blockhash = orphan.block_hash();
+    remine(&mut orphan);
+    assert_eq!(word(submit(&mut lone, &orphan)), "prev-blk-not-found");
+
+    let mut greedy = mine_template(&lone.core, lone.now, 3);
+    greedy.txdata[0].output[0].value += Amount::ONE_SAT;
+    remine(&mut greedy);
+    assert_eq!(word(submit(&mut lone, &greedy)), "bad-cb-amount");
+    assert_eq!(word(submit(&mut lone, &greedy)), "duplicate-invalid");
+    let hash = greedy.block_hash();
+    let told = lone.take_events();
+    assert!(told.iter().any(|event| matches!(
+        event,
+        NodeEvent::BlockInvalid { hash: h, reason, .. } if *h == hash && reason == "bad-cb-amount"
+    )));
+
+    let mut child = mine_template(&lone.core, lone.now, 4);
+    child.header.prev_blockhash = hash;
+    remine(&mut child);
+    assert_eq!(word(submit(&mut lone, &child)), "bad-prevblk");
+    assert_eq!(lone.core.chain().tip().hash, good.block_hash());
+}
+
+#[test]
+fn a_sibling_is_stored_and_neither_connected_nor_announced() {
+    let mut lone = Lone::new();
+    let (a, b) = (
+        mine_template(&lone.core, lone.now, 1),
+        mine_template(&lone.core, lone.now, 2),
+    );
+    submit(&mut lone, &a).expect("good");
+    lone.out.clear();
+    submit(&mut lone, &b).expect("stored");
+    assert!(!lone.core.chain().is_active(&b.block_hash()));
+    assert!(
+        !lone
+            .out
+            .iter()
+            .any(|output| matches!(output, Output::Publish(_)))
+    );
+    let now = lone.now;
+    lone.core
+        .prefer_block(now, &b.block_hash(), &mut lone.out)
+        .expect("known");
+    assert!(lone.core.chain().is_active(&b.block_hash()));
+}
+
+#[test]
+fn a_block_that_is_early_is_tried_again() {
+    let mut lone = Lone::new();
+    let mut early = mine_template(&lone.core, lone.now, 1);
+    early.header.time = START.0 + 7_200 + 60;
+    remine(&mut early);
+    assert_eq!(word(submit(&mut lone, &early)), "time-too-new");
+    lone.pass(Duration::from_secs(59));
+    assert_eq!(lone.core.chain().tip().height.0, 0);
+    lone.pass(Duration::from_secs(1));
+    assert_eq!(lone.core.chain().tip().hash, early.block_hash());
+}
+
+#[test]
+fn the_mode_follows_what_is_known() {
+    let chain = Chain::in_memory(TestChain::params());
+    let core = NodeCore::new(chain, CoreOptions::default());
+    assert_eq!(core.mode(), Mode::Starting);
+    let mut lone = Lone::with(core);
+    assert_eq!(lone.core.mode(), Mode::Isolated);
+    peer_up(&mut lone);
+    assert_eq!(lone.core.mode(), Mode::Healthy);
+    let spacing = u64::from(lone.core.chain().params().pow.spacing_s);
+    lone.pass(Duration::from_secs(15 * spacing));
+    assert_eq!(lone.core.mode(), Mode::Stale);
+    lone.mine();
+    assert_eq!(lone.core.mode(), Mode::Healthy);
+    let now = lone.now;
+    lone.core.set_disk_low(now, true, &mut lone.out);
+    assert_eq!(lone.core.mode(), Mode::DiskLow);
+    assert_eq!(
+        lone.send(&pay(&alice(), 0, &bob(), FEE)),
+        Err("disk-low".to_owned())
+    );
+    lone.core.set_disk_low(now, false, &mut lone.out);
+    lone.handle(Input::PeerDown {
+        peer: PEER,
+        reason: "gone".to_owned(),
+    });
+    assert_eq!(lone.core.mode(), Mode::Isolated);
+    let modes = lone
+        .take_events()
+        .into_iter()
+        .filter_map(|event| match event {
+            NodeEvent::ModeChanged { mode } => Some(mode),
+            _ => None,
+        });
+    let expected = [
+        Mode::Isolated,
+        Mode::Healthy,
+        Mode::Stale,
+        Mode::Healthy,
+        Mode::DiskLow,
+        Mode::Healthy,
+    ];
+    assert_eq!(
+        modes.collect::<Vec<_>>(),
+        [&expected[..], &[Mode::Isolated]].concat()
+    );
+}
+
+#[test]
+fn a_peer_that_sends_rubbish_is_kept_away_for_a_while() {
+    let mut lone = Lone::new();
+    peer_up(&mut lone);
+    lone.out.clear();
+    lone.handle(Input::MalformedGossip { peer: PEER });
+    let banned = |out: &[Output], wanted: bool| {
+        out.iter()
+            .any(|output| matches!(output, Output::Ban { banned, .. } if *banned == wanted))
+    };
+    assert!(banned(&lone.out, true));
+    assert!(
+        lone.out
+            .iter()
+            .any(|output| matches!(output, Output::Disconnect { .. }))
+    );
+    lone.handle(Input::PeerDown {
+        peer: PEER,
+        reason: "sent away".to_owned(),
+    });
+    assert!(lone.core.peers().is_empty());
+    peer_up(&mut lone);
+    assert!(lone.core.peers().is_empty(), "it is not let in again");
+    lone.out.clear();
+    lone.pass(Duration::from_secs(601));
+    assert!(banned(&lone.out, false));
+    peer_up(&mut lone);
+    assert_eq!(lone.core.peers().len(), 1);
+}
+
+#[test]
+fn operators_ban_by_address_too() {
+    let mut lone = Lone::new();
+    peer_up(&mut lone);
+    let now = lone.now;
+    lone.core.ban(now, "127.0.0.1", 60, &mut lone.out);
+    assert!(
+        lone.out
+            .iter()
+            .any(|o| matches!(o, Output::Disconnect { peer, .. } if *peer == PEER))
+    );
+    assert_eq!(lone.core.bans().count(), 1);
+    assert!(lone.core.unban("127.0.0.1", &mut lone.out));
+    assert!(!lone.core.unban("127.0.0.1", &mut lone.out));
+}
+
+fn dials(lone: &mut Lone) -> usize {
+    let dials = lone
+        .out
+        .iter()
+        .filter(|output| matches!(output, Output::Dial(_)))
+        .count();
+    lone.out.clear();
+    dials
+}
+
+#[test]
+fn an_added_node_is_dialled_until_it_is_there_and_again_when_it_is_lost() {
+    let mut lone = Lone::new();
+    let now = lone.now;
+    lone.core
+        .add_node(now, ADDRESS, AddNode::Add, &mut lone.out)
+        .expect("new");
+    assert!(
+        lone.core
+            .add_node(now, ADDRESS, AddNode::Add, &mut lone.out)
+            .is_err()
+    );
+    assert!(
+        lone.core
+            .add_node(now, "nonsense", AddNode::Add, &mut lone.out)
+            .is_err()
+    );
+    assert_eq!(dials(&mut lone), 1);
+    let failed = || Input::DialFailed {
+        address: ADDRESS.to_owned(),
+        reason: "refused".to_owned(),
+    };
+    lone.handle(failed());
+    assert_eq!(dials(&mut lone), 0, "after a pause only");
+    lone.pass(Duration::from_millis(100));
+    assert_eq!(dials(&mut lone), 1);
+    peer_up(&mut lone);
+    lone.pass(Duration::from_secs(10));
+    assert_eq!(dials(&mut lone), 0);
+    assert_eq!(
+        lone.core.added_nodes().next().and_then(|(_, peer)| peer),
+        Some(PEER)
+    );
+    lone.handle(Input::PeerDown {
+        peer: PEER,
+        reason: "cut".to_owned(),
+    });
+    lone.pass(Duration::from_millis(100));
+    assert_eq!(dials(&mut lone), 1);
+
+    let now = lone.now;
+    lone.core.set_network_active(now, false, &mut lone.out);
+    lone.handle(failed());
+    lone.pass(Duration::from_secs(100));
+    assert_eq!(dials(&mut lone), 0, "networking is off");
+    let now = lone.now;
+    lone.core.set_network_active(now, true, &mut lone.out);
+    assert_eq!(dials(&mut lone), 1, "at once when it is on again");
+    lone.core
+        .add_node(now, ADDRESS, AddNode::Remove, &mut lone.out)
+        .expect("it is there");
+    assert!(
+        lone.core
+            .add_node(now, ADDRESS, AddNode::Remove, &mut lone.out)
+            .is_err()
+    );
+}
+
+#[test]
+fn a_wake_up_is_asked_for_whenever_something_is_due() {
+    let mut lone = Lone::new();
+    let wake = |out: &[Output]| {
+        out.iter().rev().find_map(|output| match output {
+            Output::WakeAt(at) => Some(*at),
+            _ => None,
+        })
+    };
+    lone.mine();
+    let due = wake(&lone.out).expect("a flush is due");
+    assert_eq!(due.since(lone.now.mono), Duration::from_secs(1));
+    assert!(
+        lone.core.chain().unflushed_bytes() > 0,
+        "coins wait for the flush"
+    );
+    lone.pass(Duration::from_secs(1));
+    assert_eq!(lone.core.chain().unflushed_bytes(), 0);
+}
+
+#[test]
+fn nothing_is_committed_before_the_end_where_nothing_need_survive() {
+    let options = CoreOptions {
+        volatile: true,
+        ..CoreOptions::default()
+    };
+    let core = NodeCore::new(Chain::in_memory(TestChain::params()), options);
+    let mut lone = Lone::with(core);
+    lone.mine();
+    lone.pass(Duration::from_secs(100));
+    assert!(lone.core.chain().unflushed_bytes() > 0);
+    lone.core.shutdown().expect("memory works");
+    assert_eq!(lone.core.chain().unflushed_bytes(), 0);
+}
+
+/// A disk that refuses to write from some time on.
+#[derive(Debug)]
+struct FailingDisk {
+    disk: MemoryDisk,
+    failing: Arc<AtomicBool>,
+}
+
+impl FailingDisk {
+    fn check(&self) -> std::io::Result<()> {
+        match self.failing.load(Ordering::Relaxed) {
+            true => Err(std::io::Error::other("no space left on device")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl redb::StorageBackend for FailingDisk {
+    fn len(&self) -> std::io::Result<u64> {
+        self.disk.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.disk.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.check()?;
+        self.disk.set_len(len)
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.check()?;
+        self.disk.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.check()?;
+        self.disk.write(offset, data)
+    }
+}
+
+#[test]
+fn a_storage_failure_is_told_once_and_ends_all_writing() {
+    let failing = Arc::new(AtomicBool::new(false));
+    let disk = MemoryDisk::new();
+    let backend = FailingDisk {
+        disk: disk.clone(),
+        failing: Arc::clone(&failing),
+    };
+    let params = TestChain::params();
+    let chain = Chain::open_backend(backend, params.clone(), ChainOptions::default());
+    let core = NodeCore::new(chain.expect("an empty disk"), CoreOptions::default());
+    let mut lone = Lone::with(core);
+    let kept = lone.mine();
+    lone.pass(Duration::from_secs(2));
+    failing.store(true, Ordering::Relaxed);
+    let lost = mine_template(&lone.core, lone.now, 9);
+    let result = submit(&mut lone, &lost);
+    assert!(
+        matches!(result, Err(SubmitError::Store(_))),
+        "never acknowledged: {result:?}"
+    );
+    assert_eq!(lone.core.mode(), Mode::ReadOnly);
+    assert!(lone.send(&pay(&alice(), 0, &bob(), FEE)).is_err());
+    lone.pass(Duration::from_secs(100));
+    lone.core.shutdown().expect("nothing is written any more");
+    let fatal = lone
+        .out
+        .iter()
+        .filter(|output| matches!(output, Output::Fatal(_)))
+        .count();
+    assert_eq!(fatal, 1);
+    drop(lone);
+    let reopened = Chain::open_backend(disk, params, ChainOptions::default());
+    assert_eq!(reopened.expect("opens").tip().hash, kept.block_hash());
+}
+
+#[test]
+fn a_large_block_of_known_payments_is_connected_without_checking_signatures_again() {
+    // The miner's and the receiver's core saw the payments; a third did not.
+    let mut lone = Lone::new();
+    for index in 0..10 {
+        lone.send(&pay(&alice(), index, &bob(), FEE)).expect("good");
+    }
+    assert_eq!(lone.core.signatures().len(), 10);
+    let block = lone.mine();
+    let wtxids = block.txdata[1..]
+        .iter()
+        .map(bitcoin::Transaction::compute_wtxid);
+    assert!(
+        wtxids
+            .into_iter()
+            .all(|wtxid| lone.core.signatures().contains(&wtxid))
+    );
+    assert_eq!(
+        block.txdata[0].output[0].script_pubkey,
+        Key::p2tr("miner").script()
+    );
+}
+
+#[test]
+fn template_times_follow_the_clock_and_never_fall_to_the_median() {
+    let mut lone = Lone::new();
+    lone.mine_many(12);
+    let ahead = lone.core.template(lone.now).expect("never refused");
+    assert_eq!(ahead.time, lone.now.wall);
+    lone.now.wall = Timestamp(START.0 - 10_000);
+    let behind = lone.core.template(lone.now).expect("never refused");
+    assert_eq!(behind.time, behind.min_time);
+    let median = lone.core.chain().tip().median_time_past;
+    assert_eq!(behind.min_time.0, median.0 + 1);
+}

@@ -11,6 +11,7 @@
 //! The crate reads no clock and no randomness and does no IO except redb; times are passed in as [`Timestamp`].
 
 pub mod assemble;
+pub mod backup;
 pub mod block;
 mod chain;
 pub mod coins;
@@ -22,6 +23,7 @@ pub mod import;
 pub mod params;
 pub mod repair;
 pub mod rules;
+pub mod snapshot;
 pub mod store;
 pub mod tree;
 mod units;

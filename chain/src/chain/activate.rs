@@ -48,7 +48,7 @@ impl Chain {
                 break;
             }
             let fork = self.tree.fork_point(tip, target).id;
-            if !self.disconnect_to(fork)? {
+            if !self.disconnect_to(fork, Some(signatures))? {
                 continue;
             }
             let path = self.tree.path(fork, target);

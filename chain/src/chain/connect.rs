@@ -15,7 +15,7 @@ use crate::rules::block_connected::{
     ConnectContext, ConnectError, ConnectedBlock, check_coins, check_signatures,
 };
 use crate::rules::error::{RuleError, Standing};
-use crate::rules::spend::SignatureCache;
+use crate::rules::spend::{self, SignatureCache};
 use crate::store::StoreError;
 use crate::tree::NodeId;
 use crate::units::Height;
@@ -25,6 +25,9 @@ const RUN_BLOCKS: usize = 128;
 
 /// Bytes of bodies in one run, about; decoded they take some three times as much memory.
 const RUN_BYTES: usize = 8 << 20;
+
+/// Inputs below which handing a block to the pool costs more than it saves.
+const SMALL_BLOCK_INPUTS: usize = 8;
 
 /// How a run of blocks ended.
 pub(super) enum RunEnd {
@@ -66,6 +69,35 @@ impl Verdict {
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// From how many inputs on a block's signatures go to the pool.
+///
+/// A single small block is done sooner here. And one of rayon's own threads (a simulation among many that run in parallel)
+/// must not wait for the pool: it would take up other work meanwhile, a whole simulation perhaps, on the same stack.
+fn min_parallel_inputs(path: &[NodeId]) -> usize {
+    match (rayon::current_thread_index(), path.len()) {
+        (Some(_), _) => usize::MAX,
+        (None, 1) => SMALL_BLOCK_INPUTS,
+        (None, _) => 1,
+    }
+}
+
+/// As [`check_signatures`], on this thread.
+fn check_signatures_here(
+    body: &CheckedBlock,
+    connected: &ConnectedBlock,
+    signatures: &SignatureCache,
+) -> Result<(), RuleError> {
+    let mut rest = connected.undo.as_slice();
+    for (index, tx) in body.block().txdata.iter().enumerate().skip(1) {
+        let (spent, others) = rest.split_at(tx.input.len());
+        rest = others;
+        if !signatures.contains(&body.wtxids()[index]) {
+            spend::check_coins(tx, body.txids()[index], spent)?;
+        }
+    }
+    Ok(())
 }
 
 impl Chain {
@@ -117,6 +149,7 @@ impl Chain {
         applied: &mut Vec<Applied>,
         scope: &rayon::Scope<'scope>,
     ) -> Result<Option<NodeId>, StoreError> {
+        let min_parallel = min_parallel_inputs(path);
         let mut bytes = 0;
         for (index, &id) in path.iter().take(RUN_BLOCKS).enumerate() {
             if verdict.has_failed() || bytes > RUN_BYTES {
@@ -129,7 +162,11 @@ impl Chain {
             match self.apply(id, &body, signatures) {
                 Ok(connected) => {
                     let connected = Arc::new(connected);
-                    if !connected.undo.is_empty() {
+                    if connected.undo.len() < min_parallel {
+                        if let Err(rule) = check_signatures_here(&body, &connected, signatures) {
+                            verdict.fail(index, rule);
+                        }
+                    } else {
                         let (body, connected) = (body.clone(), connected.clone());
                         scope.spawn(move |_| {
                             if let Err(rule) = check_signatures(&body, &connected, signatures) {
@@ -213,7 +250,13 @@ impl Chain {
     }
 
     /// Disconnects blocks until `fork` is the tip. `false`: a body on the way is lost, and the tip stopped above it.
-    pub(super) fn disconnect_to(&mut self, fork: NodeId) -> Result<bool, StoreError> {
+    ///
+    /// What leaves often comes back in other blocks: its signatures are remembered in `signatures`, if given.
+    pub(super) fn disconnect_to(
+        &mut self,
+        fork: NodeId,
+        signatures: Option<&SignatureCache>,
+    ) -> Result<bool, StoreError> {
         while self.tip_id() != fork {
             let tip = self.tip_id();
             let Some(body) = self.body(tip)? else {
@@ -231,6 +274,12 @@ impl Chain {
                 .disconnect_block(&body, self.tree.height(tip), &undo);
             self.active.pop();
             self.tree.set_tip(self.tip_id());
+            if let Some(signatures) = signatures {
+                body.wtxids()
+                    .iter()
+                    .skip(1)
+                    .for_each(|wtxid| signatures.insert(*wtxid));
+            }
         }
         Ok(true)
     }

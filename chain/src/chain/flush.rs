@@ -1,5 +1,7 @@
 //! Writing to disk.
 
+use std::path::Path;
+
 use super::Chain;
 use crate::coins::CoinCache;
 use crate::store::{Batch, CoinsAtTip, HeaderRow, StoreError, block_key};
@@ -75,23 +77,40 @@ impl Chain {
     ///
     /// When storage fails: fatal.
     pub fn reset_to_genesis(&mut self) -> Result<(), StoreError> {
+        let genesis = self.active[0];
+        let mut coins = CoinCache::new();
+        self.create_allocations(&mut coins);
+        self.replace_coins(genesis, coins)
+    }
+
+    /// Makes `tip` the active tip with `coins`, whatever was active before, and forgets all other coins, on disk too.
+    pub(crate) fn replace_coins(
+        &mut self,
+        tip: NodeId,
+        coins: CoinCache,
+    ) -> Result<(), StoreError> {
         self.flush_bodies()?;
         let genesis = self.active[0];
         self.active.truncate(1);
-        self.coins = CoinCache::new();
-        self.create_allocations();
-        self.tree.reset_tip(genesis);
+        self.active.extend(self.tree.path(genesis, tip));
+        self.coins = coins;
+        self.tree.reset_tip(tip);
         let coins = CoinsAtTip {
             changes: self.coins.changes(),
-            tip: self.tree.hash(genesis),
+            tip: self.tree.hash(tip),
         };
         let batch = Batch {
             forget_coins: true,
             ..self.batch(Some(coins))
         };
         self.store.commit(&batch, &self.params)?;
-        self.coins.flushed(0);
+        self.coins.flushed(self.coins_budget_bytes / 2);
         Ok(())
+    }
+
+    /// Writes what is committed to a new database file.
+    pub(crate) fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        self.store.copy_to(path)
     }
 
     fn batch<'a>(&'a self, coins: Option<CoinsAtTip<'a>>) -> Batch<'a> {

@@ -87,7 +87,9 @@ impl Chain {
         let mut chain = Chain::assemble(store, params, options, tree, vec![GENESIS]);
         let genesis = block_alone::check(chain.params.genesis.clone(), &chain.params)
             .expect("parameters come with a verified genesis block");
-        chain.create_allocations();
+        let mut coins = CoinCache::new();
+        chain.create_allocations(&mut coins);
+        chain.coins = coins;
         chain.pending.touch(GENESIS);
         chain.pending.add_body(GENESIS, Arc::new(genesis));
         chain.pending.add_undo(GENESIS, encode_undo(&[]));
@@ -95,13 +97,13 @@ impl Chain {
     }
 
     /// The outputs of genesis' transactions are unspent coins, except its coinbase's, as in Bitcoin.
-    pub(super) fn create_allocations(&mut self) {
+    pub(super) fn create_allocations(&self, coins: &mut CoinCache) {
         for tx in self.params.genesis.txdata.iter().skip(1) {
             let txid = tx.compute_txid();
             for (vout, output) in (0..).zip(&tx.output) {
                 if !is_unspendable(&output.script_pubkey) {
                     let coin = PackedCoin::new(output, Height::GENESIS, false);
-                    self.coins.create(&OutPoint { txid, vout }, coin);
+                    coins.create(&OutPoint { txid, vout }, coin);
                 }
             }
         }

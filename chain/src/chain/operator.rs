@@ -30,7 +30,7 @@ impl Chain {
                 .rev()
                 .map(|&id| self.position(id))
                 .collect();
-            if !self.disconnect_to(parent)? {
+            if !self.disconnect_to(parent, None)? {
                 let lost = self.tree.hash(self.tip_id());
                 return Err(StoreError::damaged(format_args!("block {lost}")));
             }

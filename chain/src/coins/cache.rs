@@ -54,13 +54,41 @@ pub(crate) enum CoinChange<'a> {
     Delete,
 }
 
+/// Hashes keys that are uniform already, under two secret numbers, so that strangers who choose txids cannot choose places.
+#[derive(Clone, Copy)]
+struct KeyHasher {
+    secrets: [u64; 2],
+}
+
+impl KeyHasher {
+    fn random() -> KeyHasher {
+        let random = RandomState::new();
+        KeyHasher {
+            secrets: [random.hash_one(0), random.hash_one(1) | 1],
+        }
+    }
+
+    fn hash_one(&self, key: &[u8; OUTPOINT_BYTES]) -> u64 {
+        let word = |at: usize| u64::from_le_bytes(key[at..at + 8].try_into().expect("8 bytes"));
+        let index = u64::from(u32::from_be_bytes(key[32..].try_into().expect("4 bytes")));
+        let folded = fold(word(0) ^ self.secrets[0], word(8) ^ self.secrets[1]);
+        fold(folded ^ index, self.secrets[1])
+    }
+}
+
+/// The halves of the product together: every bit depends on every bit.
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
 /// The cache. Iteration is by place or sorted, never by hash, so that nothing depends on the hasher's random key, which only
 /// keeps strangers from choosing txids that collide.
 pub(crate) struct CoinCache {
     chunks: Vec<Vec<Entry>>,
     vacant: Vec<u32>,
     index: HashTable<u32>,
-    hasher: RandomState,
+    hasher: KeyHasher,
     /// Bytes of long scripts.
     heap_bytes: usize,
     /// Entries that a flush has to write.
@@ -73,7 +101,7 @@ impl CoinCache {
             chunks: Vec::new(),
             vacant: Vec::new(),
             index: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: KeyHasher::random(),
             heap_bytes: 0,
             changes: 0,
         }
@@ -154,7 +182,7 @@ impl CoinCache {
     /// anew.
     pub(crate) fn flushed(&mut self, keep_bytes: usize) {
         if self.memory_bytes() > keep_bytes {
-            let hasher = self.hasher.clone();
+            let hasher = self.hasher;
             *self = CoinCache {
                 hasher,
                 ..CoinCache::new()
@@ -229,8 +257,8 @@ impl CoinCache {
         };
         let (chunks, hasher) = (&self.chunks, &self.hasher);
         self.index
-            .insert_unique(hasher.hash_one(key), place, |&other| {
-                hasher.hash_one(chunks[other as usize / CHUNK][other as usize % CHUNK].key)
+            .insert_unique(hasher.hash_one(&key), place, |&other| {
+                hasher.hash_one(&chunks[other as usize / CHUNK][other as usize % CHUNK].key)
             });
     }
 
@@ -250,7 +278,7 @@ impl CoinCache {
 
     fn free(&mut self, place: u32) {
         let key = self.entry(place).key;
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hasher.hash_one(&key);
         if let Ok(found) = self.index.find_entry(hash, |&other| other == place) {
             found.remove();
         }

@@ -12,6 +12,7 @@
 //! read transaction keeps redb from re-using pages and the file from staying small.
 
 mod commit;
+mod copy;
 mod error;
 mod memory;
 mod open;

@@ -1,8 +1,10 @@
 //! Readers: what one closure may read, always copied out.
 
+use std::cell::OnceCell;
+
 use bitcoin::OutPoint;
 use bitcoin::hashes::{Hash, HashEngine, sha256};
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableError};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableError};
 
 use super::StoreError;
 use super::tables::{BLOCKS, BlockKey, COINS, HEADERS, HeaderRow, UNDO};
@@ -15,7 +17,11 @@ const SEAL_BYTES: usize = 8;
 /// values, so that nothing read can outlive it.
 pub(crate) struct Snapshot {
     transaction: Option<ReadTransaction>,
+    /// Opened at the first look-up, for the many that follow.
+    coins: OnceCell<Option<CoinsTable>>,
 }
+
+type CoinsTable = ReadOnlyTable<&'static [u8; 36], &'static [u8]>;
 
 /// The table, or `None` if nothing was committed to it yet.
 macro_rules! open {
@@ -33,18 +39,30 @@ macro_rules! open {
 
 impl Snapshot {
     pub(super) fn empty() -> Snapshot {
-        Snapshot { transaction: None }
+        Snapshot {
+            transaction: None,
+            coins: OnceCell::new(),
+        }
     }
 
     pub(super) fn new(transaction: ReadTransaction) -> Snapshot {
         Snapshot {
             transaction: Some(transaction),
+            coins: OnceCell::new(),
         }
+    }
+
+    fn coins_table(&self) -> Result<Option<&CoinsTable>, StoreError> {
+        if self.coins.get().is_none() {
+            // Nobody else can have set it meanwhile: a snapshot belongs to one thread.
+            let _ = self.coins.set(open!(self, COINS));
+        }
+        Ok(self.coins.get().and_then(Option::as_ref))
     }
 
     /// The unspent coin at `outpoint`.
     pub(crate) fn coin(&self, outpoint: &OutPoint) -> Result<Option<PackedCoin>, StoreError> {
-        let Some(table) = open!(self, COINS) else {
+        let Some(table) = self.coins_table()? else {
             return Ok(None);
         };
         match table
@@ -110,7 +128,7 @@ impl Snapshot {
         Ok(bytes.map(|bytes| bytes.value().to_vec()))
     }
 
-    /// The undo data of a block, its checksum checked: `Some(Err(_))` when it is damaged.
+    /// The undo data of a block, its checksum checked.
     pub(crate) fn undo(&self, key: &BlockKey) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(table) = open!(self, UNDO) else {
             return Ok(None);

@@ -71,11 +71,17 @@ fn a_double_spend_in_the_middle_of_a_longer_chain_leaves_the_valid_prefix() {
     //     \ b1 - b2 - b3(spends again) - b4
     let mut net = TestChain::new();
     let pay = net.pay(&alice(), &bob(), Amount::ONE_BTC);
+    let coin = pay.input[0].previous_output;
+    let output = net.chain().coin(&coin).unwrap().unwrap().output;
+    let again = Payment::new()
+        .spend(coin, &output, &alice())
+        .pay(&bob(), Amount::ONE_BTC)
+        .sign();
     net.mine("a1");
     net.fork_at(GENESIS).including(&pay).mine("b1").mine("b2");
     assert_eq!(net.tip(), "b2");
     let a2 = net.fork_at("a1").build("a2").mine();
-    let b3 = net.fork_at("b2").including(&pay).build("b3").mine();
+    let b3 = net.fork_at("b2").including(&again).build("b3").mine();
     net.submit("a2", a2).submit("b3", b3);
     let failed = [("b3".to_owned(), "bad-txns-inputs-missingorspent".to_owned())];
     assert_eq!(net.failed(), failed);

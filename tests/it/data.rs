@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::process::{Node, told};
+use crate::process::{Node, refused, told};
 
 const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 const REGTEST: [&str; 2] = ["--genesis", "bitcoin-regtest"];
@@ -119,4 +119,43 @@ fn a_new_network_starts_with_its_allocations() {
     let info = node.call(&["gettxoutsetinfo", "none"]);
     assert!(info.contains("\"total_amount\": 25.50000000"), "{info}");
     assert_eq!(node.field("network"), "lab");
+}
+
+#[test]
+fn a_backup_is_made_of_a_running_node_and_restored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let (live, copy, restored) = (path("live"), path("copy"), path("restored"));
+    let node = Node::start(&folder.path().join("live"), &REGTEST);
+    node.call(&["generatetoaddress", "3", ADDRESS]);
+    told(&["backup", &copy, "--data-dir", &live, REGTEST[0], REGTEST[1]]);
+    node.call(&["generatetoaddress", "1", ADDRESS]);
+    told(&[
+        "restore",
+        &copy,
+        "--data-dir",
+        &restored,
+        REGTEST[0],
+        REGTEST[1],
+    ]);
+    let other = Node::start(&folder.path().join("restored"), &REGTEST);
+    assert_eq!(other.call(&["getblockcount"]), "3");
+    assert_eq!(node.call(&["getblockcount"]), "4");
+    other.stop();
+    node.stop();
+    let file = folder.path().join("copy/chain.redb");
+    let mut bytes = std::fs::read(&file).expect("read");
+    bytes[5_000] ^= 1;
+    std::fs::write(&file, bytes).expect("written");
+    let third = path("third");
+    let (_, text) = refused(&[
+        "restore",
+        &copy,
+        "--data-dir",
+        &third,
+        REGTEST[0],
+        REGTEST[1],
+    ]);
+    assert!(text.contains("SHA-256"), "{text}");
+    assert!(!folder.path().join("third/chain.redb").exists());
 }

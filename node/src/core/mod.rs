@@ -15,6 +15,7 @@
 //! *Invariants*: the same inputs, times and seed give the same outputs. Time and randomness come in from outside. After a
 //! storage failure, told once as [`Output::Fatal`], nothing is written.
 
+mod backup;
 mod bans;
 mod blocks;
 mod dial;

@@ -10,6 +10,7 @@
 mod chain_thread;
 mod clock;
 mod data_dir;
+mod disk;
 mod dispatch;
 mod event_log;
 mod listen;
@@ -25,7 +26,7 @@ use p2p::swarm::{Command, Traffic};
 use tokio::sync::{mpsc, watch};
 
 use crate::core::{NodeCore, Now, Output};
-use crate::rpc::Activity;
+use crate::rpc::{Activity, FilterHeaders};
 
 pub use chain_thread::Message;
 pub use clock::{Clock, unix_millis};
@@ -61,6 +62,7 @@ struct Inner {
     traffic: Arc<Traffic>,
     listening: watch::Sender<Vec<String>>,
     activity: Activity,
+    filter_headers: FilterHeaders,
     data_dir: DataDir,
 }
 
@@ -145,6 +147,11 @@ impl NodeHandle {
     /// The RPC calls that are being carried out, and how many there were.
     pub fn activity(&self) -> &Activity {
         &self.inner.activity
+    }
+
+    /// Filter headers that were made so far.
+    pub fn filter_headers(&self) -> &FilterHeaders {
+        &self.inner.filter_headers
     }
 
     /// Saves what is only in memory, for the last time.

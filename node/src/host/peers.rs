@@ -24,7 +24,7 @@ pub(super) fn load(data_dir: &DataDir) -> Option<String> {
 /// Saves the peer book from time to time.
 #[derive(Debug, Default)]
 pub(super) struct Saver {
-    saved: Option<String>,
+    saved_changes: u64,
     next: Option<Instant>,
 }
 
@@ -35,10 +35,14 @@ impl Saver {
             return;
         }
         self.next = Some(Instant::now() + SAVE_PAUSE);
-        let text = node.read(|core| core.book_json());
-        if self.saved.as_ref() != Some(&text) {
+        let saved = self.saved_changes;
+        let changed = node.read(|core| {
+            let changes = core.book_changes();
+            (changes != saved).then(|| (changes, core.book_json()))
+        });
+        if let Some((changes, text)) = changed {
             save(node, &text);
-            self.saved = Some(text);
+            self.saved_changes = changes;
         }
     }
 }

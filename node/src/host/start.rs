@@ -14,12 +14,12 @@ use tokio::task::JoinHandle;
 use super::chain_thread::{self, Message, Wake};
 use super::mining::{self, Mining, MiningSettings};
 use super::{
-    Clock, DataDir, EventLog, Inner, KEPT_EVENTS, NodeHandle, StopReason, StopSwitch, listen,
+    Clock, DataDir, EventLog, Inner, KEPT_EVENTS, NodeHandle, StopReason, StopSwitch, disk, listen,
     peers, signals,
 };
-use crate::core::{CoreOptions, NodeCore};
+use crate::core::{CoreOptions, Mode, NodeCore};
 use crate::rpc::server::{ServerOptions, Service};
-use crate::rpc::{Activity, auth};
+use crate::rpc::{Activity, FilterHeaders, auth};
 
 /// Threads of tokio: one for the swarm, one for RPC.
 const WORKER_THREADS: usize = 2;
@@ -178,6 +178,7 @@ fn new_handle(
             traffic: Arc::new(Traffic::default()),
             listening: watch::Sender::new(Vec::new()),
             activity: Activity::default(),
+            filter_headers: FilterHeaders::default(),
             data_dir,
         }),
     }
@@ -264,12 +265,21 @@ async fn background(node: NodeHandle) {
         let work = tokio::task::spawn_blocking(move || {
             mining::refresh(&node);
             saver.save_if_changed(&node);
+            watch_disk(&node);
             saver
         });
         match work.await {
             Ok(kept) => saver = kept,
             Err(_) => return,
         }
+    }
+}
+
+/// Tells the core when the disk becomes nearly full, and when there is room again.
+fn watch_disk(node: &NodeHandle) {
+    let low = disk::is_low(node.data_dir().path());
+    if low != node.read(|core| core.mode() == Mode::DiskLow) {
+        node.act(|core, now, out| core.set_disk_low(now, low, out));
     }
 }
 

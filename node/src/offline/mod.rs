@@ -1,4 +1,4 @@
-//! Commands on a data directory whose node does not run: `import`, `export`, `verify`; and `genesis`.
+//! Commands on a data directory whose node does not run: `import`, `export`, `verify`, `backup`, `restore`; and `genesis`.
 //!
 //! Thin over the `chain` crate: they open files, show progress and tell the result.
 #![expect(
@@ -6,6 +6,7 @@
     reason = "a command tells its result on standard output"
 )]
 
+mod backup;
 mod export;
 mod genesis;
 mod import;
@@ -15,9 +16,10 @@ mod verify;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use chain::{Chain, ChainOptions, Timestamp};
+use chain::{Chain, ChainOptions, Params, Timestamp};
 use clap::Args;
 
+pub use backup::{BackupArgs, RestoreArgs, backup, restore};
 pub use export::{ExportArgs, run as export};
 pub use genesis::{GenesisArgs, run as genesis};
 pub use import::{ImportArgs, run as import};
@@ -47,13 +49,15 @@ struct ChainArgs {
 }
 
 impl ChainArgs {
+    fn data_dir(&self, params: &Params) -> PathBuf {
+        let given = self.data_dir.clone();
+        given.unwrap_or_else(|| DataDir::default_path(&params.name))
+    }
+
     /// Opens the chain; with `create`, also one that is not there yet.
     fn open(&self, create: bool) -> anyhow::Result<Chain> {
         let params = load_params(&self.genesis)?;
-        let path = match &self.data_dir {
-            Some(path) => path.clone(),
-            None => DataDir::default_path(&params.name),
-        };
+        let path = self.data_dir(&params);
         if !create && !path.join("chain.redb").exists() {
             anyhow::bail!(
                 "there is no chain in {}; give the --data-dir of a node, or import one",

@@ -3,6 +3,7 @@
 use bitcoin::BlockHash;
 use bitcoin::consensus::encode::serialize_hex;
 use chain::tree::HeaderInfo;
+use chain::verify::VerifyLevel;
 use chain::{Chain, Height};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -148,6 +149,24 @@ pub(super) const CALLS: &[Call] = &[
         help: "Forgets that a block, its ancestors and its descendants were found or called invalid.",
         likeness: Likeness::Core,
         handler: Works(|node, args| judge(node, args, Judgement::Open)),
+    },
+    Call {
+        name: "verifychain",
+        params: &[
+            optional(
+                "checklevel",
+                Kind::Number,
+                "0 to 4: bodies, undo data, disconnecting, connecting again; 3 by default",
+            ),
+            optional(
+                "nblocks",
+                Kind::Number,
+                "blocks from the tip down; 6 by default, 0 for all",
+            ),
+        ],
+        help: "Looks at what is stored, and tells whether all is well. The chain takes nothing new meanwhile. Damaged bodies are fetched again.",
+        likeness: Likeness::Core,
+        handler: Works(verify_chain),
     },
 ];
 
@@ -395,4 +414,18 @@ fn operator_failure(error: OperatorError) -> Failure {
         OperatorError::Genesis => Failure::invalid(error.to_string()),
         OperatorError::Store(error) => error.into(),
     }
+}
+
+fn verify_chain(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let level = args.opt_int(0)?.unwrap_or(3);
+    let level = u8::try_from(level).ok().filter(|level| *level <= 4);
+    let level = level.ok_or_else(|| Failure::invalid("checklevel must be between 0 and 4"))?;
+    let depth = if args.has(1) { args.count(1)? } else { 6 };
+    let level = VerifyLevel::from_number(level);
+    let report =
+        node.read(|core| chain::verify::verify(core.chain(), level, depth, &mut |_, _| {}))?;
+    for problem in &report.problems {
+        tracing::error!(target: "chain", %problem, "damaged data");
+    }
+    reply(&report.problems.is_empty())
 }

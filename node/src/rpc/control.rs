@@ -5,13 +5,24 @@ use serde_json::json;
 use super::args::Args;
 use super::error::Failure;
 use super::registry::Handler::Works;
-use super::registry::{self, Call, GROUPS, Kind, Likeness, optional};
+use super::registry::{self, Call, GROUPS, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::reply;
 use crate::host::{NodeHandle, StopReason};
 
 /// The calls of this file.
 pub(super) const CALLS: &[Call] = &[
+    Call {
+        name: "backup",
+        params: &[required(
+            "destination",
+            Kind::Text,
+            "the directory to write, in the data directory unless it is absolute; it must hold no chain",
+        )],
+        help: "Copies the chain as it is now to a directory, with a manifest. mend restore verifies it. The chain takes nothing new meanwhile.",
+        likeness: Likeness::Ours,
+        handler: Works(backup),
+    },
     Call {
         name: "getmemoryinfo",
         params: &[optional("mode", Kind::Text, "\"stats\" (default)")],
@@ -95,4 +106,10 @@ fn get_memory_info(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
         Some(mode) => return Err(Failure::invalid(format!("unknown mode {mode}"))),
     }
     reply(&json!({"resident": crate::metrics::resident_bytes()}))
+}
+
+fn backup(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let dir = node.data_dir().path().join(args.text(0)?);
+    let manifest = node.act(|core, _, out| core.backup(&dir, out));
+    reply(&manifest.map_err(|error| Failure::misc(error.to_string()))?)
 }

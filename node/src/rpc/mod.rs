@@ -12,6 +12,7 @@ pub mod auth;
 mod blockchain;
 mod control;
 pub mod error;
+mod filters;
 mod grind;
 mod mempool;
 mod mining;
@@ -29,3 +30,4 @@ mod util;
 mod wait;
 
 pub use activity::{Activity, CallCount};
+pub use filters::FilterHeaders;

@@ -8,7 +8,8 @@ use super::args::Args;
 use super::error::Failure;
 use super::request::Reply;
 use super::{
-    blockchain, control, mempool, mining, network, rawtransactions, scan, stats, util, wait,
+    blockchain, control, filters, mempool, mining, network, rawtransactions, scan, stats, util,
+    wait,
 };
 use crate::host::NodeHandle;
 
@@ -99,6 +100,10 @@ pub const GROUPS: &[Group] = &[
     Group {
         title: "Control",
         calls: control::CALLS,
+    },
+    Group {
+        title: "Filters",
+        calls: filters::CALLS,
     },
     Group {
         title: "Mempool",

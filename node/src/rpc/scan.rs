@@ -23,6 +23,21 @@ use crate::host::NodeHandle;
 /// The calls of this file.
 pub(super) const CALLS: &[Call] = &[
     Call {
+        name: "dumptxoutset",
+        params: &[
+            required(
+                "path",
+                Kind::Text,
+                "the file to write, in the data directory unless it is absolute; it must not be there",
+            ),
+            optional("type", Kind::Text, "latest (default)"),
+            optional("options", Kind::Object, "taken for compatibility"),
+        ],
+        help: "Writes all unspent outputs of the tip to a file, and gives its hash.",
+        likeness: Likeness::Subset("a format of our own; only of the tip"),
+        handler: Works(dump),
+    },
+    Call {
         name: "gettxout",
         params: &[
             required("txid", Kind::Text, "the transaction's id"),
@@ -322,4 +337,42 @@ fn verify_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
         return reply(&[(); 0]);
     }
     reply(&matched)
+}
+
+fn dump(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    if !matches!(args.opt_text(1)?, None | Some("" | "latest")) {
+        return Err(Failure::invalid(
+            "Invalid snapshot type: only latest is possible",
+        ));
+    }
+    let path = node.data_dir().path().join(args.text(0)?);
+    let shown = path.display();
+    if path.exists() {
+        let text = format!(
+            "{shown} already exists. If you are sure this is what you want, move it out of the way first."
+        );
+        return Err(Failure::invalid(text));
+    }
+    let unfinished = path.with_extension("incomplete");
+    let cannot = |error: std::io::Error| Failure::misc(format!("cannot write {shown}: {error}"));
+    let file = std::fs::File::create(&unfinished).map_err(cannot)?;
+    let mut out = std::io::BufWriter::new(file);
+    let dumped = node.read(|core| chain::snapshot::dump(core.chain(), &mut out));
+    let finished = dumped.and_then(|info| {
+        out.get_ref().sync_all()?;
+        std::fs::rename(&unfinished, &path)?;
+        Ok(info)
+    });
+    let info = finished.map_err(|error| {
+        // What is left of it is of no use.
+        let _ = std::fs::remove_file(&unfinished);
+        Failure::misc(error.to_string())
+    })?;
+    reply(&serde_json::json!({
+        "coins_written": info.stats.coins,
+        "base_hash": info.base.hash,
+        "base_height": info.base.height,
+        "path": path,
+        "txoutset_hash": info.stats.serialized.map(|hash| hash.to_string()),
+    }))
 }

@@ -445,3 +445,45 @@ fn the_miner_has_a_dial() {
     assert!(mining["found"].as_u64() >= Some(3), "{mining}");
     assert!(mining["hashes"].as_u64() > Some(0), "{mining}");
 }
+
+#[test]
+fn copies_of_the_chain_and_a_look_at_it() {
+    let (folder, node) = started();
+    let hashes = node.mine(4);
+    assert_eq!(node.call("verifychain", json!([4, 0])), true);
+    assert_eq!(node.refused("verifychain", json!([9])).0, -8);
+
+    let manifest = node.call("backup", json!(["copy"]));
+    assert_eq!(
+        (&manifest["height"], &manifest["tip"]),
+        (&json!(4), &json!(hashes[3]))
+    );
+    assert!(folder.path().join("copy/manifest.json").exists());
+    assert_eq!(node.refused("backup", json!(["copy"])).0, -1);
+    let dumped = node.call("dumptxoutset", json!(["coins.dat"]));
+    assert_eq!(dumped["coins_written"], 4);
+    let info = node.call("gettxoutsetinfo", json!([]));
+    assert_eq!(dumped["txoutset_hash"], info["hash_serialized_3"]);
+    assert_eq!(node.refused("dumptxoutset", json!(["coins.dat"])).0, -8);
+
+    let filter = node.call("getblockfilter", json!([hashes[3]]));
+    let again = node.call("getblockfilter", json!([hashes[3], "basic"]));
+    assert_eq!(filter, again);
+    let below = node.call("getblockfilter", json!([hashes[2]]));
+    // A filter header commits to the filter and the header below (BIP 157).
+    let bytes = |text: &Value| -> Vec<u8> {
+        bitcoin::hex::FromHex::from_hex(text.as_str().expect("hex")).expect("hex")
+    };
+    let content = bitcoin::bip158::BlockFilter::new(&bytes(&filter["filter"]));
+    let below = below["header"]
+        .as_str()
+        .expect("hex")
+        .parse()
+        .expect("a header");
+    assert_eq!(content.filter_header(&below).to_string(), filter["header"]);
+    assert_eq!(node.refused("getblockfilter", json!([UNKNOWN])).0, -5);
+    assert_eq!(
+        node.refused("getblockfilter", json!([hashes[0], "v9"])).0,
+        -5
+    );
+}

@@ -45,9 +45,10 @@ impl MempoolSync {
         self.peers.remove(&peer);
     }
 
-    /// Starts the comparison with every peer whose tip has no more work than ours and is known.
+    /// Starts the comparison with every peer whose tip is on our chain. Less work is not enough: a peer on a losing branch has
+    /// its payments confirmed there, and gets them back into its mempool only when it has come over.
     pub(super) fn schedule(&mut self, cx: &mut Context<'_>, peers: &Peers) {
-        let ours = cx.chain.tip().chain_work;
+        let ours = cx.chain.tip().hash;
         for (number, stage) in &mut self.peers {
             if !matches!(stage, Stage::Waiting) {
                 continue;
@@ -55,11 +56,12 @@ impl MempoolSync {
             let Some(status) = peers.get(*number).and_then(|peer| peer.status) else {
                 continue;
             };
-            let level = cx
-                .chain
-                .header(&status.hash)
-                .is_some_and(|tip| tip.chain_work <= ours);
-            if level {
+            let theirs = cx.chain.header(&status.hash);
+            let on_our_chain = theirs.is_some_and(|theirs| {
+                let ours = cx.chain.ancestor(&ours, theirs.height);
+                ours.is_some_and(|ours| ours.hash == theirs.hash)
+            });
+            if on_our_chain {
                 cx.out.request(cx.now, *number, Request::MempoolIds);
                 *stage = Stage::Ids;
             }

@@ -282,7 +282,7 @@ impl SyncEngine {
         self.bodies.refill(cx, &self.peers);
         self.mempool.schedule(cx, &self.peers);
         let catching_up = self.bodies.wants.len() > 0;
-        self.status.watch_tip(cx, &self.peers, catching_up);
+        self.status.watch_tip(cx, catching_up);
         self.status.run(cx);
         self.forget_dismissed(cx);
         self.plan_wake_up(cx);

@@ -9,7 +9,6 @@ use std::time::Duration;
 use bitcoin::BlockHash;
 
 use super::outbox::Context;
-use super::peers::Peers;
 use super::timing::{
     Jitter, STATUS_AFTER_GOSSIP, STATUS_CATCHING_UP, STATUS_DISAGREE, STATUS_DISAGREE_MAX,
     STATUS_IDLE, STATUS_JITTER, STATUS_MIN_GAP,
@@ -117,7 +116,7 @@ impl StatusRounds {
     }
 
     /// Notices that our tip changed, or will not change further for now, and plans whom to tell when.
-    pub(super) fn watch_tip(&mut self, cx: &Context<'_>, peers: &Peers, catching_up: bool) {
+    pub(super) fn watch_tip(&mut self, cx: &Context<'_>, catching_up: bool) {
         let ours = cx.chain.tip().hash;
         if self.tip == Some(ours) && (self.caught_up || catching_up) {
             return;
@@ -131,9 +130,9 @@ impl StatusRounds {
         } else {
             Duration::ZERO
         };
-        for (number, round) in &mut self.rounds {
-            let status = peers.get(*number).and_then(|peer| peer.status);
-            if round.told == Some(ours) || status.is_some_and(|status| status.hash == ours) {
+        for round in self.rounds.values_mut() {
+            // A peer whose tip we caught up with is told, too: it compares mempools with those on its chain only.
+            if round.told == Some(ours) {
                 continue;
             }
             round.gap = STATUS_DISAGREE;

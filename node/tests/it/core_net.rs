@@ -159,7 +159,10 @@ fn a_split_network_heals_to_one_tip_and_keeps_its_payments() {
         "a redial and a few round trips: {time:?}"
     );
     assert_eq!(net.cores[0].chain().tip().hash, best.hash);
-    net.run(SOON);
+    // Payments follow when the winners hear that the losers have come over.
+    net.run_until(Duration::from_secs(5), |net| {
+        (0..5).all(|node| net.has(node, &ids[0]) && net.has(node, &child_id))
+    });
 
     // Both sides' payments are confirmed or wait, but for the double spend.
     for node in 0..5 {

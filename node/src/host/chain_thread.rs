@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use p2p::Mono;
 use p2p::swarm::Event;
 
+use super::chores::Chores;
 use super::{NodeHandle, StopReason};
 use crate::core::Input;
 
@@ -67,11 +68,15 @@ pub(super) fn spawn(
 
 fn run(node: &NodeHandle, messages: &Receiver<Message>) {
     tick(node);
+    let mut chores = Chores::default();
     loop {
-        let message = match node.inner.wake.get() {
-            None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(at) => messages.recv_timeout(at.since(node.inner.clock.mono())),
-        };
+        let now = node.inner.clock.mono();
+        if chores.next() <= now {
+            chores.work(node, now);
+        }
+        let next = chores.next();
+        let wake = node.inner.wake.get().map_or(next, |at| at.min(next));
+        let message = messages.recv_timeout(wake.since(node.inner.clock.mono()));
         match message {
             Ok(Message::Input(input)) => {
                 remember_address(node, &input);

@@ -8,6 +8,7 @@
 )]
 
 mod chain_thread;
+mod chores;
 mod clock;
 mod data_dir;
 mod disk;

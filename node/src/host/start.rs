@@ -1,28 +1,29 @@
 //! From options to a running node, and down again.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock, mpsc as std_mpsc};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use chain::{Chain, ChainOptions, Params};
+use futures::FutureExt;
 use p2p::swarm::{Command, SwarmConfig, SwarmError, Traffic};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 
 use super::chain_thread::{self, Message, Wake};
 use super::mining::{self, Mining, MiningSettings};
 use super::{
-    Clock, DataDir, EventLog, Inner, KEPT_EVENTS, NodeHandle, StopReason, StopSwitch, disk, listen,
+    Clock, DataDir, EventLog, Inner, KEPT_EVENTS, NodeHandle, StopReason, StopSwitch, listen,
     peers, signals,
 };
-use crate::core::{CoreOptions, Mode, NodeCore};
+use crate::core::{CoreOptions, NodeCore};
 use crate::rpc::server::{ServerOptions, Service};
 use crate::rpc::{Activity, FilterHeaders, auth};
 
-/// Threads of tokio: one for the swarm, one for RPC.
-const WORKER_THREADS: usize = 2;
+/// Threads of tokio beside the main one, which drives the swarm: for connections and RPC.
+const WORKER_THREADS: usize = 1;
 /// Threads on which RPC calls work, at most; they end when they are idle.
 const BLOCKING_THREADS: usize = 16;
 const IDLE_THREAD_LIFE: Duration = Duration::from_secs(5);
@@ -120,7 +121,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         if options.exit_with_stdin {
             signals::watch_stdin(&node);
         }
-        let swarm = spawn_swarm(&node, &options, command_queue, messages.clone());
+        let swarm = swarm(&node, &options, command_queue, messages.clone());
         let service = Service::new(
             node.clone(),
             ServerOptions {
@@ -130,19 +131,21 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         );
         let url = format!("http://{}", rpc.local_addr()?);
         let server = tokio::spawn(service.serve(tokio::net::TcpListener::from_std(rpc)?));
-        let serving = serve(&node, url, cookie.path().to_owned(), announce).await;
-        // A failure to start ends what was started.
-        node.stop().press(StopReason::Asked("start failed"));
-        // The miner and the RPC end first, so that nothing changes the chain after its last flush.
-        let _ = tokio::time::timeout(STOP_TIMEOUT, server).await;
-        serving.map(|()| swarm)
+        let life = async {
+            let served = serve(&node, url, cookie.path().to_owned(), announce).await;
+            // A failure to start ends what was started.
+            node.stop().press(StopReason::Asked("a failed start"));
+            let _ = tokio::time::timeout(STOP_TIMEOUT, server).await;
+            let _ = node.inner.commands.send(Command::Shutdown);
+            served
+        };
+        live(&node, life, swarm).await
     });
+    // Nobody changes the chain after its last flush.
     node.mining().wake();
     let _ = messages.send(Message::Stop);
     let _ = chain_thread.join();
     let flushed = node.shut_down();
-    let _ = node.inner.commands.send(Command::Shutdown);
-    let outcome = outcome.and_then(|swarm| runtime.block_on(swarm_end(swarm)));
     runtime.shutdown_timeout(STOP_TIMEOUT);
     drop(cookie);
     outcome?;
@@ -150,6 +153,33 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         bail!(reason);
     }
     flushed.map_err(|error| anyhow!(error))
+}
+
+/// Drives the swarm on this thread for as long as the node lives.
+async fn live(
+    node: &NodeHandle,
+    life: impl Future<Output = anyhow::Result<()>>,
+    swarm: impl Future<Output = Result<(), SwarmError>>,
+) -> anyhow::Result<()> {
+    let mut life = std::pin::pin!(life);
+    let mut swarm = std::pin::pin!(AssertUnwindSafe(swarm).catch_unwind());
+    let ended = tokio::select! {
+        served = &mut life => {
+            // What does not end in time ends with the process.
+            let _ = tokio::time::timeout(STOP_TIMEOUT, swarm).await;
+            return served;
+        }
+        ended = &mut swarm => ended,
+    };
+    let reason = match ended {
+        Ok(Err(error)) => error.to_string(),
+        Ok(Ok(())) => "the network part ended by itself; start the node again".to_owned(),
+        Err(_) => {
+            "an internal error ended the network part (see above); start the node again".to_owned()
+        }
+    };
+    node.stop().press(StopReason::Failed(reason));
+    life.await
 }
 
 fn new_handle(
@@ -184,12 +214,12 @@ fn new_handle(
     }
 }
 
-fn spawn_swarm(
+fn swarm(
     node: &NodeHandle,
     options: &StartOptions,
     commands: mpsc::UnboundedReceiver<Command>,
     messages: std_mpsc::Sender<Message>,
-) -> JoinHandle<Result<(), SwarmError>> {
+) -> impl Future<Output = Result<(), SwarmError>> + use<> {
     let config = SwarmConfig {
         listen: options.listen.clone(),
         network: options.params.digest,
@@ -197,22 +227,11 @@ fn spawn_swarm(
         max_inbound: options.max_inbound,
         max_outbound: options.max_outbound,
     };
-    let traffic = Arc::clone(&node.inner.traffic);
-    let node = node.clone();
-    tokio::spawn(async move {
-        let events = move |event| {
-            // The chain thread is gone only while the node stops.
-            let _ = messages.send(Message::Input(chain_thread::input_of(event)));
-        };
-        let result = p2p::swarm::run(config, commands, events, traffic).await;
-        if let Err(error) = &result {
-            node.stop().press(StopReason::Failed(error.to_string()));
-        } else if !node.stop().is_pressed() {
-            let reason = "the network part ended by itself; start the node again";
-            node.stop().press(StopReason::Failed(reason.to_owned()));
-        }
-        result
-    })
+    let events = move |event| {
+        // The chain thread is gone only while the node stops.
+        let _ = messages.send(Message::Input(chain_thread::input_of(event)));
+    };
+    p2p::swarm::run(config, commands, events, Arc::clone(&node.inner.traffic))
 }
 
 /// Tells that the node is up, and lets it run until it is stopped.
@@ -244,52 +263,12 @@ async fn serve(
     let _file = node.data_dir().write_runtime_file("node.json", &json)?;
     announce(&started);
     mining::start_when_wanted(node);
-    let background = tokio::spawn(background(node.clone()));
     let reason = node.stop().pressed().await;
-    background.abort();
     match reason {
         StopReason::Asked(by) => tracing::info!(by, "stopping"),
         StopReason::Failed(reason) => tracing::error!(reason, "stopping"),
     }
     Ok(())
-}
-
-/// What is due every second.
-async fn background(node: NodeHandle) {
-    let mut every_second = tokio::time::interval(Duration::from_secs(1));
-    every_second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut saver = peers::Saver::default();
-    loop {
-        every_second.tick().await;
-        let node = node.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            mining::refresh(&node);
-            saver.save_if_changed(&node);
-            watch_disk(&node);
-            saver
-        });
-        match work.await {
-            Ok(kept) => saver = kept,
-            Err(_) => return,
-        }
-    }
-}
-
-/// Tells the core when the disk becomes nearly full, and when there is room again.
-fn watch_disk(node: &NodeHandle) {
-    let low = disk::is_low(node.data_dir().path());
-    if low != node.read(|core| core.mode() == Mode::DiskLow) {
-        node.act(|core, now, out| core.set_disk_low(now, low, out));
-    }
-}
-
-async fn swarm_end(swarm: JoinHandle<Result<(), SwarmError>>) -> anyhow::Result<()> {
-    match tokio::time::timeout(STOP_TIMEOUT, swarm).await {
-        Ok(Ok(result)) => Ok(result?),
-        Ok(Err(_)) => bail!("an internal error ended the network part; start the node again"),
-        // It is ended with the runtime.
-        Err(_) => Ok(()),
-    }
 }
 
 fn peer_id_of(listen: &[String]) -> String {

@@ -117,6 +117,7 @@ pub struct NodeCore {
     nonces: random::Nonces,
     templates: template::TemplateCache,
     wake: wake::WakePlan,
+    deferred: net::Deferred,
     /// The best header that was last told.
     best_header: BlockHash,
     /// Connecting has not reached the best chain yet.
@@ -154,6 +155,7 @@ impl NodeCore {
             nonces: random::Nonces::new(options.seed),
             templates: template::TemplateCache::default(),
             wake: wake::WakePlan::default(),
+            deferred: net::Deferred::default(),
             best_header: chain.tree().best_header().hash,
             // After a crash, bodies may be here that were not connected.
             activation_due: true,

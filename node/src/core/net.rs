@@ -7,24 +7,73 @@ use bitcoin::block::Header;
 use chain::{AcceptError, Standing};
 use p2p::PeerNum;
 use p2p::sync::{Action, BlockOutcome, HeaderProblem, Input as EngineInput};
+use p2p::wire::Verdict;
 
 use super::{NodeCore, Now, Output};
 
 /// Engine inputs that wait for their turn: results are told in the order of the actions.
 type Pending = VecDeque<EngineInput>;
 
+/// What was put off so that an announcement is forwarded first: the host acts only when a call returns, and connecting a
+/// block takes longer than all else.
+#[derive(Debug, Default)]
+pub(super) struct Deferred {
+    actions: VecDeque<Action>,
+    pending: Pending,
+}
+
+impl Deferred {
+    /// Whether nothing was put off.
+    pub(super) fn is_empty(&self) -> bool {
+        self.actions.is_empty() && self.pending.is_empty()
+    }
+}
+
 impl NodeCore {
-    /// Tells the engine what happened, and carries out what it wants, until it wants nothing more.
+    /// Tells the engine what happened, and carries out what it wants, until it wants nothing more. What was put off by the
+    /// last call comes first. A block whose announcement is to be forwarded is put off to the next call.
     pub(super) fn drive(&mut self, now: Now, input: EngineInput, out: &mut Vec<Output>) {
-        let mut pending = Pending::from([input]);
+        let Deferred {
+            actions,
+            mut pending,
+        } = std::mem::take(&mut self.deferred);
+        for action in actions {
+            self.carry_out(now, action, &mut pending, out);
+        }
         while let Some(input) = pending.pop_front() {
-            let actions = self
-                .engine
-                .handle(now.mono, input, &self.chain, &self.mempool);
-            for action in actions {
+            for action in self.ask_engine(now, input) {
                 self.carry_out(now, action, &mut pending, out);
             }
         }
+        self.drive_to_the_next_block(now, Pending::from([input]), out);
+    }
+
+    /// As [`NodeCore::drive`], but stops before a block once an announcement was accepted.
+    fn drive_to_the_next_block(&mut self, now: Now, mut pending: Pending, out: &mut Vec<Output>) {
+        let mut forwarding = false;
+        while let Some(input) = pending.pop_front() {
+            let mut actions = VecDeque::from(self.ask_engine(now, input));
+            while let Some(action) = actions.pop_front() {
+                if forwarding && matches!(action, Action::AcceptBlock { .. }) {
+                    actions.push_front(action);
+                    self.deferred = Deferred { actions, pending };
+                    return;
+                }
+                forwarding |= matches!(
+                    action,
+                    Action::Verdict {
+                        verdict: Verdict::Accept,
+                        ..
+                    }
+                );
+                self.carry_out(now, action, &mut pending, out);
+            }
+        }
+    }
+
+    fn ask_engine(&mut self, now: Now, input: EngineInput) -> Vec<Action> {
+        self.engine
+            .handle(now.mono, input, &self.chain, &self.mempool)
     }
 
     fn carry_out(

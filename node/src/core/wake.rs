@@ -31,7 +31,7 @@ impl NodeCore {
         let spacing_s = self.chain.params().pow.spacing_s;
         let due = [
             self.wake.engine,
-            self.activation_due.then_some(now.mono),
+            (self.activation_due || !self.deferred.is_empty()).then_some(now.mono),
             self.flush.next_due(),
             self.early.next_due(now),
             self.bans.next_due(now),

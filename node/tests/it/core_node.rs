@@ -10,6 +10,8 @@ use chain::store::MemoryDisk;
 use chain::{Acceptance, Chain, ChainOptions, Timestamp};
 use node::core::{AddNode, CoreOptions, Input, Mode, NodeCore, Output, SubmitError};
 use node::events::NodeEvent;
+use p2p::sync::GossipId;
+use p2p::wire::Verdict;
 use p2p::{Direction, PeerNum};
 
 use super::core_support::{FEE, Lone, START, alice, bob, mine_template, pay};
@@ -415,4 +417,43 @@ fn template_times_follow_the_clock_and_never_fall_to_the_median() {
     assert_eq!(behind.time, behind.min_time);
     let median = lone.core.chain().tip().median_time_past;
     assert_eq!(behind.min_time.0, median.0 + 1);
+}
+
+#[test]
+fn an_announcement_is_forwarded_before_its_block_is_connected() {
+    let (mut miner, mut lone) = (Lone::new(), Lone::new());
+    let tx = pay(&alice(), 0, &bob(), FEE);
+    miner.send(&tx).expect("good");
+    lone.send(&tx).expect("good");
+    peer_up(&mut lone);
+    miner.out.clear();
+    let block = miner.mine();
+    let gossip = miner.out.iter().find_map(|output| match output {
+        Output::Publish(gossip) => Some(gossip.clone()),
+        _ => None,
+    });
+    lone.out.clear();
+    lone.now.wall = miner.now.wall;
+    let (id, gossip) = (GossipId(1), gossip.expect("announced"));
+    lone.handle(Input::Gossip {
+        peer: PEER,
+        id,
+        gossip,
+    });
+    let accepted = |output: &Output| {
+        matches!(
+            output,
+            Output::Verdict {
+                verdict: Verdict::Accept,
+                ..
+            }
+        )
+    };
+    assert!(lone.out.iter().any(accepted));
+    assert_eq!(lone.core.chain().tip().height.0, 0);
+    let at_once = |output: &Output| matches!(output, Output::WakeAt(at) if *at == lone.now.mono);
+    assert!(lone.out.iter().any(at_once));
+    lone.handle(Input::Tick);
+    assert_eq!(lone.core.chain().tip().hash, block.block_hash());
+    assert!(lone.core.mempool().is_empty());
 }

@@ -1,6 +1,6 @@
 //! Peers, and networking on or off.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bitcoin::BlockHash;
@@ -87,7 +87,7 @@ pub(super) const CALLS: &[Call] = &[
         name: "getnettotals",
         params: &[],
         help: "Gives the bytes that went over the network, in all and by kind of message.",
-        likeness: Likeness::Subset("there is no upload target; messages is ours"),
+        likeness: Likeness::Subset("messages is ours"),
         handler: Works(get_totals),
     },
     Call {
@@ -107,10 +107,8 @@ pub(super) const CALLS: &[Call] = &[
             ),
             optional("network", Kind::Text, "taken for compatibility"),
         ],
-        help: "Lists addresses on which connected peers listen, as multiaddresses.",
-        likeness: Likeness::Subset(
-            "of connected peers only; address is a multiaddress; time and services are not kept",
-        ),
+        help: "Lists addresses on which connected peers listen.",
+        likeness: Likeness::Subset("of connected peers only; multiaddress is ours"),
         handler: Works(get_addresses),
     },
     Call {
@@ -118,7 +116,7 @@ pub(super) const CALLS: &[Call] = &[
         params: &[],
         help: "Lists the connected peers.",
         likeness: Likeness::Subset(
-            "bytes are not counted by peer; addresses are multiaddresses; peer_id, listens and tip are ours",
+            "bytes are not counted by peer and given as 0; addresses are multiaddresses; peer_id, listens and tip are ours",
         ),
         handler: Works(get_peers),
     },
@@ -291,6 +289,15 @@ fn get_totals(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
         "totalbytesrecv": wire.received_bytes,
         "totalbytessent": wire.sent_bytes,
         "timemillis": unix_millis(),
+        // There is no limit, and so nothing is left of it.
+        "uploadtarget": {
+            "timeframe": 86_400,
+            "target": 0,
+            "target_reached": false,
+            "serve_historical_blocks": true,
+            "bytes_left_in_cycle": 0,
+            "time_left_in_cycle": 0,
+        },
         "messages": kinds.collect::<Vec<Value>>(),
     }))
 }
@@ -374,20 +381,43 @@ fn get_addresses(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
         usize::try_from(count).map_err(|_| Failure::invalid("Address count out of range"))?;
     let limit = if count == 0 { usize::MAX } else { count };
     let known = node.read(|core| {
-        let listens = core.peers().iter().flat_map(|peer| peer.listens.clone());
-        listens.collect::<BTreeSet<String>>()
+        let mut known = BTreeMap::new();
+        for peer in core.peers().iter() {
+            let seen = peer.last_message.unwrap_or(peer.connected_at);
+            known.extend(peer.listens.iter().map(|address| (address.clone(), seen)));
+        }
+        known
     });
-    let shown = known
-        .iter()
-        .take(limit)
-        .map(|address| json!({"address": address}));
-    reply(&shown.collect::<Vec<Value>>())
+    let shown = known.iter().filter_map(|(multiaddress, seen)| {
+        let (host, port) = host_and_port(multiaddress)?;
+        Some(json!({
+            "time": seen,
+            "services": 9,
+            "address": host,
+            "port": port,
+            "network": if host.contains(':') { "ipv6" } else { "ipv4" },
+            "multiaddress": multiaddress,
+        }))
+    });
+    reply(&shown.take(limit).collect::<Vec<Value>>())
+}
+
+/// Host and TCP port in a multiaddress.
+fn host_and_port(multiaddress: &str) -> Option<(&str, u16)> {
+    let mut parts = multiaddress.split('/').skip(2);
+    let host = parts.next()?;
+    let port = parts
+        .next()
+        .filter(|part| *part == "tcp")
+        .and(parts.next())?;
+    Some((host, port.parse().ok()?))
 }
 
 #[derive(Serialize)]
 struct Peer {
     id: u64,
     addr: String,
+    addrbind: String,
     network: &'static str,
     services: &'static str,
     servicesnames: [&'static str; 2],
@@ -396,6 +426,8 @@ struct Peer {
     lastrecv: u32,
     last_transaction: u32,
     last_block: u32,
+    bytessent: u64,
+    bytesrecv: u64,
     conntime: Timestamp,
     timeoffset: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -405,6 +437,9 @@ struct Peer {
     version: u32,
     subver: String,
     inbound: bool,
+    startingheight: i64,
+    bytessent_per_msg: BTreeMap<String, u64>,
+    bytesrecv_per_msg: BTreeMap<String, u64>,
     connection_type: &'static str,
     transport_protocol_type: &'static str,
     synced_headers: i64,
@@ -424,15 +459,16 @@ struct Tip {
 }
 
 fn get_peers(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+    let own = node.listening().into_iter().next().unwrap_or_default();
     let peers = node.read(|core| {
-        let shown = core.peers().iter().map(|peer| shown_peer(core, peer));
+        let shown = core.peers().iter().map(|peer| shown_peer(core, peer, &own));
         shown.collect::<Vec<Peer>>()
     });
     reply(&peers)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a time for people")]
-fn shown_peer(core: &NodeCore, peer: &PeerInfo) -> Peer {
+fn shown_peer(core: &NodeCore, peer: &PeerInfo, own: &str) -> Peer {
     let sync = core.sync_peer(peer.num);
     let status = sync.as_ref().and_then(|sync| sync.status);
     let seconds = |micros: Option<u64>| micros.map(|micros| micros as f64 / 1e6);
@@ -444,6 +480,7 @@ fn shown_peer(core: &NodeCore, peer: &PeerInfo) -> Peer {
     Peer {
         id: peer.num.0,
         addr: peer.address.clone(),
+        addrbind: own.to_owned(),
         network: if peer.address.starts_with("/ip6") {
             "ipv6"
         } else {
@@ -456,6 +493,13 @@ fn shown_peer(core: &NodeCore, peer: &PeerInfo) -> Peer {
         lastrecv: time(peer.last_message),
         last_transaction: time(peer.last_transaction),
         last_block: time(peer.last_block),
+        // Clients want the fields; the bytes are counted for all peers together, in getnettotals.
+        bytessent: 0,
+        bytesrecv: 0,
+        bytessent_per_msg: BTreeMap::new(),
+        bytesrecv_per_msg: BTreeMap::new(),
+        // Not told by peers, as Bitcoin Core's word for it is.
+        startingheight: -1,
         conntime: peer.connected_at,
         timeoffset: 0,
         pingtime: seconds(peer.ping_micros),
@@ -576,6 +620,8 @@ mod tests {
         assert_eq!(multiaddress("node.example:5"), "/dns/node.example/tcp/5");
         let full = "/ip4/10.0.0.1/tcp/1/p2p/12D3KooW";
         assert_eq!(multiaddress(full), full);
+        assert_eq!(host_and_port(full), Some(("10.0.0.1", 1)));
+        assert_eq!(host_and_port("/dns/x/udp/1"), None);
     }
 
     #[test]

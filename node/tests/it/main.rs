@@ -1,0 +1,10 @@
+//! Integration tests of the node.
+
+mod core_net;
+mod core_node;
+mod core_pool;
+mod core_support;
+mod rpc_calls;
+mod rpc_clients;
+mod rpc_http;
+mod support_node;

@@ -18,7 +18,12 @@ pub struct NetworkPlan {
     pub time: Timestamp,
     /// Wished time between blocks, in seconds.
     pub spacing_s: u32,
+    /// By how many blocks the chain must run ahead for the difficulty to double.
+    pub half_life_blocks: u32,
 }
+
+/// A side that lost half its hash power is back at its pace within a minute or two, and a few lucky blocks change little.
+pub const HALF_LIFE_BLOCKS: u32 = 30;
 
 /// A fresh network.
 #[derive(Clone, Debug)]
@@ -46,9 +51,7 @@ impl FreshNetwork {
             ..GenesisSpec::default()
         };
         spec.pow.spacing_s = plan.spacing_s;
-        // The difficulty doubles when the chain runs thirty blocks ahead: a side that lost half its hash power is back at its
-        // pace within a minute, and a few lucky blocks change little.
-        spec.pow.half_life_s = Some(plan.spacing_s.saturating_mul(30));
+        spec.pow.half_life_s = Some(plan.spacing_s.saturating_mul(plan.half_life_blocks));
         for account in accounts.list() {
             for _ in 0..COINS_PER_ACCOUNT {
                 spec = spec.allocate(&account.address, Amount::from_int_btc(COIN_BTC));
@@ -89,6 +92,7 @@ mod tests {
         let plan = NetworkPlan {
             time: Timestamp(1_700_000_000),
             spacing_s: 2,
+            half_life_blocks: HALF_LIFE_BLOCKS,
         };
         let network = FreshNetwork::make("test", plan, &accounts).unwrap();
         let purse = Purse::new(&accounts, network.allocation().unwrap());

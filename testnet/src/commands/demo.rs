@@ -10,11 +10,9 @@ use serde::Serialize;
 
 use super::Context;
 use super::story::Story;
-use crate::accounts;
-use crate::link::LinkSettings;
 use crate::real::{Layout, Network, NetworkOptions, Supervisor};
 use crate::report::HealReport;
-use crate::scenario::{Groups, Topology};
+use crate::scenario::Groups;
 
 /// The larger side and the smaller one.
 const SPLIT: &str = "0,1,2/3,4";
@@ -56,16 +54,11 @@ struct Check {
 
 pub(super) fn run(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
     let directory = Directory::new(args.keep)?;
+    let program = std::env::current_exe().context("cannot find the path of this program")?;
     let options = NetworkOptions {
-        program: std::env::current_exe().context("cannot find the path of this program")?,
-        nodes: 5,
         miners: vec![(0, RATE), (1, RATE), (3, RATE)],
-        topology: Topology::Complete,
-        links: LinkSettings::default(),
         spacing_s: 1,
-        accounts: 6,
-        words: accounts::WORDS.to_owned(),
-        seed: 1,
+        ..NetworkOptions::new(program, 5)
     };
     let story = Story::begin(!context.json);
     let outcome = Network::start(Layout::new(&directory.path), &options)

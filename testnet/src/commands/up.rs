@@ -103,9 +103,8 @@ fn options(args: &UpArgs) -> anyhow::Result<NetworkOptions> {
         0..=10 => Topology::Complete,
         _ => Topology::Regular(6),
     });
+    let program = std::env::current_exe().context("cannot find the path of this program")?;
     Ok(NetworkOptions {
-        program: std::env::current_exe().context("cannot find the path of this program")?,
-        nodes,
         miners,
         topology,
         links: LinkSettings::both(Lane::delayed(args.delay)),
@@ -113,6 +112,7 @@ fn options(args: &UpArgs) -> anyhow::Result<NetworkOptions> {
         accounts: args.accounts,
         words: args.words.clone(),
         seed: args.seed,
+        ..NetworkOptions::new(program, nodes)
     })
 }
 

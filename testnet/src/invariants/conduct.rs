@@ -5,12 +5,6 @@ use bitcoin::BlockHash;
 use super::{Rule, Watch};
 
 impl Watch {
-    /// A node ended a connection on purpose.
-    pub(crate) fn punished(&mut self, at_us: u64, node: usize, peer: usize, reason: &str) {
-        let detail = format!("node {node} sends away node {peer}: {reason}");
-        self.violate(at_us, Rule::NobodyIsPunished, detail);
-    }
-
     /// A node refuses an identity from now on.
     pub(crate) fn banned(&mut self, at_us: u64, node: usize, peer_id: &str) {
         let detail = format!("node {node} bans {peer_id}");

@@ -28,7 +28,7 @@ pub enum Rule {
     OneTipOneSetOfCoins,
     /// The coins are what genesis and the subsidies gave.
     Supply,
-    /// No honest node is punished, and none sends what is refused.
+    /// No honest node is banned, and none sends what is refused.
     NobodyIsPunished,
     /// Storage does not fail, and opens after a crash.
     StorageHolds,

@@ -12,9 +12,9 @@ use super::manifest::{AccountEntry, LinkEntry, Manifest, NodeEntry};
 use super::node::NodeSlot;
 use super::process::NodeProcess;
 use super::{LabError, Layout, NodeState, Probe};
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, WORDS};
 use crate::link::{LinkProxy, LinkSettings};
-use crate::network::{COIN_BTC, COINS_PER_ACCOUNT, FreshNetwork, NetworkPlan};
+use crate::network::{COIN_BTC, COINS_PER_ACCOUNT, FreshNetwork, HALF_LIFE_BLOCKS, NetworkPlan};
 use crate::pay::{Purse, SentPayment};
 use crate::scenario::{Groups, Topology};
 
@@ -36,12 +36,32 @@ pub struct NetworkOptions {
     pub links: LinkSettings,
     /// Wished time between blocks, in seconds.
     pub spacing_s: u32,
+    /// By how many blocks the chain must run ahead for the difficulty to double.
+    pub half_life_blocks: u32,
     /// Funded accounts.
     pub accounts: u32,
     /// Their phrase.
     pub words: String,
     /// Decides jitter, loss and random topologies.
     pub seed: u64,
+}
+
+impl NetworkOptions {
+    /// A small network whose nodes run `program` and mine by order only.
+    pub fn new(program: impl Into<PathBuf>, nodes: usize) -> NetworkOptions {
+        NetworkOptions {
+            program: program.into(),
+            nodes,
+            miners: Vec::new(),
+            topology: Topology::Complete,
+            links: LinkSettings::default(),
+            spacing_s: 2,
+            half_life_blocks: HALF_LIFE_BLOCKS,
+            accounts: 6,
+            words: WORDS.to_owned(),
+            seed: 1,
+        }
+    }
 }
 
 /// A running testnet. Dropping it ends all its processes.
@@ -110,6 +130,7 @@ impl Network {
         let plan = NetworkPlan {
             time: wall_clock(),
             spacing_s: options.spacing_s,
+            half_life_blocks: options.half_life_blocks,
         };
         let fresh = FreshNetwork::make(&name, plan, &accounts)
             .map_err(|error| LabError::Refused(error.to_string()))?;

@@ -7,10 +7,18 @@ use super::world::{Event, World};
 use crate::scenario::action::EventEntry;
 use crate::scenario::{Action, Groups, Span};
 
+/// The invariants that need no event are looked at this often in a run.
+const LOOKS: u64 = 10;
+
 impl World<'_> {
     /// The action with this number comes now.
     pub(super) fn act(&mut self, index: usize) {
         let action = self.actions[index].1.clone();
+        self.carry_out_action(action);
+    }
+
+    /// Does one thing to the network.
+    pub(super) fn carry_out_action(&mut self, action: Action) {
         let t = self.now_us;
         let entry = EventEntry::write(Span(t), &action);
         self.trace.line(&Line::Act { t, action: entry });
@@ -123,9 +131,13 @@ impl World<'_> {
 
     /// Looks at the invariants that no event tells of.
     pub(super) fn look(&mut self) {
-        let stride = (self.scenario.duration.0 / 100).max(1);
-        self.queue.push(self.now_us + stride, Event::Look);
+        self.queue
+            .push(self.now_us + self.look_stride_us(), Event::Look);
         // Coins of the first nodes only: each look counts all coins anew.
         self.check_coins(3);
+    }
+    /// Time between two looks.
+    pub(super) fn look_stride_us(&self) -> u64 {
+        (self.scenario.duration.0 / LOOKS).max(1)
     }
 }

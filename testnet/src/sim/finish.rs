@@ -82,6 +82,7 @@ impl World<'_> {
             one_tip_after_ms: self.watch.agreed_after_us().map(|us| us as f64 / 1e3),
             tips,
             payments: self.payment_figures(best),
+            sent_away: self.counters.sent_away,
             traffic: self
                 .counters
                 .traffic

@@ -135,14 +135,14 @@ impl World<'_> {
         }
     }
 
-    /// A core ends a connection. In an honest network that is never deserved.
+    /// A core ends a connection: with somebody who is silent for too long, most likely. That is no blame; a ban is.
     fn disconnect(&mut self, node: usize, connection: ConnId, reason: String) {
         let Some(peer) = self.wires.other_end(connection, node) else {
             return;
         };
         let t = self.now_us;
-        self.watch.punished(t, node, peer, &reason);
-        self.trace.line(&Line::Punished {
+        self.counters.sent_away += 1;
+        self.trace.line(&Line::SentAway {
             t,
             node,
             peer,

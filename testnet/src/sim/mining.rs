@@ -14,9 +14,13 @@ impl World<'_> {
         let spacing = self.scenario.spacing.0;
         let next = interval_us(spacing, &mut self.streams.mining);
         self.queue.push(self.now_us + next, Event::BlockFound);
-        let Some(node) = by_weight(&self.shares, &mut self.streams.mining) else {
-            return;
-        };
+        if let Some(node) = by_weight(&self.shares, &mut self.streams.mining) {
+            self.find_block(node);
+        }
+    }
+
+    /// This node finds a block now.
+    pub(super) fn find_block(&mut self, node: usize) {
         let now = self.now(node);
         let sim = &mut self.nodes[node];
         let Some(core) = sim.core.as_mut().filter(|_| !sim.paused) else {

@@ -4,6 +4,7 @@
 //! same scenario and seed give the same trace on every run and machine. Blocks carry real proof of work at the easiest
 //! target; who finds one when is drawn from Poisson clocks.
 
+pub mod attack;
 mod faults;
 mod finish;
 mod gossip;

@@ -32,8 +32,6 @@ const CACHE_BYTES: usize = 1 << 20;
 const COINS_PER_ACCOUNT: usize = 20;
 /// Value of each.
 const COIN: Amount = Amount::ONE_BTC;
-/// The invariants that need no event are looked at this often in a run.
-const LOOKS: u64 = 100;
 
 /// A world at its start.
 pub(super) fn world<'a>(
@@ -128,8 +126,7 @@ impl World<'_> {
             let first = interval_us(plan.every.0, &mut self.streams.payments);
             self.queue.push(first, Event::Payment);
         }
-        let stride = (self.scenario.duration.0 / LOOKS).max(1);
-        self.queue.push(stride, Event::Look);
+        self.queue.push(self.look_stride_us(), Event::Look);
     }
 
     /// Starts a node on what its disk holds.

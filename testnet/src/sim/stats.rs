@@ -32,6 +32,8 @@ pub struct Summary {
     pub tips: Vec<usize>,
     /// Payments handed to nodes, in the final chain, and waiting in some mempool.
     pub payments: PaymentFigures,
+    /// Connections that nodes ended by themselves, as with a peer that was silent for too long.
+    pub sent_away: u64,
     /// Messages and bytes by kind.
     pub traffic: BTreeMap<String, TrafficFigures>,
     /// Bytes of all kinds for each block and node.
@@ -114,6 +116,8 @@ pub(super) struct Counters {
     pub(super) traffic: BTreeMap<&'static str, TrafficFigures>,
     pub(super) actions: BTreeMap<String, u64>,
     pub(super) paid: Vec<bitcoin::Txid>,
+    /// Connections that nodes ended, as with somebody who did not answer.
+    pub(super) sent_away: u64,
 }
 
 impl Counters {

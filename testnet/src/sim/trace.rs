@@ -70,8 +70,8 @@ pub enum Line {
         /// Its id.
         txid: bitcoin::Txid,
     },
-    /// A node ended a connection, or refuses a peer.
-    Punished {
+    /// A node ended a connection.
+    SentAway {
         /// When.
         t: u64,
         /// Who.

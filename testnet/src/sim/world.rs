@@ -140,14 +140,20 @@ impl World<'_> {
     /// Runs until the end of the scenario.
     pub(super) fn run(&mut self) {
         let end_us = self.scenario.duration.0;
-        while let Some((at_us, event)) = self.queue.pop() {
-            if at_us > end_us {
-                break;
-            }
-            self.now_us = at_us;
-            self.happen(event);
-        }
+        while self.step(end_us) {}
         self.now_us = end_us;
+    }
+
+    /// Lets the next event happen, unless it lies after `end_us`.
+    pub(super) fn step(&mut self, end_us: u64) -> bool {
+        match self.queue.pop() {
+            Some((at_us, event)) if at_us <= end_us => {
+                self.now_us = at_us;
+                self.happen(event);
+                true
+            }
+            _ => false,
+        }
     }
 
     fn happen(&mut self, event: Event) {

@@ -2,4 +2,5 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod proxy;
+mod published;
 mod simulation;

@@ -93,6 +93,8 @@ impl Words {
 
 impl Lanes for Words {
     const COUNT: usize = 8;
+    // Measured on a Zen 3 core: 3 to 5 % faster than beside the rounds, which spills registers.
+    const WORDS_BESIDE_ROUNDS: bool = false;
 
     #[inline(always)]
     fn splat(word: u32) -> Self {

@@ -94,6 +94,8 @@ impl Words {
 
 impl Lanes for Words {
     const COUNT: usize = 16;
+    // There are 32 registers. On a Zen 5 core a kernel of this shape gained 3 % by it; this one has not been timed.
+    const WORDS_BESIDE_ROUNDS: bool = true;
 
     #[inline(always)]
     fn splat(word: u32) -> Self {

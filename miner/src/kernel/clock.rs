@@ -13,8 +13,9 @@
 
 use std::time::Instant;
 
-const ADDS_PER_TURN: u32 = 20;
-const TURNS: u32 = 20_000;
+/// Long enough that the loop around it does not show.
+const ADDS_PER_TURN: u32 = 500;
+const TURNS: u32 = 800;
 const ROUNDS: usize = 5;
 
 /// Cycles per second of the core that runs this, where it can be inferred. Takes about a millisecond.
@@ -38,16 +39,17 @@ fn add_chain(turns: u32) -> Option<()> {
         // SAFETY: adds registers, and touches neither memory nor the stack.
         unsafe {
             std::arch::asm!(
-                "add {x}, {y}", "add {x}, {y}", "add {x}, {y}", "add {x}, {y}", "add {x}, {y}",
-                "add {x}, {y}", "add {x}, {y}", "add {x}, {y}", "add {x}, {y}", "add {x}, {y}",
-                "add {x}, {y}", "add {x}, {y}", "add {x}, {y}", "add {x}, {y}", "add {x}, {y}",
-                "add {x}, {y}", "add {x}, {y}", "add {x}, {y}", "add {x}, {y}", "add {x}, {y}",
+                ".rept {count}",
+                "add {x}, {y}",
+                ".endr",
+                count = const ADDS_PER_TURN,
                 x = inout(reg) x,
                 y = in(reg) 3_u64,
                 options(nomem, nostack),
             );
         }
     }
+    std::hint::black_box(x);
     Some(())
 }
 
@@ -58,17 +60,17 @@ fn add_chain(turns: u32) -> Option<()> {
         // SAFETY: adds registers, and touches neither memory nor the stack.
         unsafe {
             std::arch::asm!(
-                "add {x}, {x}, {y}", "add {x}, {x}, {y}", "add {x}, {x}, {y}", "add {x}, {x}, {y}",
-                "add {x}, {x}, {y}", "add {x}, {x}, {y}", "add {x}, {x}, {y}", "add {x}, {x}, {y}",
-                "add {x}, {x}, {y}", "add {x}, {x}, {y}", "add {x}, {x}, {y}", "add {x}, {x}, {y}",
-                "add {x}, {x}, {y}", "add {x}, {x}, {y}", "add {x}, {x}, {y}", "add {x}, {x}, {y}",
-                "add {x}, {x}, {y}", "add {x}, {x}, {y}", "add {x}, {x}, {y}", "add {x}, {x}, {y}",
+                ".rept {count}",
+                "add {x}, {x}, {y}",
+                ".endr",
+                count = const ADDS_PER_TURN,
                 x = inout(reg) x,
                 y = in(reg) 3_u64,
                 options(nomem, nostack),
             );
         }
     }
+    std::hint::black_box(x);
     Some(())
 }
 

@@ -1,7 +1,9 @@
 //! `mend mine --bench`: how fast the kernels are on this machine.
 //!
 //! Clocks drift and neighbours disturb, so all contestants take turns in short rounds and are judged by the median of
-//! the rounds and by ratios within a round.
+//! the rounds and by ratios within a round. A slice of a millisecond mostly fits between two preemptions, so the
+//! median holds even on a busy machine; several threads need longer ones to get going. The engine is compared with the
+//! bare loop by hashes per second of CPU time, since its waking up competes with the neighbours for a core.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +14,14 @@ use crate::kernel::{median, race_job, race_work};
 use crate::search::{SearchError, SearchOptions, Searcher};
 use crate::stop::StopFlag;
 
-/// Rounds per benchmark: enough for a median that a few disturbed rounds do not move.
-const ROUNDS: usize = 9;
-/// Length of a bare scan. Long against the cost of the call, short against a round.
-const SCAN_NONCES: u64 = 8_192;
+/// Fewest rounds: enough for a median that a few disturbed rounds do not move.
+const FEWEST_ROUNDS: usize = 9;
+/// Slice of a bare loop on one thread.
+const SHORT_SLICE: Duration = Duration::from_millis(1);
+/// Slice of the engine, and of anything on several threads.
+const LONG_SLICE: Duration = Duration::from_millis(20);
+/// Length of a bare scan: long against the cost of the call, short against a slice.
+const SCAN_NONCES: u64 = 4_096;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -68,74 +74,118 @@ enum Runner {
 }
 
 impl Runner {
-    /// Hashes per second over about `time`.
-    fn rate(&self, threads: usize, time: Duration) -> f64 {
+    /// Computes for about `time` on all threads; gives the hashes, and the rate by the clock on the wall.
+    fn run(&self, threads: usize, time: Duration) -> (u64, f64) {
         match self {
-            Runner::Bare { kernel, work } => bare_rate(kernel.as_ref(), work, threads, time),
-            Runner::Engine(searcher) => engine_rate(searcher, time),
+            Runner::Bare { kernel, work } => run_bare(kernel.as_ref(), work, threads, time),
+            Runner::Engine(searcher) => run_engine(searcher, time),
         }
+    }
+
+    /// Hashes per second by the clock on the wall.
+    fn rate(&self, threads: usize, time: Duration) -> f64 {
+        self.run(threads, time).1
+    }
+
+    /// Hashes per second of CPU time, and by the clock on the wall.
+    fn rates(&self, threads: usize, time: Duration) -> [f64; 2] {
+        let before = cpu_seconds();
+        let (hashes, rate) = self.run(threads, time);
+        [hashes as f64 / (cpu_seconds() - before).max(1e-9), rate]
     }
 }
 
-/// Measures.
+/// CPU time of all threads of this process.
+#[cfg(unix)]
+fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Where CPU time is not known, the clock on the wall must do.
+#[cfg(not(unix))]
+fn cpu_seconds() -> f64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_secs_f64()
+}
+
+/// Measures. Kernels take turns in the first half of the time; the engine and its kernel's bare loop in the second.
 ///
 /// # Errors
 ///
 /// When the kernel asked for does not run here.
 pub(crate) fn run(
     options: &BenchOptions,
-    mut progress: impl FnMut(usize, usize),
+    mut progress: impl FnMut(f64),
 ) -> Result<BenchResult, SearchError> {
-    let contestants = contestants(options)?;
-    let slice = options.time / u32::try_from(ROUNDS * contestants.len()).unwrap_or(u32::MAX);
-    let mut rates = vec![Vec::with_capacity(ROUNDS); contestants.len()];
-    let mut clocks = Vec::with_capacity(ROUNDS);
-    for round in 0..ROUNDS {
-        clocks.extend(kernel::core_hz());
-        for ((_, runner), rates) in contestants.iter().zip(&mut rates) {
-            rates.push(runner.rate(options.threads, slice));
-        }
-        progress(round + 1, ROUNDS);
-    }
-    let core_hz = (!clocks.is_empty()).then(|| median(clocks));
-    let quotients = |of: usize, by: usize| -> f64 {
-        median(
-            rates[of]
-                .iter()
-                .zip(&rates[by])
-                .map(|(a, b)| a / b)
-                .collect(),
-        )
-    };
-    let rows: Vec<_> = contestants
-        .iter()
-        .enumerate()
-        .map(|(i, (row, _))| {
-            let rate = median(rates[i].clone());
-            Row {
-                mhps: rate / 1e6,
-                cycles_per_hash: core_hz.map(|hz| hz * options.threads as f64 / rate),
-                ratio_to_portable: quotients(i, 0),
-                ..row.clone()
-            }
-        })
-        .collect();
-    let engine = rows.len() - 1;
+    let (mut rows, runners) = contestants(options)?;
+    let engine = runners.len() - 1;
     let bare = rows[..engine]
         .iter()
         .position(|row| row.kernel == rows[engine].kernel && row.versions == 1)
         .unwrap_or(0);
-    let engine_overhead_percent = (1.0 - quotients(engine, bare)) * 100.0;
+    let half = options.time / 2;
+    let threads = options.threads;
+    let slice = if threads == 1 {
+        SHORT_SLICE
+    } else {
+        LONG_SLICE
+    };
+    let (mut clocks, mut kernels, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+    take_turns(half, |part| {
+        clocks.extend(kernel::core_hz());
+        kernels.push(
+            runners[..engine]
+                .iter()
+                .map(|r| r.rate(threads, slice))
+                .collect(),
+        );
+        progress(part / 2.0);
+    });
+    take_turns(half, |part| {
+        let [by_cpu, by_wall] = runners[engine].rates(threads, LONG_SLICE);
+        let [bare_by_cpu, _] = runners[bare].rates(threads, LONG_SLICE);
+        pairs.push(vec![by_cpu, bare_by_cpu, by_wall]);
+        progress(0.5 + part / 2.0);
+    });
+    let core_hz = (!clocks.is_empty()).then(|| median(clocks));
+    for (i, row) in rows[..engine].iter_mut().enumerate() {
+        row.fill_in(median(column(&kernels, i)), core_hz, threads);
+        row.ratio_to_portable = median(quotients(&kernels, i, 0));
+    }
+    let share = median(quotients(&pairs, 0, 1));
+    let ratio = rows[bare].ratio_to_portable * share;
+    rows[engine].fill_in(median(column(&pairs, 2)), core_hz, threads);
+    rows[engine].ratio_to_portable = ratio;
     Ok(BenchResult {
-        threads: options.threads,
+        threads,
         core_hz,
         rows,
-        engine_overhead_percent,
+        engine_overhead_percent: (1.0 - share) * 100.0,
     })
 }
 
+/// Calls `round` with the part of `time` that has passed, until all has, at least [`FEWEST_ROUNDS`] times.
+fn take_turns(time: Duration, mut round: impl FnMut(f64)) {
+    let start = Instant::now();
+    let mut rounds = 0;
+    while rounds < FEWEST_ROUNDS || start.elapsed() < time {
+        let part = start.elapsed().as_secs_f64() / time.as_secs_f64().max(1e-9);
+        round(part.min(1.0));
+        rounds += 1;
+    }
+}
+
+fn column(rounds: &[Vec<f64>], i: usize) -> Vec<f64> {
+    rounds.iter().map(|rates| rates[i]).collect()
+}
+
+fn quotients(rounds: &[Vec<f64>], of: usize, by: usize) -> Vec<f64> {
+    rounds.iter().map(|rates| rates[of] / rates[by]).collect()
+}
+
 /// The reference, then the others, the engine last.
-fn contestants(options: &BenchOptions) -> Result<Vec<(Row, Runner)>, SearchError> {
+fn contestants(options: &BenchOptions) -> Result<(Vec<Row>, Vec<Runner>), SearchError> {
     let mut kernels = kernel::supported();
     if let Some(name) = &options.kernel {
         let wanted = kernel::by_name(name)?;
@@ -144,19 +194,16 @@ fn contestants(options: &BenchOptions) -> Result<Vec<(Row, Runner)>, SearchError
             kernels.push(wanted);
         }
     }
-    let mut contestants = Vec::new();
+    let (mut rows, mut runners) = (Vec::new(), Vec::new());
     for kernel in kernels {
         kernel::self_test(kernel.as_ref()).map_err(kernel::ByNameError::from)?;
         let shared = kernel.versions_shared();
         for versions in if shared > 1 { vec![1, shared] } else { vec![1] } {
-            let work = race_work(versions);
-            contestants.push((
-                row(kernel.name(), versions, false),
-                Runner::Bare {
-                    kernel: kernel.clone(),
-                    work,
-                },
-            ));
+            rows.push(row(kernel.name(), versions, false));
+            runners.push(Runner::Bare {
+                kernel: kernel.clone(),
+                work: race_work(versions),
+            });
         }
     }
     let searcher = Searcher::new(SearchOptions {
@@ -164,11 +211,9 @@ fn contestants(options: &BenchOptions) -> Result<Vec<(Row, Runner)>, SearchError
         kernel: options.kernel.clone(),
         ..SearchOptions::default()
     })?;
-    contestants.push((
-        row(searcher.kernel_name(), 1, true),
-        Runner::Engine(Box::new(searcher)),
-    ));
-    Ok(contestants)
+    rows.push(row(searcher.kernel_name(), 1, true));
+    runners.push(Runner::Engine(Box::new(searcher)));
+    Ok((rows, runners))
 }
 
 fn row(kernel: &'static str, versions: usize, engine: bool) -> Row {
@@ -182,7 +227,7 @@ fn row(kernel: &'static str, versions: usize, engine: bool) -> Row {
     }
 }
 
-fn bare_rate(kernel: &dyn Kernel, work: &Work, threads: usize, time: Duration) -> f64 {
+fn run_bare(kernel: &dyn Kernel, work: &Work, threads: usize, time: Duration) -> (u64, f64) {
     let one = || {
         let start = Instant::now();
         let (mut nonces, mut first) = (0, 0);
@@ -193,21 +238,22 @@ fn bare_rate(kernel: &dyn Kernel, work: &Work, threads: usize, time: Duration) -
                 first = range.last().wrapping_add(1);
             }
         }
-        (nonces * work.version_count() as u64) as f64 / start.elapsed().as_secs_f64()
+        let hashes = nonces * work.version_count() as u64;
+        (hashes, hashes as f64 / start.elapsed().as_secs_f64())
     };
     if threads <= 1 {
         return one();
     }
     std::thread::scope(|scope| {
         let handles: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        handles
-            .into_iter()
-            .filter_map(|handle| handle.join().ok())
-            .sum()
+        let results = handles.into_iter().filter_map(|handle| handle.join().ok());
+        results.fold((0, 0.0), |(hashes, rate), (more, faster)| {
+            (hashes + more, rate + faster)
+        })
     })
 }
 
-fn engine_rate(searcher: &Searcher, time: Duration) -> f64 {
+fn run_engine(searcher: &Searcher, time: Duration) -> (u64, f64) {
     let stop = StopFlag::new();
     let before = searcher.hashes();
     let start = Instant::now();
@@ -218,7 +264,15 @@ fn engine_rate(searcher: &Searcher, time: Duration) -> f64 {
         });
         searcher.search(&race_job(), &stop);
     });
-    (searcher.hashes() - before) as f64 / start.elapsed().as_secs_f64()
+    let hashes = searcher.hashes() - before;
+    (hashes, hashes as f64 / start.elapsed().as_secs_f64())
+}
+
+impl Row {
+    fn fill_in(&mut self, rate: f64, core_hz: Option<f64>, threads: usize) {
+        self.mhps = rate / 1e6;
+        self.cycles_per_hash = core_hz.map(|hz| hz * threads as f64 / rate);
+    }
 }
 
 impl BenchResult {
@@ -269,7 +323,7 @@ mod tests {
             threads: 1,
             time,
         };
-        let result = run(&options, |_, _| {}).expect("measures");
+        let result = run(&options, |_| {}).expect("measures");
         assert_eq!(result.rows[0].kernel, "portable");
         assert_eq!(result.rows[0].ratio_to_portable, 1.0);
         assert!(result.rows.iter().all(|row| row.mhps > 0.0));

@@ -120,12 +120,9 @@ fn run_bench(args: &MineArgs) -> anyhow::Result<()> {
     let bar = if quiet {
         indicatif::ProgressBar::hidden()
     } else {
-        indicatif::ProgressBar::new(0)
+        indicatif::ProgressBar::new(1_000)
     };
-    let result = bench::run(&options, |round, rounds| {
-        bar.set_length(rounds as u64);
-        bar.set_position(round as u64);
-    })?;
+    let result = bench::run(&options, |part| bar.set_position((part * 1_000.0) as u64))?;
     bar.finish_and_clear();
     let text = if args.json {
         serde_json::to_string(&result)?

@@ -132,15 +132,74 @@ enum Command {
         /// The first unused address instead of a new one
         #[arg(long)]
         unused: bool,
+        /// A label for it
+        #[arg(long, value_name = "TEXT")]
+        label: Option<String>,
     },
     /// Show the balance
     Balance,
     /// Pay
     Send(commands::send::SendArgs),
+    /// Pay more for a payment of yours that waits (replace by fee)
+    Bump(commands::bump::BumpArgs),
+    /// Hurry a payment to you that waits, by spending it (child pays for parent)
+    Cpfp(commands::bump::CpfpArgs),
     /// Show payments, newest first
     History,
     /// Show unspent outputs
     Utxos,
+    /// Set, remove (empty text) or show labels of addresses and transactions
+    Label {
+        /// Address or transaction
+        target: Option<String>,
+        /// The label
+        text: Option<String>,
+    },
+    /// Make, sign, finalise and send a payment in steps
+    #[command(subcommand)]
+    Psbt(commands::psbt::PsbtCommand),
+    /// Make a wallet without keys, of descriptors or an xpub
+    Watch(commands::watch::WatchArgs),
+    /// Show the public descriptors; with --json as Bitcoin Core's importdescriptors takes them
+    Export,
+    /// Make a wallet without keys, of a file of descriptors
+    Import {
+        /// What `export --json` or Bitcoin Core's listdescriptors wrote, or one descriptor a line
+        file: PathBuf,
+        /// Genesis hash of the network, when no node is running to tell it
+        #[arg(long, value_name = "HASH")]
+        genesis_hash: Option<bitcoin::BlockHash>,
+    },
+    /// Check that words restore this wallet (read from standard input when not given)
+    VerifyBackup {
+        /// The words
+        words: Vec<String>,
+        /// BIP 39's optional extra passphrase
+        #[arg(
+            long,
+            default_value = "",
+            hide_default_value = true,
+            value_name = "TEXT"
+        )]
+        bip39_passphrase: String,
+    },
+    /// Send payments again that are in no block and not in the node's mempool
+    Rebroadcast,
+    /// Read the whole chain again
+    Rescan {
+        /// Unused addresses to look ahead for
+        #[arg(long, default_value_t = 25, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        gap: u32,
+    },
+    /// Show how likely a payment is taken back in spite of its confirmations
+    Risk {
+        /// Share of all hash power that the attacker has
+        #[arg(long, default_value_t = 0.1, value_name = "0..0.5")]
+        share: f64,
+        /// How many lines
+        #[arg(long, default_value_t = 6, value_name = "COUNT")]
+        confirmations: u32,
+    },
 }
 
 /// Which account, on which network.
@@ -183,10 +242,33 @@ pub fn run(args: WalletArgs) -> anyhow::Result<()> {
         } => commands::create::create(common, &account, word_count),
         Command::Restore { words, account } => commands::create::restore(common, &account, &words),
         Command::List => commands::list::list(common),
-        Command::Address { unused } => commands::address::address(common, unused),
+        Command::Address { unused, label } => {
+            commands::address::address(common, unused, label.as_deref())
+        }
         Command::Balance => commands::balance::balance(common),
         Command::Send(send) => commands::send::send(common, &send),
         Command::History => commands::history::history(common),
         Command::Utxos => commands::history::utxos(common),
+        Command::Bump(bump) => commands::bump::bump(common, &bump),
+        Command::Cpfp(cpfp) => commands::bump::cpfp(common, &cpfp),
+        Command::Label { target, text } => {
+            commands::label::label(common, target.as_deref(), text.as_deref())
+        }
+        Command::Psbt(psbt) => commands::psbt::psbt(common, &psbt),
+        Command::Watch(watch) => commands::watch::watch(common, &watch),
+        Command::Export => commands::watch::export(common),
+        Command::Import { file, genesis_hash } => {
+            commands::watch::import(common, &file, genesis_hash)
+        }
+        Command::VerifyBackup {
+            words,
+            bip39_passphrase,
+        } => commands::create::verify_backup(common, &words, &bip39_passphrase),
+        Command::Rebroadcast => commands::recover::rebroadcast(common),
+        Command::Rescan { gap } => commands::recover::rescan(common, gap),
+        Command::Risk {
+            share,
+            confirmations,
+        } => commands::risk::risk(common, share, confirmations),
     }
 }

@@ -13,6 +13,7 @@ mod cli;
 mod commands;
 mod file;
 mod keys;
+mod lost;
 mod node;
 mod session;
 mod sync;

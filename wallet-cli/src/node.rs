@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use bdk_bitcoind_rpc::bitcoincore_rpc::{self, RpcApi, jsonrpc};
-use bitcoin::{BlockHash, Transaction, Txid};
+use bitcoin::{BlockHash, Transaction};
 use clap::Args;
 use rpc_client::{Auth, Client, RpcError};
 use serde_json::{Value, json};
@@ -102,10 +102,9 @@ impl Node {
     }
 
     /// Sends a transaction.
-    pub(crate) fn broadcast(&self, transaction: &Transaction) -> Result<Txid, RpcError> {
+    pub(crate) fn broadcast(&self, transaction: &Transaction) -> Result<(), RpcError> {
         let hex = bitcoin::consensus::encode::serialize_hex(transaction);
-        self.ask("sendrawtransaction", &json!([hex]))?;
-        Ok(transaction.compute_txid())
+        self.ask("sendrawtransaction", &json!([hex])).map(drop)
     }
 }
 

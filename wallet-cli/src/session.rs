@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bdk_wallet::chain::Merge;
-use bdk_wallet::{KeychainKind, LoadParams, SignOptions, Wallet};
+use bdk_wallet::{CreateParams, KeychainKind, LoadParams, SignOptions, Wallet};
 use bitcoin::{BlockHash, Psbt};
 
 use crate::cli::PassphraseArgs;
-use crate::file::WalletFile;
+use crate::file::{Lock, WalletFile};
 use crate::keys::{self, AccountKind, NETWORK};
 use crate::vault::Vault;
+
+const WATCH_ONLY: &str = "this wallet only watches: it has no words and cannot sign; make the payment with `mend wallet psbt create`, and sign it where the words are";
 
 /// An opened wallet.
 pub(crate) struct Session {
@@ -20,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) file: WalletFile,
     /// BDK's wallet over the file's state; without private keys.
     pub(crate) wallet: Wallet,
+    /// Keeps other commands away.
+    lock: Lock,
 }
 
 /// The words and BIP 39's optional passphrase, as they are sealed in the vault.
@@ -44,49 +48,62 @@ impl Session {
         let words = keys::parse_words(&secret.words)?;
         let account_keys = keys::account(&words, &secret.extra, account)?;
         let [receive, change] = account_keys.descriptors;
-        let mut wallet = Wallet::create(receive, change)
-            .network(NETWORK)
-            .genesis_hash(genesis)
-            .create_wallet_no_persist()
-            .context("BDK refuses the descriptors")?;
-        let state = wallet.take_staged().unwrap_or_default();
         let vault = Vault::seal(
             &serde_json::to_string(secret)?,
             passphrase,
             &context(genesis),
         );
-        let file = WalletFile::new(genesis, account, Some(vault), state);
-        file.create(path)?;
+        Self::store(
+            path,
+            genesis,
+            Some(account),
+            Some(vault),
+            Wallet::create(receive, change),
+        )
+    }
+
+    /// Makes a wallet without keys and writes it to `path`, which must not exist yet.
+    pub(crate) fn create_watching(
+        path: &Path,
+        genesis: BlockHash,
+        params: CreateParams,
+    ) -> anyhow::Result<Session> {
+        Self::store(path, genesis, None, None, params)
+    }
+
+    fn store(
+        path: &Path,
+        genesis: BlockHash,
+        account: Option<AccountKind>,
+        vault: Option<Vault>,
+        params: CreateParams,
+    ) -> anyhow::Result<Session> {
+        let mut wallet = params
+            .network(NETWORK)
+            .genesis_hash(genesis)
+            .create_wallet_no_persist()
+            .context("these descriptors make no wallet; see `mend wallet export` for an example")?;
+        let state = wallet.take_staged().unwrap_or_default();
+        let file = WalletFile::new(genesis, account, vault, state);
+        let lock = file.create(path)?;
         Ok(Session {
             path: path.to_owned(),
             file,
             wallet,
+            lock,
         })
     }
 
     /// Opens the wallet at `path`.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Session> {
+        let lock = Lock::take(path)?;
         let file = WalletFile::read(path)?;
-        let wallet = LoadParams::new()
-            .check_network(NETWORK)
-            .check_genesis_hash(file.genesis)
-            .load_wallet_no_persist(file.state.clone())
-            .with_context(|| {
-                format!(
-                    "{} is damaged; restore the wallet from its words",
-                    path.display()
-                )
-            })?
-            .with_context(|| {
-                format!(
-                    "{} holds no wallet; restore it from its words",
-                    path.display()
-                )
-            })?;
+        let wallet = load(&file, path)?;
         Ok(Session {
             path: path.to_owned(),
             file,
             wallet,
+            lock,
         })
     }
 
@@ -94,18 +111,42 @@ impl Session {
     pub(crate) fn save(&mut self) -> anyhow::Result<()> {
         if let Some(staged) = self.wallet.take_staged() {
             self.file.state.merge(staged);
-            self.file.replace(&self.path)?;
+            self.file.replace(&self.path, &mut self.lock)?;
         }
+        Ok(())
+    }
+
+    /// Writes a label of an address or transaction; an empty one removes it.
+    pub(crate) fn set_label(&mut self, target: &str, text: &str) -> anyhow::Result<()> {
+        if text.is_empty() {
+            self.file.labels.remove(target);
+        } else {
+            self.file.labels.insert(target.to_owned(), text.to_owned());
+        }
+        self.file.replace(&self.path, &mut self.lock)
+    }
+
+    /// Forgets the blocks above `height`, because the node has left them. Nothing is written yet.
+    pub(crate) fn roll_back(&mut self, height: u32) -> anyhow::Result<()> {
+        if let Some(staged) = self.wallet.take_staged() {
+            self.file.state.merge(staged);
+        }
+        self.file.state.local_chain.blocks.split_off(&(height + 1));
+        self.wallet = load(&self.file, &self.path)?;
+        Ok(())
+    }
+
+    /// Takes `wallet` in place of the one that was read, and writes it.
+    pub(crate) fn replace_wallet(&mut self, mut wallet: Wallet) -> anyhow::Result<()> {
+        self.file.state = wallet.take_staged().unwrap_or_default();
+        self.file.replace(&self.path, &mut self.lock)?;
+        self.wallet = wallet;
         Ok(())
     }
 
     /// Opens the vault.
     pub(crate) fn secret(&self, passphrase: &PassphraseArgs) -> anyhow::Result<Secret> {
-        let vault = self
-            .file
-            .vault
-            .as_ref()
-            .context("this wallet only watches: it has no words and cannot sign")?;
+        let vault = self.file.vault.as_ref().context(WATCH_ONLY)?;
         let passphrase = if vault.is_encrypted() {
             passphrase.existing()?
         } else {
@@ -116,10 +157,16 @@ impl Session {
             .context("the wallet's secret is damaged; restore it from its words")
     }
 
-    /// Signs every input that is ours. Keys exist only inside this call.
-    pub(crate) fn sign(&mut self, psbt: &mut Psbt, secret: &Secret) -> anyhow::Result<bool> {
+    /// Signs every input that is ours, and says whether the payment is complete. Keys exist only inside this call.
+    pub(crate) fn sign(
+        &self,
+        psbt: &mut Psbt,
+        secret: &Secret,
+        options: SignOptions,
+    ) -> anyhow::Result<bool> {
         let words = keys::parse_words(&secret.words)?;
-        let account_keys = keys::account(&words, &secret.extra, self.file.account)?;
+        let account = self.file.account.context(WATCH_ONLY)?;
+        let account_keys = keys::account(&words, &secret.extra, account)?;
         let [receive, change] = account_keys.key_maps;
         let signers = [
             (KeychainKind::External, receive),
@@ -131,10 +178,30 @@ impl Session {
         });
         let done = self
             .wallet
-            .sign_with_signers(psbt, &signers.each_ref(), SignOptions::default())
+            .sign_with_signers(psbt, &signers.each_ref(), options)
             .context("cannot sign")?;
         Ok(done)
     }
+}
+
+/// BDK's wallet over a file's state.
+fn load(file: &WalletFile, path: &Path) -> anyhow::Result<Wallet> {
+    LoadParams::new()
+        .check_network(NETWORK)
+        .check_genesis_hash(file.genesis)
+        .load_wallet_no_persist(file.state.clone())
+        .with_context(|| {
+            format!(
+                "{} is damaged; restore the wallet from its words",
+                path.display()
+            )
+        })?
+        .with_context(|| {
+            format!(
+                "{} holds no wallet; restore it from its words",
+                path.display()
+            )
+        })
 }
 
 /// What a vault is bound to: moved into another network's wallet file, it does not open.

@@ -7,11 +7,15 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 use serde_json::json;
 
-use super::show;
+use super::{label, show};
 use crate::cli::CommonArgs;
 use crate::session::Session;
 
-pub(crate) fn address(common: &CommonArgs, unused: bool) -> anyhow::Result<()> {
+pub(crate) fn address(
+    common: &CommonArgs,
+    unused: bool,
+    label: Option<&str>,
+) -> anyhow::Result<()> {
     let mut session = Session::open(&common.path()?)?;
     let info = if unused {
         session.wallet.next_unused_address(KeychainKind::External)
@@ -20,6 +24,9 @@ pub(crate) fn address(common: &CommonArgs, unused: bool) -> anyhow::Result<()> {
     };
     // Saved before it is shown: an address that was given away is never given again.
     session.save()?;
+    if let Some(label) = label {
+        label::set(&mut session, &info.address.to_string(), label)?;
+    }
     let mut text = info.address.to_string();
     if std::io::stdout().is_terminal() {
         // Upper case makes a smaller code, and bech32 reads the same.
@@ -32,7 +39,7 @@ pub(crate) fn address(common: &CommonArgs, unused: bool) -> anyhow::Result<()> {
     }
     show(
         common,
-        &json!({ "address": info.address, "index": info.index }),
+        &json!({ "address": info.address, "index": info.index, "label": label }),
         &text,
     );
     Ok(())

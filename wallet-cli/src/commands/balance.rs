@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{open_synced, show};
 use crate::amount;
 use crate::cli::CommonArgs;
+use crate::lost::{self, Standing};
 
 /// Confirmations before a coinbase output may be spent (BDK has the same constant).
 const COINBASE_MATURITY: u32 = 100;
@@ -38,6 +39,15 @@ pub(crate) fn balance(common: &CommonArgs) -> anyhow::Result<()> {
     if let Some(blocks) = next_mature_in {
         text += &format!(" (the first of it is spendable in {blocks} blocks)");
     }
+    let reorged = lost::records(wallet)
+        .iter()
+        .filter(|record| matches!(record.standing, Standing::PendingAgain { .. }))
+        .count();
+    if reorged > 0 {
+        text += &format!(
+            "\n{reorged} payments lost their block in a reorg and are pending again; see `mend wallet history`"
+        );
+    }
     show(
         common,
         &json!({
@@ -48,6 +58,7 @@ pub(crate) fn balance(common: &CommonArgs) -> anyhow::Result<()> {
             "untrusted_pending": amount::show(balance.untrusted_pending),
             "immature": amount::show(balance.immature),
             "immature_next_spendable_in_blocks": next_mature_in,
+            "payments_pending_again": reorged,
             "total": amount::show(balance.total()),
         }),
         &text,

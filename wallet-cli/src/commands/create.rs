@@ -1,8 +1,9 @@
-//! `create` and `restore`.
+//! `create`, `restore` and `verify-backup`.
 
 use std::io::Read as _;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use bdk_wallet::KeychainKind;
 use bitcoin::BlockHash;
 use serde_json::json;
 
@@ -35,17 +36,7 @@ pub(crate) fn restore(
     account: &AccountArgs,
     words: &[String],
 ) -> anyhow::Result<()> {
-    let words = if words.is_empty() {
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .context("cannot read the words")?;
-        text
-    } else {
-        tell("note: words on the command line stay in the shell's history; pipe them in instead");
-        words.join(" ")
-    };
-    let words = keys::parse_words(&words)?.to_string();
+    let words = read_words(words)?;
     let session = make(common, account, words)?;
     show(
         common,
@@ -58,15 +49,58 @@ pub(crate) fn restore(
     Ok(())
 }
 
+/// Compares words with the wallet: whether they would bring it back.
+pub(crate) fn verify_backup(
+    common: &CommonArgs,
+    words: &[String],
+    bip39_passphrase: &str,
+) -> anyhow::Result<()> {
+    let session = Session::open(&common.path()?)?;
+    let words = keys::parse_words(&read_words(words)?)?;
+    let Some(account) = session.file.account else {
+        bail!("this wallet only watches; its backup are its descriptors, see `mend wallet export`");
+    };
+    let found = keys::account(&words, bip39_passphrase, account)?.descriptors;
+    let expected = [KeychainKind::External, KeychainKind::Internal]
+        .map(|keychain| session.wallet.public_descriptor(keychain).to_string());
+    if found != expected {
+        bail!(
+            "these words make another wallet than {}; check their order, and --bip39-passphrase if one was used",
+            session.path.display()
+        );
+    }
+    show(
+        common,
+        &json!({ "wallet": session.path, "matches": true }),
+        &format!("these words restore {}", session.path.display()),
+    );
+    Ok(())
+}
+
+/// The words as given, or from standard input.
+fn read_words(given: &[String]) -> anyhow::Result<String> {
+    let text = if given.is_empty() {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read the words")?;
+        text
+    } else {
+        tell("note: words on the command line stay in the shell's history; pipe them in instead");
+        given.join(" ")
+    };
+    Ok(keys::parse_words(&text)?.to_string())
+}
+
 fn make(common: &CommonArgs, account: &AccountArgs, words: String) -> anyhow::Result<Session> {
     let path = common.path()?;
     if path.exists() {
-        anyhow::bail!(
+        bail!(
             "{} exists already; name another wallet with --wallet",
             path.display()
         );
     }
-    let genesis = genesis(common, account)?;
+    let genesis = genesis(common, account.genesis_hash)?;
     let secret = Secret {
         words,
         extra: account.bip39_passphrase.clone(),
@@ -75,8 +109,9 @@ fn make(common: &CommonArgs, account: &AccountArgs, words: String) -> anyhow::Re
     Session::create(&path, genesis, account.account, &secret, &passphrase)
 }
 
-fn genesis(common: &CommonArgs, account: &AccountArgs) -> anyhow::Result<BlockHash> {
-    match account.genesis_hash {
+/// The network of a new wallet: the one that was given, or the node's.
+pub(super) fn genesis(common: &CommonArgs, given: Option<BlockHash>) -> anyhow::Result<BlockHash> {
+    match given {
         Some(hash) => Ok(hash),
         None => Node::new(&common.node)?
             .genesis()

@@ -1,11 +1,15 @@
 //! `history` and `utxos`.
 
 use bdk_wallet::chain::ChainPosition;
+use bitcoin::Address;
 use serde_json::json;
 
 use super::{open_synced, show};
 use crate::amount;
 use crate::cli::CommonArgs;
+use crate::keys::NETWORK;
+use crate::lost::{self, Record, Standing};
+use crate::session::Session;
 
 pub(crate) fn history(common: &CommonArgs) -> anyhow::Result<()> {
     let (session, _) = open_synced(common)?;
@@ -13,44 +17,55 @@ pub(crate) fn history(common: &CommonArgs) -> anyhow::Result<()> {
     let tip = wallet.latest_checkpoint().height();
     let mut rows = Vec::new();
     let mut text = String::new();
-    let newest_first = wallet.transactions_sort_by(|a, b| b.chain_position.cmp(&a.chain_position));
-    for tx in newest_first {
-        let (sent, received) = wallet.sent_and_received(&tx.tx_node.tx);
+    for record in lost::records(wallet) {
+        let (sent, received) = (record.sent, record.received);
         let (sign, change) = if received >= sent {
             ("+", received - sent)
         } else {
             ("-", sent - received)
         };
-        let (state, height, confirmations) = match tx.chain_position {
-            ChainPosition::Confirmed { anchor, .. } => {
-                let height = anchor.block_id.height;
-                ("confirmed", Some(height), tip + 1 - height.min(tip))
-            }
-            ChainPosition::Unconfirmed { .. } => ("pending", None, 0),
+        let confirmations = match &record.standing {
+            Standing::Confirmed(block) => tip + 1 - block.height.min(tip),
+            _ => 0,
         };
-        let place =
-            height.map_or_else(|| "pending".to_owned(), |height| format!("height {height}"));
+        let label = label(&session, &record);
         text += &format!(
-            "{sign}{:>16} BTC  {place:14} {}\n",
+            "{sign}{:>16} BTC  {:14} {}{}{}\n",
             amount::show(change),
-            tx.tx_node.txid
+            record.standing.text(),
+            record.txid,
+            if label.is_empty() { "" } else { "  " },
+            label,
         );
-        rows.push(json!({
-            "txid": tx.tx_node.txid,
-            "change": format!("{sign}{}", amount::show(change)),
-            "sent": amount::show(sent),
-            "received": amount::show(received),
-            "fee": wallet.calculate_fee(&tx.tx_node.tx).ok().map(amount::show),
-            "state": state,
-            "height": height,
-            "confirmations": confirmations,
-        }));
+        let mut row = record.json();
+        row["change"] = json!(format!("{sign}{}", amount::show(change)));
+        row["sent"] = json!(amount::show(sent));
+        row["received"] = json!(amount::show(received));
+        row["fee"] = json!(wallet.calculate_fee(&record.tx).ok().map(amount::show));
+        row["confirmations"] = json!(confirmations);
+        row["label"] = json!(label);
+        rows.push(row);
     }
     if rows.is_empty() {
         text = "no payments yet; `mend wallet address` shows where to be paid".to_owned();
     }
     show(common, &json!(rows), text.trim_end());
     Ok(())
+}
+
+/// The labels of a transaction and of our addresses that it pays to.
+fn label(session: &Session, record: &Record) -> String {
+    let addresses = record
+        .tx
+        .output
+        .iter()
+        .filter_map(|output| Address::from_script(&output.script_pubkey, NETWORK).ok())
+        .map(|address| address.to_string());
+    let found: Vec<&str> = std::iter::once(record.txid.to_string())
+        .chain(addresses)
+        .filter_map(|target| session.file.labels.get(&target).map(String::as_str))
+        .collect();
+    found.join(", ")
 }
 
 pub(crate) fn utxos(common: &CommonArgs) -> anyhow::Result<()> {

@@ -2,33 +2,61 @@
 
 pub(crate) mod address;
 pub(crate) mod balance;
+pub(crate) mod bump;
 pub(crate) mod create;
 pub(crate) mod history;
+pub(crate) mod label;
 pub(crate) mod list;
+mod pay;
+pub(crate) mod psbt;
+pub(crate) mod recover;
+pub(crate) mod risk;
 pub(crate) mod send;
+pub(crate) mod watch;
 
 use std::io::IsTerminal as _;
 
+use bdk_wallet::Wallet;
 use serde_json::Value;
 
 use crate::cli::CommonArgs;
 use crate::node::Node;
 use crate::session::Session;
-use crate::sync;
+use crate::sync::{self, Resent};
 
-/// Opens the wallet and brings it up to the node's tip; the result is saved.
-fn open_synced(common: &CommonArgs) -> anyhow::Result<(Session, Node)> {
+/// Opens the wallet and its node, which must be of the same network.
+fn open(common: &CommonArgs) -> anyhow::Result<(Session, Node)> {
     let mut session = Session::open(&common.path()?)?;
     let node = Node::new(&common.node)?;
     node.check_network(session.file.genesis)?;
+    let agreed = sync::agreement(&session.wallet, &node)?;
+    if agreed < session.wallet.latest_checkpoint().height() {
+        session.roll_back(agreed)?;
+    }
+    Ok((session, node))
+}
+
+/// Opens the wallet and brings it up to the node's tip; the result is saved.
+fn open_synced(common: &CommonArgs) -> anyhow::Result<(Session, Node)> {
+    let (mut session, node) = open(common)?;
+    let resent = sync_shown(common, &mut session.wallet, &node)?;
+    session.save()?;
+    for txid in &resent.taken {
+        tell(&format!(
+            "note: {txid} had lost its place and was sent again"
+        ));
+    }
+    Ok((session, node))
+}
+
+/// Brings a wallet up to the node's tip, with a line for people now and then.
+fn sync_shown(common: &CommonArgs, wallet: &mut Wallet, node: &Node) -> anyhow::Result<Resent> {
     let shown = std::io::stderr().is_terminal() && !common.json;
-    sync::sync(&mut session.wallet, &node, |height| {
+    sync::sync(wallet, node, |height| {
         if shown && height.is_multiple_of(500) {
             tell(&format!("reading blocks: height {height}"));
         }
-    })?;
-    session.save()?;
-    Ok((session, node))
+    })
 }
 
 /// Prints JSON, or the text for people.

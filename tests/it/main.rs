@@ -3,4 +3,8 @@
 mod bad_input;
 mod cli;
 mod data;
+mod emitter;
 mod process;
+mod typed_client;
+mod wallet;
+mod wallet_trouble;

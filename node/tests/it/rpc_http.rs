@@ -1,4 +1,8 @@
 //! HTTP and JSON-RPC as clients of Bitcoin Core see them, byte by byte.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a real node runs in real time: waits are bounded by the clock"
+)]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,8 @@
 //! A running node in this process, with its RPC.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a real node runs in real time: waits are bounded by the clock"
+)]
 
 use std::path::Path;
 use std::sync::mpsc;

@@ -8,7 +8,7 @@
 //! | `undo` | height, hash | checksum, coins that the block spent |
 //! | `coins` | outpoint | a coin in compact form |
 //!
-//! Every commit is durable, two-phase and quick to repair. Readers live for one closure ([`Store::read`]), because an open
+//! Every commit is durable, two-phase and quick to repair. Readers live for one closure (`Store::read`), because an open
 //! read transaction keeps redb from re-using pages and the file from staying small.
 
 mod commit;

@@ -2,6 +2,7 @@
 //!
 //! `cargo bench --bench idle` prints a line for people and one of JSON. Starts real processes on loopback; measures, asserts
 //! nothing.
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

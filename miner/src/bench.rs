@@ -18,8 +18,10 @@ use crate::stop::StopFlag;
 const FEWEST_ROUNDS: usize = 9;
 /// Slice of a bare loop on one thread.
 const SHORT_SLICE: Duration = Duration::from_millis(1);
-/// Slice of the engine, and of anything on several threads.
+/// Slice of bare loops on several threads.
 const LONG_SLICE: Duration = Duration::from_millis(20);
+/// Slice of the engine and of what it is compared with: short against a search, long against starting one.
+const ENGINE_SLICE: Duration = Duration::from_millis(100);
 /// Length of a bare scan: long against the cost of the call, short against a slice.
 const SCAN_NONCES: u64 = 4_096;
 
@@ -143,8 +145,8 @@ pub(crate) fn run(
         progress(part / 2.0);
     });
     take_turns(half, |part| {
-        let [by_cpu, by_wall] = runners[engine].rates(threads, LONG_SLICE);
-        let [bare_by_cpu, _] = runners[bare].rates(threads, LONG_SLICE);
+        let [by_cpu, by_wall] = runners[engine].rates(threads, ENGINE_SLICE);
+        let [bare_by_cpu, _] = runners[bare].rates(threads, ENGINE_SLICE);
         pairs.push(vec![by_cpu, bare_by_cpu, by_wall]);
         progress(0.5 + part / 2.0);
     });

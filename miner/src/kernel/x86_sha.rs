@@ -1,8 +1,8 @@
 //! The SHA instructions of x86-64: one nonce per stream, several streams interleaved.
 //!
-//! `sha256rnds2` does two rounds and is the bottleneck: it starts every second cycle and takes four, so at least
-//! two streams are needed to keep it busy, and more to hide the schedule. A nonce needs 61 of them: rounds 4 to 63
-//! of the first hash, 0 to 61 of the second.
+//! `sha256rnds2` does two rounds and takes four cycles; one starts each cycle on Zen 3, every second on Zen 5. So
+//! several streams are needed to keep it busy and to hide the schedule. A nonce needs 61 of them: rounds 4 to 63 of
+//! the first hash, 0 to 61 of the second.
 
 #![expect(
     unsafe_code,

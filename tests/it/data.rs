@@ -10,6 +10,7 @@ const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 const REGTEST: [&str; 2] = ["--genesis", "bitcoin-regtest"];
 
 /// A chain that Bitcoin Core made, if it is at hand.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn chain_of_core() -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/regtest-162.blk");
     if !path.exists() {

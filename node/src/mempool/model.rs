@@ -295,7 +295,10 @@ impl World {
         {
             let spent = tx.input[0].previous_output;
             let free = self.core.chain().coin(&spent).expect("reads").is_some()
-                && !transactions.iter().any(|other| conflict(other, &tx));
+                // The same payment may be back in the mempool after an undo: once is enough.
+                && !transactions
+                    .iter()
+                    .any(|other| *other == tx || conflict(other, &tx));
             let known = self
                 .spendable
                 .iter()

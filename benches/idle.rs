@@ -13,7 +13,8 @@ use rpc_client::{Auth, Client};
 use serde_json::{Value, json};
 
 const STARTS: usize = 20;
-const IDLE: Duration = Duration::from_secs(3);
+/// Longer than the ten seconds for which a thread that answered a call is kept.
+const IDLE: Duration = Duration::from_secs(12);
 
 /// A node process that is ended with its owner.
 struct Node(Child);

@@ -50,13 +50,17 @@ pub fn run(args: ImportArgs) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let seconds = clock.uptime().as_secs_f64();
     let tip = chain.tip();
+    let coins = chain.coin_set_stats(false)?;
     let (read, stored, rejected) = (report.read.blocks, report.stored, report.rejected);
     let mut text = format!(
-        "{read} blocks read, {stored} new, {rejected} rejected, {} without parents, in {seconds:.1} s ({} tx/s)\ntip {} at height {}",
+        "{read} blocks read, {stored} new, {rejected} rejected, {} without parents, in {seconds:.1} s ({} tx/s)\ntip {} at height {}\n{} coins, {:.8} BTC, MuHash {}",
         report.orphans,
         rate(report.read.transactions, seconds.max(0.001)),
         tip.hash,
         tip.height,
+        coins.coins,
+        coins.total.display_in(bitcoin::Denomination::Bitcoin),
+        coins.muhash,
     );
     for (hash, reason) in &report.rejects {
         text.push_str(&format!("\nrejected {hash}: {reason}"));
@@ -77,6 +81,8 @@ pub fn run(args: ImportArgs) -> anyhow::Result<()> {
         "seconds": seconds,
         "height": tip.height,
         "tip": tip.hash,
+        "txouts": coins.coins,
+        "muhash": coins.muhash.to_string(),
     });
     args.chain.tell(&text, &json);
     if read == 0 {

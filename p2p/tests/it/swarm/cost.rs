@@ -42,13 +42,13 @@ async fn idle(nodes: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures the whole process"]
+#[ignore = "measures the whole process: cargo test -p p2p --test it cost -- --ignored --test-threads 1"]
 async fn of_one_node() {
     idle(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures the whole process"]
+#[ignore = "measures the whole process: cargo test -p p2p --test it cost -- --ignored --test-threads 1"]
 async fn of_twenty_nodes() {
     idle(20).await;
 }

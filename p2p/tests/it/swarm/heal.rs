@@ -171,7 +171,7 @@ async fn a_stalled_connection_is_let_go_and_made_anew() {
 
 /// Nobody is told when a link goes silent. Pings find out.
 #[tokio::test]
-#[ignore = "takes as long as two pings take to fail: half a minute"]
+#[ignore = "takes half a minute: cargo test -p p2p --test it a_silent_peer -- --ignored"]
 async fn a_silent_peer_is_down_after_two_pings() {
     let (mut a, mut b) = (Node::start().await, Node::start().await);
     let link = Link::to(b.port()).await;

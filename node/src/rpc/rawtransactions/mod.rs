@@ -1,0 +1,145 @@
+//! Transactions as bytes: making, showing, testing, sending.
+
+mod find;
+mod make;
+mod submit;
+
+use bitcoin::Transaction;
+
+use super::args::decoded;
+use super::error::Failure;
+use super::registry::Handler::Works;
+use super::registry::{Call, Kind, Likeness, Param, optional, required};
+
+const MAX_FEE_RATE: Param = optional(
+    "maxfeerate",
+    Kind::Any,
+    "refuse what pays more than this, in BTC per 1000 virtual bytes; 0.1 by default, 0 for no limit",
+);
+
+/// The calls of this file.
+pub(super) const CALLS: &[Call] = &[
+    Call {
+        name: "createrawtransaction",
+        params: &[
+            required(
+                "inputs",
+                Kind::Array,
+                "objects with txid, vout and perhaps sequence",
+            ),
+            required(
+                "outputs",
+                Kind::Any,
+                "a list of {address: amount} or {\"data\": hex}; or one object of them",
+            ),
+            optional(
+                "locktime",
+                Kind::Number,
+                "the lock time; above 0 it also makes inputs non-final",
+            ),
+            optional(
+                "replaceable",
+                Kind::Bool,
+                "mark as replaceable (BIP 125); true by default",
+            ),
+            optional("version", Kind::Number, "the version, 1 to 3; 2 by default"),
+        ],
+        help: "Makes an unsigned transaction and gives its hex.",
+        likeness: Likeness::Core,
+        handler: Works(make::create),
+    },
+    Call {
+        name: "decoderawtransaction",
+        params: &[
+            required("hexstring", Kind::Text, "the transaction in hex"),
+            optional("iswitness", Kind::Bool, "taken for compatibility"),
+        ],
+        help: "Shows a transaction that is given in hex.",
+        likeness: Likeness::Core,
+        handler: Works(make::decode),
+    },
+    Call {
+        name: "decodescript",
+        params: &[required("hexstring", Kind::Text, "the script in hex")],
+        help: "Shows a script that is given in hex.",
+        likeness: Likeness::Subset("p2sh and segwit wrappings are not given"),
+        handler: Works(make::decode_script),
+    },
+    Call {
+        name: "getrawtransaction",
+        params: &[
+            required("txid", Kind::Text, "the transaction's id"),
+            optional(
+                "verbosity|verbose",
+                Kind::Any,
+                "0 for hex (default), 1 for an object, 2 with fee and what it spends",
+            ),
+            optional("blockhash", Kind::Text, "the block to look into"),
+        ],
+        help: "Gives a transaction of the mempool, of the named block, or of any block as long as one of its outputs is unspent. The \
+               genesis transactions are found as well.",
+        likeness: Likeness::Subset(
+            "without a block hash, a confirmed transaction is found only while one of its outputs is unspent",
+        ),
+        handler: Works(find::get),
+    },
+    Call {
+        name: "sendrawtransaction",
+        params: &[
+            required("hexstring", Kind::Text, "the transaction in hex"),
+            MAX_FEE_RATE,
+            optional(
+                "maxburnamount",
+                Kind::Any,
+                "BTC that OP_RETURN outputs may burn at most; 0 by default",
+            ),
+        ],
+        help: "Puts a signed transaction into the mempool and tells it to peers. Gives its id.",
+        likeness: Likeness::Core,
+        handler: Works(submit::send),
+    },
+    Call {
+        name: "submitpackage",
+        params: &[
+            required(
+                "package",
+                Kind::Array,
+                "transactions in hex, parents before children",
+            ),
+            MAX_FEE_RATE,
+            optional(
+                "maxburnamount",
+                Kind::Any,
+                "BTC that OP_RETURN outputs may burn at most; 0 by default",
+            ),
+        ],
+        help: "Puts several signed transactions into the mempool, in order, each judged by itself.",
+        likeness: Likeness::Subset(
+            "each transaction must pay for itself; a child does not pay for its parents",
+        ),
+        handler: Works(submit::submit_package),
+    },
+    Call {
+        name: "testmempoolaccept",
+        params: &[
+            required(
+                "rawtxs",
+                Kind::Array,
+                "transactions in hex, parents before children",
+            ),
+            MAX_FEE_RATE,
+        ],
+        help: "Tells whether the mempool would take transactions, without keeping them.",
+        likeness: Likeness::Subset(
+            "each is tested by itself: a child of another one misses its inputs",
+        ),
+        handler: Works(submit::test_accept),
+    },
+];
+
+fn transaction_from(hex: &str) -> Result<Transaction, Failure> {
+    decoded(
+        hex,
+        "TX decode failed. Make sure the tx has at least one input.",
+    )
+}

@@ -37,5 +37,5 @@ pub use chain::{
 pub use coins::Coin;
 pub use params::{NetworkDigest, Params};
 pub use rules::error::{RuleError, Standing};
-pub use store::{OpenError, StoreError};
+pub use store::{OpenError, StoreError, StoreFault};
 pub use units::{Height, Timestamp};

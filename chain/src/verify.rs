@@ -6,7 +6,7 @@ use crate::block::CheckedBlock;
 use crate::chain::{BlockPosition, Chain, Scratch};
 use crate::coins::{MuHash, undo_fits};
 use crate::rules::spend::SignatureCache;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreFault};
 use crate::units::Height;
 
 /// How deep to look.
@@ -121,7 +121,7 @@ pub fn verify(
                 rollback = None;
             }
             Some(body) => {
-                let sound = level == VerifyLevel::Bodies || undo_matches(chain, &body);
+                let sound = level == VerifyLevel::Bodies || undo_matches(chain, &body)?;
                 if !sound {
                     report.problems.push(Problem::Undo(position));
                     rollback = None;
@@ -144,9 +144,13 @@ pub fn verify(
     Ok(report)
 }
 
-fn undo_matches(chain: &Chain, body: &CheckedBlock) -> bool {
-    // A checksum that does not fit is damage to be listed, though a running node stops at it.
-    matches!(chain.undo(&body.hash()), Ok(Some(undo)) if undo_fits(body, &undo))
+fn undo_matches(chain: &Chain, body: &CheckedBlock) -> Result<bool, StoreError> {
+    match chain.undo(&body.hash()) {
+        Ok(undo) => Ok(undo.is_some_and(|undo| undo_fits(body, &undo))),
+        // Damage is to be listed, though a running node stops at it. A disk that fails is another matter.
+        Err(error) if error.cause == StoreFault::Damage => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The chain's coins going back in time, in memory.

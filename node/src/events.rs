@@ -35,6 +35,20 @@ pub enum NodeEvent {
         /// Core's reject string.
         reason: Cow<'static, str>,
     },
+    /// A stored body does not match its hash any more: it is not served, and fetched again.
+    BlockDamaged {
+        /// Its hash.
+        hash: BlockHash,
+        /// Its height.
+        height: Height,
+    },
+    /// A damaged body was replaced.
+    BlockRestored {
+        /// Its hash.
+        hash: BlockHash,
+        /// Its height.
+        height: Height,
+    },
     /// The best header chain grew or changed.
     HeaderTip {
         /// Its tip.

@@ -7,6 +7,7 @@ use crate::rules::spend::SignatureCache;
 use crate::store::StoreError;
 use crate::tree::NodeId;
 
+use crate::units::Height;
 impl Chain {
     /// Connects the valid chain with the most work among those whose bodies are here. First seen wins a tie.
     ///
@@ -71,14 +72,13 @@ impl Chain {
         Ok(self.change_since(old_tip))
     }
 
-    /// The best candidate that can be reached: not one that needs a block to be disconnected whose body is lost.
+    /// The best candidate that can be reached: not one that needs a block to be disconnected whose body is lost, or that
+    /// was never connected here (below a snapshot of coins).
     fn next_target(&self) -> NodeId {
         let tip = self.tip_id();
         let reachable = |&candidate: &NodeId| {
             let fork = self.tree.fork_point(tip, candidate).height;
-            self.active[fork.0 as usize + 1..]
-                .iter()
-                .all(|&id| self.tree.status(id).has_body)
+            self.can_go_back_to(fork)
         };
         self.tree.candidates().find(reachable).unwrap_or(tip)
     }
@@ -98,3 +98,11 @@ impl Chain {
         })
     }
 }
+    /// Whether all active blocks above `height` can be disconnected: their bodies and undo data are here.
+    pub fn can_go_back_to(&self, height: Height) -> bool {
+        self.active[height.0 as usize + 1..].iter().all(|&id| {
+            let status = self.tree.status(id);
+            status.has_body && status.connected
+        })
+    }
+

@@ -11,7 +11,7 @@ use crate::coins::encoding::{PackedCoin, encode_undo};
 use crate::coins::{CoinCache, is_unspendable};
 use crate::params::Params;
 use crate::rules::block_alone;
-use crate::store::{HeaderRow, Loaded, OpenError, Store, StoreError, guard};
+use crate::store::{HeaderRow, Loaded, OpenError, Store, StoreError, StoreFault, guard};
 use crate::tree::{BlockTree, NodeId};
 use crate::units::Height;
 
@@ -56,6 +56,12 @@ impl Chain {
                     return Ok(Chain::assemble(store, params, options, tree, active));
                 }
                 Err(LoadError::Store(error)) => error.problem,
+                Err(LoadError::Store(error)) if error.cause != StoreFault::Damage => {
+                    return Err(OpenError::Io {
+                        path,
+                        problem: error.problem,
+                    });
+                }
                 Err(LoadError::Damaged(problem)) => problem,
             },
         };
@@ -71,12 +77,12 @@ impl Chain {
     ) -> Chain {
         Chain {
             params,
+            damaged: Mutex::new(lost_bodies(&tree, &active)),
             tree,
             active,
             coins: CoinCache::new(),
             store,
             pending: Pending::default(),
-            damaged: Mutex::new(BTreeSet::new()),
             coins_budget_bytes: options.coins_bytes(),
         }
     }
@@ -113,6 +119,16 @@ impl Chain {
 fn new_tree(params: &Params) -> BlockTree {
     let transactions = u32::try_from(params.genesis.txdata.len()).expect("a block is small");
     BlockTree::new(&params.genesis.header, transactions)
+/// Active blocks whose bodies were quarantined before. Those below a snapshot of coins were never here, nor connected here.
+fn lost_bodies(tree: &BlockTree, active: &[NodeId]) -> BTreeSet<BlockHash> {
+    let is_lost = |id: &&NodeId| {
+        let status = tree.status(**id);
+        status.connected && !status.has_body
+    };
+    let lost = active.iter().filter(is_lost);
+    lost.map(|&id| tree.hash(id)).collect()
+}
+
 }
 
 fn load_tree(

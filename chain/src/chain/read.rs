@@ -65,8 +65,15 @@ impl Chain {
         self.damaged_set().iter().copied().collect()
     }
 
-    /// Lets the tree know of bodies that reading found damaged.
-    pub(super) fn settle_damaged(&mut self) {
+    /// Whether reading found damage that [`Chain::settle_damaged`] has not dealt with.
+    pub fn has_new_damage(&self) -> bool {
+        let has_body = |hash| self.tree.get(hash).is_some_and(|info| info.status.has_body);
+        self.damaged_set().iter().any(has_body)
+    }
+
+    /// Lets the tree know of bodies that reading found damaged: they count as missing from now on, and after the next flush
+    /// also when the chain is opened again.
+    pub fn settle_damaged(&mut self) {
         for hash in self.damaged() {
             let known = self.tree.id_of(&hash);
             if let Some(id) = known.filter(|&id| self.tree.status(id).has_body) {

@@ -1,5 +1,7 @@
 //! Why a database was not opened, and why it stopped.
 
+use std::io;
+
 /// Why a database was not opened. Each message ends with a remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -42,7 +44,9 @@ pub enum OpenError {
         problem: String,
     },
     /// Reading or writing failed.
-    #[error("{path}: {problem}; check that the directory is there, writable and not full")]
+    #[error(
+        "{path}: {problem}; check that the directory is there, writable and not full, and that the disk works"
+    )]
     Io {
         /// The file.
         path: String,
@@ -53,31 +57,85 @@ pub enum OpenError {
 
 /// Storage failed. Fatal: the node stops and never goes on after it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("storage failed: {problem}; free disk space or check the disk, then start again")]
+#[error("storage failed: {problem}; {}", .cause.remedy())]
 pub struct StoreError {
+    /// What kind of failure it is.
+    pub cause: StoreFault,
     /// What redb or the system said.
     pub problem: String,
 }
 
-impl StoreError {
-    pub(crate) fn new(problem: impl Into<String>) -> StoreError {
-        StoreError {
-            problem: problem.into(),
+/// What makes storage fail, as far as the remedy depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFault {
+    /// There is no room: the disk, a quota or the largest file that is allowed.
+    NoSpace,
+    /// The disk does not do what it is asked for.
+    Device,
+    /// Bytes came back that this program never wrote.
+    Damage,
+}
+
+impl StoreFault {
+    /// What to do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            StoreFault::NoSpace => "free some space, then start again",
+            StoreFault::Device => {
+                "check the disk and its cable or volume, then start again, or restore a backup"
+            }
+            StoreFault::Damage => "run `mend verify --rebuild-coins` on this data directory",
         }
     }
 
+    fn of(error: &redb::Error) -> StoreFault {
+        match error {
+            redb::Error::Io(error) => StoreFault::of_io(error),
+            redb::Error::Corrupted(_) => StoreFault::Damage,
+            _ => StoreFault::Device,
+        }
+    }
+
+    fn of_io(error: &io::Error) -> StoreFault {
+        match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => StoreFault::NoSpace,
+            _ => StoreFault::Device,
+        }
+    }
+}
+
+impl StoreError {
     pub(crate) fn read(error: impl Into<redb::Error>) -> StoreError {
-        StoreError::new(format!("reading: {}", error.into()))
+        StoreError::doing("reading", &error.into())
     }
 
     pub(crate) fn write(error: impl Into<redb::Error>) -> StoreError {
-        StoreError::new(format!("writing: {}", error.into()))
+        StoreError::doing("writing", &error.into())
+    }
+
+    fn doing(what: &str, error: &redb::Error) -> StoreError {
+        StoreError {
+            cause: StoreFault::of(error),
+            problem: format!("{what}: {error}"),
+        }
     }
 
     /// Bytes came back that this program never wrote.
     pub(crate) fn damaged(what: impl std::fmt::Display) -> StoreError {
-        StoreError::new(format!(
-            "{what} is damaged on disk, run `mend verify --repair` on this data directory"
-        ))
+        StoreError {
+            cause: StoreFault::Damage,
+            problem: format!("{what} is damaged on disk"),
+        }
+    }
+
+    /// Nothing is written after this failure: what reached the disk is then unknown.
+    #[must_use]
+    pub fn stopped(&self) -> StoreError {
+        StoreError {
+            cause: self.cause,
+            problem: format!("writing stopped after: {}", self.problem),
+        }
     }
 }

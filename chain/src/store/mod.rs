@@ -24,7 +24,7 @@ use std::sync::{Mutex, OnceLock};
 use redb::{Database, ReadableDatabase, StorageBackend};
 
 pub(crate) use commit::{Batch, CoinsAtTip};
-pub use error::{OpenError, StoreError};
+pub use error::{OpenError, StoreError, StoreFault};
 pub use memory::MemoryDisk;
 pub(crate) use open::{Loaded, guard};
 pub(crate) use snapshot::Snapshot;
@@ -42,7 +42,7 @@ pub(crate) struct Store {
     database: OnceLock<Database>,
     cache_bytes: usize,
     /// What failed first. After a failure nothing is written any more: what reached the disk is then unknown.
-    failed: Mutex<Option<String>>,
+    failed: Mutex<Option<StoreError>>,
     /// For messages.
     path: String,
 }
@@ -84,7 +84,7 @@ impl Store {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         match &*failed {
             None => Ok(()),
-            Some(first) => Err(StoreError::new(format!("writing stopped after: {first}"))),
+            Some(first) => Err(first.stopped()),
         }
     }
 
@@ -94,7 +94,7 @@ impl Store {
             .failed
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        failed.get_or_insert_with(|| error.problem.clone());
+        failed.get_or_insert_with(|| error.clone());
         error
     }
 

@@ -168,6 +168,7 @@ fn classify(error: DatabaseError, path: &str) -> OpenError {
     match error {
         DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path },
         DatabaseError::Storage(StorageError::Io(error)) => match error.kind() {
+        DatabaseError::Storage(StorageError::PreviousIo) => OpenError::Io { path, problem },
             ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
                 OpenError::Damaged { path, problem }
             }
@@ -183,11 +184,19 @@ fn check_meta(database: &Database, params: &Params, path: &str) -> Result<Loaded
         problem,
     };
     let transaction = database
+    let unreadable = |error: redb::Error| match error {
+        // The disk's fault, not the data's.
+        redb::Error::Io(_) | redb::Error::PreviousIo => OpenError::Io {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        },
+        error => damaged(error.to_string()),
+    };
         .begin_read()
-        .map_err(|error| damaged(error.to_string()))?;
+        .map_err(|error| unreadable(error.into()))?;
     if transaction
         .list_tables()
-        .map_err(|error| damaged(error.to_string()))?
+        .map_err(|error| unreadable(error.into()))?
         .next()
         .is_none()
     {
@@ -195,7 +204,7 @@ fn check_meta(database: &Database, params: &Params, path: &str) -> Result<Loaded
     }
     let get = |key: &str| -> Result<Vec<u8>, OpenError> {
         read_meta(&transaction, key)
-            .map_err(|error| damaged(error.to_string()))?
+            .map_err(unreadable)?
             .ok_or_else(|| damaged(format!("it is not a database of this program: no {key}")))
     };
     let found = get(meta::FORMAT)?;

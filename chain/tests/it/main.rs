@@ -4,6 +4,8 @@
 
 mod copies;
 mod crash;
+mod disk_errors;
+mod faulty_disk;
 mod files;
 mod forks;
 mod model;
@@ -11,3 +13,4 @@ mod open;
 mod oracle;
 mod self_repair;
 mod verify;
+mod story;

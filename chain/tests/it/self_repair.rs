@@ -55,6 +55,7 @@ fn a_damaged_body_is_found_quarantined_and_replaced() {
 
     // Remembered, and the chain goes on meanwhile.
     let mut net = TestChain::on(open(dir.path()));
+    assert_eq!(net.chain().damaged(), [hash], "still to be fetched");
     assert!(net.chain().block(&hash).unwrap().is_none());
     net.mine("a4");
     // A longer fork below the damage cannot be taken until the body is back.

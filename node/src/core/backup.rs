@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use chain::StoreError;
 use chain::backup::{BackupError, Manifest};
 
 use super::{NodeCore, Output};
@@ -17,9 +16,7 @@ impl NodeCore {
     pub fn backup(&mut self, dir: &Path, out: &mut Vec<Output>) -> Result<Manifest, BackupError> {
         self.check_writable()?;
         chain::backup::backup(&mut self.chain, dir).map_err(|error| match error {
-            BackupError::Store(StoreError { problem }) => {
-                self.fail_with(StoreError { problem }, out).into()
-            }
+            BackupError::Store(error) => self.fail_with(error, out).into(),
             other => other,
         })
     }

@@ -80,7 +80,7 @@ impl NodeCore {
                     verdict = Err(SubmitError::Rule(rule));
                 }
             }
-            if !self.activation_due || self.failed {
+            if !self.activation_due || self.failed.is_some() {
                 break;
             }
         }

@@ -98,7 +98,7 @@ impl NodeCore {
     /// When storage fails. The disk then holds the state of the last flush.
     pub fn shutdown(&mut self) -> Result<(), StoreError> {
         self.flush.due = None;
-        if self.failed {
+        if self.failed.is_some() {
             Ok(())
         } else {
             self.chain.flush()

@@ -8,6 +8,7 @@
 //! | `peers`, `dial`, `bans` | who is connected, who is dialled, who is kept away |
 //! | `mode` | how well the node works |
 //! | `flush` | when pending data is committed |
+//! | `mend` | stored blocks that are damaged |
 //! | `early` | blocks whose time has not come |
 //! | `template` | what the next block may hold |
 //! | `operator` | what an operator may order |
@@ -22,6 +23,7 @@ mod dial;
 mod early;
 mod flush;
 pub mod input;
+mod mend;
 mod mode;
 mod net;
 mod operator;
@@ -119,11 +121,13 @@ pub struct NodeCore {
     wake: wake::WakePlan,
     deferred: net::Deferred,
     /// The best header that was last told.
+    mending: mend::Mending,
     best_header: BlockHash,
     /// Connecting has not reached the best chain yet.
     activation_due: bool,
     network_active: bool,
-    failed: bool,
+    /// The storage failure after which nothing is written.
+    failed: Option<StoreError>,
 }
 
 impl std::fmt::Debug for NodeCore {
@@ -158,9 +162,10 @@ impl NodeCore {
             deferred: net::Deferred::default(),
             best_header: chain.tree().best_header().hash,
             // After a crash, bodies may be here that were not connected.
+            mending: mend::Mending::default(),
             activation_due: true,
             network_active: true,
-            failed: false,
+            failed: None,
             chain,
         }
     }
@@ -169,7 +174,7 @@ impl NodeCore {
     ///
     /// `now.mono` only moves forward. After a storage failure nothing happens any more.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
-        if self.failed {
+        if self.failed.is_some() {
             return;
         }
         self.wake.woken(now.mono);
@@ -248,36 +253,20 @@ impl NodeCore {
 
     /// What follows from any input: work that goes on, timers that are due, the mode, the next wake-up.
     fn settle(&mut self, now: Now, out: &mut Vec<Output>) {
-        if self.failed {
+        if self.failed.is_some() {
             return;
         }
         if self.activation_due {
             self.continue_activation(now, out);
         }
         self.retry_early_blocks(now, out);
-        self.want_damaged_blocks(now, out);
+        self.mend_damaged_blocks(now, out);
         self.expire_transactions(now, out);
         self.end_bans(now, out);
         self.update_mode(now, out);
         self.flush_if_due(now, out);
         self.dial_due(now, out);
         self.plan_wake_up(now, out);
-    }
-
-    /// Bodies that turned out to be damaged on disk are fetched again.
-    fn want_damaged_blocks(&mut self, now: Now, out: &mut Vec<Output>) {
-        let damaged = self.chain.damaged();
-        if damaged.is_empty() || damaged == self.wake.damaged_told {
-            return;
-        }
-        for hash in damaged
-            .iter()
-            .filter(|hash| !self.wake.damaged_told.contains(hash))
-        {
-            self.engine.want_block(*hash);
-        }
-        self.wake.damaged_told = damaged;
-        self.drive(now, EngineInput::Tick, out);
     }
 
     fn expire_transactions(&mut self, now: Now, out: &mut Vec<Output>) {
@@ -294,8 +283,8 @@ impl NodeCore {
 
     /// Storage failed: that is told once, and nothing is written any more.
     fn fail(&mut self, error: StoreError, out: &mut Vec<Output>) {
-        if !self.failed {
-            self.failed = true;
+        if self.failed.is_none() {
+            self.failed = Some(error.clone());
             self.mode.failed();
             out.push(Output::Event(NodeEvent::ModeChanged {
                 mode: Mode::ReadOnly,
@@ -306,22 +295,15 @@ impl NodeCore {
 
     /// As [`NodeCore::fail`], giving the error back for the caller as well.
     fn fail_with(&mut self, error: StoreError, out: &mut Vec<Output>) -> StoreError {
-        self.fail(
-            StoreError {
-                problem: error.problem.clone(),
-            },
-            out,
-        );
+        self.fail(error.clone(), out);
         error
     }
 
     fn check_writable(&self) -> Result<(), StoreError> {
-        if self.failed {
-            return Err(StoreError {
-                problem: "writing stopped after a failure".to_owned(),
-            });
+        match &self.failed {
+            None => Ok(()),
+            Some(first) => Err(first.stopped()),
         }
-        Ok(())
     }
 
     /// The chain, to read.

@@ -92,7 +92,7 @@ impl NodeCore {
     fn activate_all(&mut self, now: Now, out: &mut Vec<Output>) -> Result<(), OperatorError> {
         loop {
             self.activate_step(now, out);
-            if !self.activation_due || self.failed {
+            if !self.activation_due || self.failed.is_some() {
                 break;
             }
         }

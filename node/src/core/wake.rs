@@ -1,6 +1,5 @@
 //! [`WakePlan`]: the next time at which something is due, told to the host when it comes closer.
 
-use bitcoin::BlockHash;
 use p2p::Mono;
 
 use super::{NodeCore, Now, Output};
@@ -10,8 +9,6 @@ use super::{NodeCore, Now, Output};
 pub(super) struct WakePlan {
     /// What the sync engine asked for.
     pub(super) engine: Option<Mono>,
-    /// Damaged blocks that the engine was told of.
-    pub(super) damaged_told: Vec<BlockHash>,
     /// The wake-up that the host was last asked for and that has not come yet.
     armed: Option<Mono>,
 }

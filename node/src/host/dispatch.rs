@@ -42,7 +42,7 @@ impl NodeHandle {
                     moved = true;
                 }
                 Output::Fatal(error) => {
-                    tracing::error!("{error}");
+                    // Told when the node has stopped, once.
                     let reason = StopReason::Failed(error.to_string());
                     self.inner.stop.press(reason);
                 }
@@ -81,6 +81,12 @@ fn log(event: &NodeEvent) {
         } => tracing::warn!(target: "chain", %height, %hash, %reason, "invalid block"),
         NodeEvent::HeaderTip { hash, height } => {
             tracing::debug!(target: "chain", %height, %hash, "header tip");
+        NodeEvent::BlockDamaged { hash, height } => {
+            tracing::warn!(target: "chain", %height, %hash, "stored block is damaged, fetching it again");
+        }
+        NodeEvent::BlockRestored { hash, height } => {
+            tracing::info!(target: "chain", %height, %hash, "damaged block replaced");
+        }
         }
         NodeEvent::TransactionAdded { txid } => {
             tracing::debug!(target: "mempool", %txid, "transaction added");

@@ -26,7 +26,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use p2p::swarm::{Command, Traffic};
 use tokio::sync::{mpsc, watch};
 
-use crate::core::{NodeCore, Now, Output};
+use crate::core::{Input, NodeCore, Now, Output};
 use crate::rpc::{Activity, FilterHeaders};
 
 pub use chain_thread::Message;
@@ -70,7 +70,13 @@ struct Inner {
 impl NodeHandle {
     /// Reads the core. Blocks while an input is handled: call from blocking threads only.
     pub fn read<R>(&self, read: impl FnOnce(&NodeCore) -> R) -> R {
-        read(&self.read_lock())
+        let core = self.read_lock();
+        let result = read(&core);
+        if core.chain().has_new_damage() {
+            // What was just found damaged is fetched again at once, not with the next message from outside.
+            self.tell_chain_thread(Message::Input(Input::Tick));
+        }
+        result
     }
 
     /// Changes the core and carries out what it wants done, in order. Blocks: call from blocking threads only.

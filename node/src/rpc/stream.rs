@@ -127,6 +127,12 @@ pub(super) fn event_json(event: &NumberedEvent) -> Value {
             height,
             reason,
         } => json!({"event": "block-invalid", "hash": hash, "height": height, "reason": reason}),
+        NodeEvent::BlockDamaged { hash, height } => {
+            json!({"event": "block-damaged", "hash": hash, "height": height})
+        }
+        NodeEvent::BlockRestored { hash, height } => {
+            json!({"event": "block-restored", "hash": hash, "height": height})
+        }
         NodeEvent::HeaderTip { hash, height } => {
             json!({"event": "header-tip", "hash": hash, "height": height})
         }

@@ -105,6 +105,7 @@ fn a_failure_to_read_coins_is_no_verdict() {
     impl CoinView for Broken {
         fn coin(&mut self, _: &OutPoint) -> Result<Option<Coin>, StoreError> {
             Err(StoreError {
+                cause: crate::StoreFault::Device,
                 problem: "no disk".to_owned(),
             })
         }

@@ -1,0 +1,53 @@
+//! Stored blocks that turned out to be damaged: not served, fetched again by hash, replaced.
+
+use bitcoin::BlockHash;
+use p2p::sync::Input as EngineInput;
+
+use super::{NodeCore, Now, Output};
+use crate::events::NodeEvent;
+
+/// Damaged blocks that were told, and that the engine was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Mending {
+    told: Vec<BlockHash>,
+}
+
+impl NodeCore {
+    /// Whatever reading found damaged is wanted again, from anyone; what came meanwhile is told.
+    pub(super) fn mend_damaged_blocks(&mut self, now: Now, out: &mut Vec<Output>) {
+        // Only what the tree knows to be missing is asked for.
+        self.chain.settle_damaged();
+        let damaged = self.chain.damaged();
+        if damaged == self.mending.told {
+            return;
+        }
+        let told = std::mem::replace(&mut self.mending.told, damaged.clone());
+        for hash in without(&told, &damaged) {
+            self.tell_mending(hash, false, out);
+        }
+        for hash in without(&damaged, &told) {
+            self.engine.want_block(hash);
+            self.tell_mending(hash, true, out);
+        }
+        // The quarantine survives a restart, and so does the replacement.
+        self.plan_flush(now, out);
+        self.drive(now, EngineInput::Tick, out);
+    }
+
+    fn tell_mending(&self, hash: BlockHash, is_damaged: bool, out: &mut Vec<Output>) {
+        if let Some(info) = self.chain.tree().get(&hash) {
+            let height = info.height;
+            out.push(Output::Event(if is_damaged {
+                NodeEvent::BlockDamaged { hash, height }
+            } else {
+                NodeEvent::BlockRestored { hash, height }
+            }));
+        }
+    }
+}
+
+/// What is in `list` and not in `other`.
+fn without(list: &[BlockHash], other: &[BlockHash]) -> Vec<BlockHash> {
+    let missing = |hash: &&BlockHash| !other.contains(hash);
+    list.iter().filter(missing).copied().collect()
+}

@@ -4,6 +4,7 @@
 //! ```text
 //! cargo bench -p chain                          # all, at a tenth of the size
 //! cargo bench -p chain -- import 300000         # one-input payments, 1,000 a block
+//! cargo bench -p chain -- parts 300000          # decode, hash, coins, signatures, flush, each alone
 //! cargo bench -p chain -- make-file 300000 FILE # for a profiler, or for another program
 //! cargo bench -p chain -- import-file FILE DATA_DIR
 //! cargo bench -p chain -- headers 1000000
@@ -18,6 +19,7 @@
 mod chains;
 mod headers;
 mod import;
+mod parts;
 mod payments;
 mod process;
 mod reorg;
@@ -42,6 +44,7 @@ fn main() {
             chains::run(100);
         }
         ["import", payments] => import::run(count(payments)),
+        ["parts", payments] => parts::run(count(payments)),
         ["make-file", payments, file] => import::make_file(count(payments), Path::new(file)),
         ["import-file", file, data_dir] => {
             import::import_file(Path::new(file), Path::new(data_dir))

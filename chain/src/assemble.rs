@@ -63,18 +63,27 @@ pub fn witness_commitment<'a>(transactions: impl Iterator<Item = &'a Transaction
         .into_script()
 }
 
-/// A block with everything but a nonce: its proof of work is still to be found.
-///
-/// `transactions` are those after the coinbase, in an order in which each spends only what is there.
-pub fn block(
+/// Where the eight bytes of the extra nonce lie in a coinbase of [`coinbase`] that is encoded without its witness.
+#[must_use]
+pub fn extra_nonce_offset(height: Height) -> usize {
+    const VERSION: usize = 4;
+    const COUNT: usize = 1;
+    const OUTPOINT: usize = 36;
+    const SCRIPT_LENGTH: usize = 1;
+    const PUSH: usize = 1;
+    let height = Builder::new().push_int(i64::from(height.0)).into_script();
+    VERSION + COUNT + OUTPOINT + SCRIPT_LENGTH + height.len() + PUSH
+}
+
+/// The coinbase that pays `payout` and carries the output `commitment`, with the reserved value as its witness.
+pub fn coinbase(
     frame: &BlockFrame,
     payout: &ScriptBuf,
     extra_nonce: u64,
     tag: &[u8],
-    transactions: Vec<Transaction>,
-) -> Block {
-    let commitment = witness_commitment(transactions.iter());
-    let coinbase = Transaction {
+    commitment: ScriptBuf,
+) -> Transaction {
+    Transaction {
         version: transaction::Version::TWO,
         lock_time: LockTime::ZERO,
         input: vec![TxIn {
@@ -93,7 +102,21 @@ pub fn block(
                 script_pubkey: commitment,
             },
         ],
-    };
+    }
+}
+
+/// A block with everything but a nonce: its proof of work is still to be found.
+///
+/// `transactions` are those after the coinbase, in an order in which each spends only what is there.
+pub fn block(
+    frame: &BlockFrame,
+    payout: &ScriptBuf,
+    extra_nonce: u64,
+    tag: &[u8],
+    transactions: Vec<Transaction>,
+) -> Block {
+    let commitment = witness_commitment(transactions.iter());
+    let coinbase = coinbase(frame, payout, extra_nonce, tag, commitment);
     let mut txdata = Vec::with_capacity(transactions.len() + 1);
     txdata.push(coinbase);
     txdata.extend(transactions);
@@ -130,6 +153,31 @@ mod tests {
                 assert_eq!(script.as_bytes()[..2], [1, 17]);
             }
             assert!(script.len() >= 2 && script.len() <= 100);
+        }
+    }
+
+    #[test]
+    fn the_extra_nonce_lies_where_it_is_said_to() {
+        for height in [1, 16, 17, 127, 128, 32_767, 32_768, 8_388_608] {
+            let frame = BlockFrame {
+                parent: BlockHash::all_zeros(),
+                height: Height(height),
+                bits: CompactTarget::from_consensus(0x207f_ffff),
+                time: Timestamp(1),
+                coinbase_value: Amount::from_sat(1),
+            };
+            let extra_nonce = 0x1122_3344_5566_7788_u64;
+            let mut built = coinbase(
+                &frame,
+                &ScriptBuf::new(),
+                extra_nonce,
+                b"t",
+                ScriptBuf::new(),
+            );
+            built.input[0].witness.clear();
+            let bytes = bitcoin::consensus::serialize(&built);
+            let at = extra_nonce_offset(Height(height));
+            assert_eq!(bytes[at..at + 8], extra_nonce.to_le_bytes());
         }
     }
 

@@ -15,6 +15,7 @@ mod bench;
 mod cli;
 mod client;
 pub mod kernel;
+mod merkle;
 mod meter;
 mod search;
 mod stop;
@@ -22,6 +23,7 @@ mod template;
 mod throttle;
 
 pub use cli::{MineArgs, run};
+pub use merkle::CoinbasePath;
 pub use meter::{Meter, RateWindow, format_rate};
 pub use search::{Job, SearchError, SearchOptions, SearchOutcome, Searcher};
 pub use stop::StopFlag;

@@ -13,6 +13,7 @@ use crate::core::CoreOptions;
 use crate::host::{self, DataDir, MiningSettings, StartOptions, Started};
 use crate::logging;
 use crate::rpc::auth::Users;
+use crate::stratum::StratumOptions;
 
 /// Memory for the chain unless something else is said, in MB.
 const DEFAULT_CACHE_MB: usize = 64;
@@ -79,6 +80,12 @@ pub struct NodeArgs {
     /// Hashes per second at most, as in 200k or 1.5M.
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     rate: Option<u64>,
+    /// Serve miners by Stratum V1 here, such as cpuminer and Bitaxe.
+    #[arg(long, value_name = "HOST:PORT")]
+    stratum: Option<String>,
+    /// Whom their blocks pay if a worker's name is no address [default: the address of --mine].
+    #[arg(long, value_name = "ADDRESS", requires = "stratum")]
+    stratum_address: Option<String>,
     /// Mine also while blocks of peers are being fetched.
     #[arg(long)]
     mine_while_syncing: bool,
@@ -152,7 +159,14 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
     args.rpcwhitelist
         .iter()
         .try_for_each(|line| users.add_whitelist(line))?;
-    let address = args.mine.as_deref().map(parse_address).transpose()?;
+    let address = parse_address("--mine", args.mine.as_deref())?;
+    let stratum = match &args.stratum {
+        None => None,
+        Some(listen) => Some(StratumOptions {
+            listen: parse_socket("--stratum", listen, "127.0.0.1:3333")?,
+            address: parse_address("--stratum-address", args.stratum_address.as_deref())?,
+        }),
+    };
     let data_dir = args
         .data_dir
         .unwrap_or_else(|| DataDir::default_path(&params.name));
@@ -171,7 +185,10 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
         listen: args.listen,
         max_inbound: args.max_inbound,
         max_outbound: args.max_outbound,
-        rpc: args.rpc.as_deref().map(parse_socket).transpose()?,
+        rpc: match &args.rpc {
+            None => None,
+            Some(listen) => Some(parse_socket("--rpc", listen, "127.0.0.1:18443")?),
+        },
         users,
         rest: args.rest,
         mining: MiningSettings {
@@ -181,6 +198,7 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
             threads: args.threads,
             while_syncing: args.mine_while_syncing,
         },
+        stratum,
         clock_offset_s: args.clock_offset,
         exit_with_stdin: args.exit_with_stdin,
         data_dir,
@@ -209,22 +227,26 @@ pub fn load_params(genesis: &str) -> anyhow::Result<Params> {
     Params::from_json(&text).with_context(|| format!("{genesis} is not a network"))
 }
 
-fn parse_address(text: &str) -> anyhow::Result<Address> {
+fn parse_address(option: &str, text: Option<&str>) -> anyhow::Result<Option<Address>> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
     let remedy = "give one that begins with bcrt1; mend wallet address makes one";
     let address = Address::from_str(text)
-        .map_err(|error| anyhow!("--mine {text} is not an address ({error}); {remedy}"))?;
+        .map_err(|error| anyhow!("{option} {text} is not an address ({error}); {remedy}"))?;
     address
         .require_network(Network::Regtest)
-        .map_err(|_| anyhow!("--mine {text} is an address of another network; {remedy}"))
+        .map(Some)
+        .map_err(|_| anyhow!("{option} {text} is an address of another network; {remedy}"))
 }
 
-fn parse_socket(text: &str) -> anyhow::Result<SocketAddr> {
+fn parse_socket(option: &str, text: &str, example: &str) -> anyhow::Result<SocketAddr> {
     let mut found = text
         .to_socket_addrs()
-        .map_err(|_| anyhow!("--rpc {text} is not HOST:PORT; write it as 127.0.0.1:18443"))?;
+        .map_err(|_| anyhow!("{option} {text} is not HOST:PORT; write it as {example}"))?;
     match found.next() {
         Some(address) => Ok(address),
-        None => bail!("--rpc {text}: no such host; write it as 127.0.0.1:18443"),
+        None => bail!("{option} {text}: no such host; write it as {example}"),
     }
 }
 
@@ -258,6 +280,9 @@ fn tell(started: &Started) -> std::io::Result<()> {
     )?;
     writeln!(out, "rpc      {}", started.rpc)?;
     writeln!(out, "cookie   {}", started.cookie.display())?;
+    if let Some(url) = &started.stratum {
+        writeln!(out, "stratum  {url}")?;
+    }
     for address in &started.listen {
         writeln!(out, "listen   {address}")?;
     }
@@ -290,13 +315,13 @@ mod tests {
     fn wrong_arguments_are_told_with_a_remedy() {
         let error = load_params("/nowhere/genesis.json").expect_err("absent");
         assert!(error.to_string().contains("bitcoin-regtest"));
-        let mainnet = parse_address("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4");
+        let mainnet = parse_address("--mine", Some("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"));
         assert!(
             mainnet
                 .expect_err("wrong")
                 .to_string()
                 .contains("another network")
         );
-        assert!(parse_socket("x").is_err());
+        assert!(parse_socket("--rpc", "x", "127.0.0.1:1").is_err());
     }
 }

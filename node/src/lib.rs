@@ -9,6 +9,7 @@ pub mod host;
 pub mod mempool;
 pub mod offline;
 pub mod rpc;
+pub mod stratum;
 
 mod cli;
 mod logging;

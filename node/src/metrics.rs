@@ -88,6 +88,7 @@ fn text(node: &NodeHandle) -> String {
     network(&mut page, node);
     miner(&mut page, node);
     rpc(&mut page, node);
+    stratum(&mut page, node);
     page.text
 }
 
@@ -324,6 +325,44 @@ fn rpc(page: &mut Page, node: &NodeHandle) {
     }
     page.family(
         "rpc_seconds_total",
+/// Miners of others; nothing where they are not served.
+fn stratum(page: &mut Page, node: &NodeHandle) {
+    let status = node.stratum().status();
+    if status.listen.is_none() {
+        return;
+    }
+    page.gauge(
+        "stratum_connections",
+        "Miners connected by Stratum.",
+        status.connections.len(),
+    );
+    page.family("stratum_shares_total", "counter", "Shares by outcome.");
+    let shares = status.shares;
+    for (outcome, count) in [
+        ("accepted", shares.accepted),
+        ("stale", shares.stale),
+        ("duplicate", shares.duplicate),
+        ("low-difficulty", shares.low_difficulty),
+        ("unauthorized", shares.unauthorized),
+        ("invalid", shares.invalid),
+    ] {
+        page.sample("stratum_shares_total", &[("outcome", outcome)], count);
+    }
+    page.family(
+        "stratum_blocks_total",
+        "counter",
+        "Blocks found by Stratum miners, by outcome.",
+    );
+    let blocks = status.blocks;
+    for (outcome, count) in [
+        ("active", blocks.active),
+        ("stale", blocks.stale),
+        ("refused", blocks.refused),
+    ] {
+        page.sample("stratum_blocks_total", &[("outcome", outcome)], count);
+    }
+}
+
         "counter",
         "Time spent in calls by method.",
     );

@@ -7,4 +7,10 @@ mod emitter;
 mod process;
 mod typed_client;
 mod wallet;
+mod self_repair;
+mod stratum;
+#[path = "../../node/tests/it/stratum_client.rs"]
+mod stratum_client;
+#[path = "../../node/tests/it/stratum_tcp.rs"]
+mod stratum_tcp;
 mod wallet_trouble;

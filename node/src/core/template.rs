@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bitcoin::{Amount, Block, BlockHash, CompactTarget, ScriptBuf, Weight};
+use bitcoin::{Amount, Block, BlockHash, CompactTarget, ScriptBuf, Transaction, Weight};
 use chain::assemble::{self, BlockFrame};
 use chain::rules::MAX_BLOCK_SIGOPS_COST;
 use chain::{Height, StoreError, Timestamp};
@@ -44,19 +44,39 @@ impl BlockTemplate {
     /// A block that lacks only its nonce. Another `extra_nonce` gives another block.
     #[must_use]
     pub fn build(&self, payout: &ScriptBuf, extra_nonce: u64) -> Block {
-        let frame = BlockFrame {
-            parent: self.parent,
-            height: self.height,
-            bits: self.bits,
-            time: self.time,
-            coinbase_value: self.coinbase_value,
-        };
         let transactions = self
             .transactions
             .iter()
             .map(|tx| (*tx.transaction).clone())
             .collect();
-        assemble::block(&frame, payout, extra_nonce, TAG, transactions)
+        assemble::block(&self.frame(), payout, extra_nonce, TAG, transactions)
+    }
+
+    /// The coinbase alone, with the commitment of [`BlockTemplate::commitment`].
+    #[must_use]
+    pub fn coinbase(
+        &self,
+        payout: &ScriptBuf,
+        extra_nonce: u64,
+        commitment: ScriptBuf,
+    ) -> Transaction {
+        assemble::coinbase(&self.frame(), payout, extra_nonce, TAG, commitment)
+    }
+
+    /// The script of the output that commits to the witnesses of the other transactions.
+    #[must_use]
+    pub fn commitment(&self) -> ScriptBuf {
+        assemble::witness_commitment(self.transactions.iter().map(|tx| &*tx.transaction))
+    }
+
+    fn frame(&self) -> BlockFrame {
+        BlockFrame {
+            parent: self.parent,
+            height: self.height,
+            bits: self.bits,
+            time: self.time,
+            coinbase_value: self.coinbase_value,
+        }
     }
 }
 

@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, watch};
 use crate::core::{Input, NodeCore, Now, Output};
 use crate::rpc::{Activity, FilterHeaders};
 
+use crate::stratum;
 pub use chain_thread::Message;
 pub use clock::{Clock, unix_millis};
 pub use data_dir::{DataDir, RuntimeFile, write_atomically};
@@ -62,6 +63,7 @@ struct Inner {
     mining: Mining,
     traffic: Arc<Traffic>,
     listening: watch::Sender<Vec<String>>,
+    stratum: stratum::Books,
     activity: Activity,
     filter_headers: FilterHeaders,
     data_dir: DataDir,
@@ -139,6 +141,11 @@ impl NodeHandle {
     /// Bytes and messages on the network so far.
     pub fn traffic(&self) -> &Traffic {
         &self.inner.traffic
+    /// What miners of others did and do.
+    pub fn stratum(&self) -> &stratum::Books {
+        &self.inner.stratum
+    }
+
     }
 
     /// The switch that stops the node.

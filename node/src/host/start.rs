@@ -21,6 +21,7 @@ use super::{
 use crate::core::{CoreOptions, NodeCore};
 use crate::rpc::server::{ServerOptions, Service};
 use crate::rpc::{Activity, FilterHeaders, auth};
+use crate::stratum::{self, StratumOptions};
 
 /// Threads of tokio beside the main one, which drives the swarm: for connections and RPC.
 const WORKER_THREADS: usize = 1;
@@ -57,6 +58,8 @@ pub struct StartOptions {
     pub rest: bool,
     /// The node's own miner.
     pub mining: MiningSettings,
+    /// Miners of others; `None` for none.
+    pub stratum: Option<StratumOptions>,
     /// How far the node's wall clock is ahead of the machine's, in seconds.
     pub clock_offset_s: i64,
     /// Stop when standard input ends.
@@ -70,6 +73,9 @@ pub struct Started {
     pub rpc: String,
     /// The cookie file.
     pub cookie: PathBuf,
+    /// URL for miners of others, if they are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stratum: Option<String>,
     /// Multiaddresses for peers, with the peer id.
     pub listen: Vec<String>,
     /// The node's identity.
@@ -94,6 +100,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
     // The database's lock comes first: nothing of a running node is touched.
     let chain = Chain::open(data_dir.path(), options.params.clone(), options.chain)?;
     let rpc = listen::rpc_listener(options.rpc)?;
+    let stratum = options.stratum.take().map(stratum::open).transpose()?;
     if options.listen.is_empty() {
         options.listen.push(listen::default_peer_address()?);
     }
@@ -129,13 +136,22 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
                 rest: options.rest,
             },
         );
-        let url = format!("http://{}", rpc.local_addr()?);
+        let urls = Urls {
+            rpc: format!("http://{}", rpc.local_addr()?),
+            stratum: stratum
+                .as_ref()
+                .map(|endpoint| format!("stratum+tcp://{}", endpoint.listen)),
+        };
         let server = tokio::spawn(service.serve(tokio::net::TcpListener::from_std(rpc)?));
+        let miners = stratum.map(|endpoint| tokio::spawn(endpoint.serve(node.clone())));
         let life = async {
-            let served = serve(&node, url, cookie.path().to_owned(), announce).await;
+            let served = serve(&node, urls, cookie.path().to_owned(), announce).await;
             // A failure to start ends what was started.
             node.stop().press(StopReason::Asked("a failed start"));
             let _ = tokio::time::timeout(STOP_TIMEOUT, server).await;
+            if let Some(miners) = miners {
+                let _ = tokio::time::timeout(STOP_TIMEOUT, miners).await;
+            }
             let _ = node.inner.commands.send(Command::Shutdown);
             served
         };
@@ -207,6 +223,7 @@ fn new_handle(
             mining: Mining::new(options.mining.clone()),
             traffic: Arc::new(Traffic::default()),
             listening: watch::Sender::new(Vec::new()),
+            stratum: stratum::Books::default(),
             activity: Activity::default(),
             filter_headers: FilterHeaders::default(),
             data_dir,
@@ -237,7 +254,13 @@ fn swarm(
 /// Tells that the node is up, and lets it run until it is stopped.
 async fn serve(
     node: &NodeHandle,
+/// Where programs find the node.
+struct Urls {
     rpc: String,
+    stratum: Option<String>,
+}
+
+    urls: Urls,
     cookie: PathBuf,
     announce: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
@@ -250,7 +273,8 @@ async fn serve(
     }
     let listen = node.listening();
     let started = Started {
-        rpc,
+        rpc: urls.rpc,
+        stratum: urls.stratum,
         cookie,
         peer_id: peer_id_of(&listen),
         listen,

@@ -1,83 +1,27 @@
-//! Templates, blocks from miners, and mining on command.
+//! The state of mining, the dial of the node's own miner, and blocks from miners of others.
 
 use bitcoin::block::Header;
-use bitcoin::{Address, Block, BlockHash, ScriptBuf, Transaction, Txid};
-use chain::assemble::{self, BlockFrame, WITNESS_RESERVED_VALUE};
+use bitcoin::{Address, Block, ScriptBuf, Transaction};
+use chain::assemble::WITNESS_RESERVED_VALUE;
 use chain::{AcceptError, Chain, Height};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::args::{Args, address_from, decoded, hash_from};
+use super::args::{Args, address_from, decoded};
 use super::blockchain::{tip_info, warnings};
 use super::error::{Failure, code};
-use super::grind::grind;
-use super::model::{Btc, bits_hex, descriptor, difficulty, target_hex, work_float};
+use super::model::{Btc, bits_hex, difficulty, target_hex, work_float};
 use super::registry::Handler::Works;
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::{null, reply};
 use super::templates::get_block_template;
-use crate::core::{NodeCore, SubmitError};
+use crate::core::SubmitError;
 use crate::host::{MiningSettings, NodeHandle};
 use crate::mempool::policy;
 
-const MAX_TRIES: super::registry::Param = optional(
-    "maxtries",
-    Kind::Number,
-    "nonces to try in all; as many as it takes by default",
-);
-
 /// The calls of this file, and `getblocktemplate`.
 pub(super) const CALLS: &[Call] = &[
-    Call {
-        name: "generateblock",
-        params: &[
-            required(
-                "output",
-                Kind::Text,
-                "the address or descriptor that the block pays",
-            ),
-            optional(
-                "transactions",
-                Kind::Array,
-                "ids of the mempool or transactions in hex, in block order",
-            ),
-            optional(
-                "submit",
-                Kind::Bool,
-                "false to get the block's hex instead; true by default",
-            ),
-        ],
-        help: "Mines one block with exactly the named transactions. It claims the subsidy and not the fees.",
-        likeness: Likeness::Core,
-        handler: Works(generate_block),
-    },
-    Call {
-        name: "generatetoaddress",
-        params: &[
-            required("nblocks|num_blocks", Kind::Number, "blocks to mine"),
-            required("address", Kind::Text, "the address that they pay"),
-            MAX_TRIES,
-        ],
-        help: "Mines blocks at once and gives their hashes. The call takes as long as the difficulty asks.",
-        likeness: Likeness::Subset("without maxtries it goes on until it finds"),
-        handler: Works(generate_to_address),
-    },
-    Call {
-        name: "generatetodescriptor",
-        params: &[
-            required("num_blocks", Kind::Number, "blocks to mine"),
-            required(
-                "descriptor",
-                Kind::Text,
-                "addr(), raw() or rawtr() that they pay",
-            ),
-            MAX_TRIES,
-        ],
-        help: "Mines blocks at once, as generatetoaddress does.",
-        likeness: Likeness::Subset("addr(), raw() and rawtr() only"),
-        handler: Works(generate_to_descriptor),
-    },
     Call {
         name: "getblocktemplate",
         params: &[optional(
@@ -115,6 +59,14 @@ pub(super) const CALLS: &[Call] = &[
         help: "Estimates the network's hashes per second from the work and times of the last blocks.",
         likeness: Likeness::Core,
         handler: Works(get_network_hash_rate),
+    },
+    Call {
+        name: "getstratuminfo",
+        params: &[],
+        help: "Gives what miners of others did and do on the Stratum endpoint: shares and blocks in all, and each connection with its \
+               speed and difficulty. Without --stratum, listen is null.",
+        likeness: Likeness::Ours,
+        handler: Works(get_stratum_info),
     },
     Call {
         name: "setmining",
@@ -225,116 +177,6 @@ fn submit_header(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     }
 }
 
-fn generate_to_address(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
-    let address = args
-        .address(1)
-        .map_err(|failure| Failure::not_found(format!("Error: {}", failure.message)))?;
-    generate(
-        node,
-        args.int(0)?,
-        &address.script_pubkey(),
-        args.opt_int(2)?,
-    )
-}
-
-fn generate_to_descriptor(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
-    let script = descriptor::script_of(args.text(1)?)?;
-    generate(node, args.int(0)?, &script, args.opt_int(2)?)
-}
-
-fn generate(
-    node: &NodeHandle,
-    count: i64,
-    payout: &ScriptBuf,
-    max_tries: Option<i64>,
-) -> Result<Reply, Failure> {
-    let mut tries = max_tries.map(|tries| u64::try_from(tries).unwrap_or(0));
-    let mut hashes: Vec<BlockHash> = Vec::new();
-    while i64::try_from(hashes.len()).is_ok_and(|found| found < count) {
-        let template = node.read(|core| core.template(node.now()))?;
-        // A fresh extra nonce each time: no two calls, nor a call after invalidateblock, make the same block.
-        let mut block = template.build(payout, rand::random());
-        if !grind(node, &mut block, &mut tries)? {
-            if tries == Some(0) || node.stop().is_pressed() {
-                break;
-            }
-            continue;
-        }
-        let hash = block.block_hash();
-        match submit_own(node, block) {
-            Ok(()) => hashes.push(hash),
-            // A peer's block came first.
-            Err(failure) if failure.message == STALE => {}
-            Err(failure) => return Err(failure),
-        }
-    }
-    reply(&hashes)
-}
-
-const STALE: &str = "ProcessNewBlock, block not accepted: another block came first";
-
-fn submit_own(node: &NodeHandle, block: Block) -> Result<(), Failure> {
-    let hash = block.block_hash();
-    let active = node.act(|core, now, out| {
-        core.submit_block(now, block, out)
-            .map(|_| core.chain().is_active(&hash))
-    });
-    match active {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Failure::internal(STALE)),
-        Err(SubmitError::Store(error)) => Err(error.into()),
-        Err(error) => Err(Failure::internal(format!(
-            "ProcessNewBlock, block not accepted: {error}"
-        ))),
-    }
-}
-
-fn generate_block(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
-    let output = args.text(0)?;
-    let payout = match address_from(output) {
-        Ok(address) => address.script_pubkey(),
-        Err(_) => descriptor::script_of(output)
-            .map_err(|_| Failure::not_found("Error: Invalid address or descriptor"))?,
-    };
-    let listed = args.list(1)?;
-    let submit = args.flag(2, true)?;
-    let now = node.now();
-    let mut block = node.read(|core| {
-        let transactions = listed.iter().map(|item| transaction_from(core, item));
-        let transactions = transactions.collect::<Result<Vec<Transaction>, Failure>>()?;
-        let template = core.template(now)?;
-        let frame = BlockFrame {
-            parent: template.parent,
-            height: template.height,
-            bits: template.bits,
-            time: template.time,
-            coinbase_value: core.chain().params().subsidy_at(template.height),
-        };
-        let block = assemble::block(&frame, &payout, rand::random(), b"/mend/", transactions);
-        match core
-            .chain()
-            .test_block_with(block.clone(), now.wall, core.signatures())
-        {
-            Ok(()) => Ok(block),
-            Err(AcceptError::Store(error)) => Err(error.into()),
-            Err(error) => Err(Failure::new(
-                code::VERIFY,
-                format!("TestBlockValidity failed: {}", reject_reason(&error)),
-            )),
-        }
-    })?;
-    if !grind(node, &mut block, &mut None)? {
-        return Err(Failure::misc("Failed to make block."));
-    }
-    let hash = block.block_hash();
-    if !submit {
-        let hex = bitcoin::consensus::encode::serialize_hex(&block);
-        return reply(&json!({"hash": hash, "hex": hex}));
-    }
-    submit_own(node, block)?;
-    reply(&json!({"hash": hash}))
-}
-
 /// BIP 22's word for why a block was not taken.
 pub(super) fn reject_reason(error: &AcceptError) -> String {
     match error {
@@ -343,24 +185,6 @@ pub(super) fn reject_reason(error: &AcceptError) -> String {
         AcceptError::KnownInvalid { .. } => "duplicate-invalid".to_owned(),
         AcceptError::Store(error) => error.to_string(),
     }
-}
-
-fn transaction_from(core: &NodeCore, item: &Value) -> Result<Transaction, Failure> {
-    let text = item
-        .as_str()
-        .ok_or_else(|| Failure::wrong_type("transactions must be strings"))?;
-    if text.len() == 64 {
-        let txid: Txid = hash_from(text, "txid")?;
-        let entry = core
-            .mempool()
-            .get(&txid)
-            .ok_or_else(|| Failure::not_found(format!("Transaction {text} not in mempool.")))?;
-        return Ok(Transaction::clone(&entry.transaction));
-    }
-    decoded(
-        text,
-        &format!("Transaction decode failed for {text}. Make sure the tx has at least one input."),
-    )
 }
 
 #[derive(Serialize)]
@@ -435,6 +259,10 @@ fn get_mining_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
         }
     });
     reply(&info)
+}
+
+fn get_stratum_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+    reply(&node.stratum().status())
 }
 
 fn get_network_hash_rate(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {

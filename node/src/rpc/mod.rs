@@ -13,6 +13,7 @@ mod blockchain;
 mod control;
 pub mod error;
 mod filters;
+mod generate;
 mod grind;
 mod mempool;
 mod mining;

@@ -8,7 +8,7 @@ use super::args::Args;
 use super::error::Failure;
 use super::request::Reply;
 use super::{
-    blockchain, control, filters, mempool, mining, network, rawtransactions, scan, stats, util,
+    blockchain, control, filters, generate, mempool, mining, network, rawtransactions, scan, stats, util,
     wait,
 };
 use crate::host::NodeHandle;
@@ -104,6 +104,10 @@ pub const GROUPS: &[Group] = &[
     Group {
         title: "Filters",
         calls: filters::CALLS,
+    },
+    Group {
+        title: "Generating",
+        calls: generate::CALLS,
     },
     Group {
         title: "Mempool",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::hex::DisplayHex;
-use bitcoin::{Block, BlockHash, Txid, Wtxid};
+use bitcoin::{Block, BlockHash, ScriptBuf, Txid, Wtxid};
 use chain::AcceptError;
 use chain::rules::MAX_BLOCK_SIGOPS_COST;
 use serde::Serialize;
@@ -221,8 +221,9 @@ fn template(node: &NodeHandle, wants_coinbase: bool) -> Result<Reply, Failure> {
         let limit = core.chain().params().max_block_weight.to_wu();
         core.template(now).map(|template| (template, limit))
     })?;
+    let commitment = template.commitment();
     let coinbase = if wants_coinbase {
-        own_coinbase(node, &template)
+        own_coinbase(node, &template, &commitment)
     } else {
         None
     };
@@ -235,11 +236,6 @@ fn template(node: &NodeHandle, wants_coinbase: bool) -> Result<Reply, Failure> {
         sigops: entry.sigops,
         weight: entry.weight.to_wu(),
     });
-    let included = template
-        .transactions
-        .iter()
-        .map(|entry| &*entry.transaction);
-    let commitment = chain::assemble::witness_commitment(included);
     let known = LongPoll {
         tip: template.parent,
         pool_sequence: template.pool_sequence,
@@ -271,10 +267,14 @@ fn template(node: &NodeHandle, wants_coinbase: bool) -> Result<Reply, Failure> {
 }
 
 /// A coinbase that pays the node's own mining address, in the form without witness that miners build on.
-fn own_coinbase(node: &NodeHandle, template: &BlockTemplate) -> Option<CoinbaseFields> {
+fn own_coinbase(
+    node: &NodeHandle,
+    template: &BlockTemplate,
+    commitment: &ScriptBuf,
+) -> Option<CoinbaseFields> {
     let address = node.mining().status().settings.address?;
-    let block = template.build(&address.script_pubkey(), rand::random());
-    let mut coinbase = block.txdata.into_iter().next()?;
+    let payout = address.script_pubkey();
+    let mut coinbase = template.coinbase(&payout, rand::random(), commitment.clone());
     for input in &mut coinbase.input {
         input.witness.clear();
     }

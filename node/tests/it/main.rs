@@ -8,3 +8,8 @@ mod rpc_calls;
 mod rpc_clients;
 mod rpc_http;
 mod support_node;
+mod stratum_client;
+mod stratum_node;
+mod stratum_scene;
+mod stratum_session;
+mod stratum_tcp;

@@ -59,6 +59,7 @@ pub(crate) fn options(dir: &Path) -> StartOptions {
             threads: 1,
             while_syncing: false,
         },
+        stratum: None,
         clock_offset_s: 0,
         exit_with_stdin: false,
     }

@@ -94,7 +94,16 @@ pub enum BackupError {
 ///
 /// When the directory holds a chain already, or reading or writing fails. A directory without manifest is no backup.
 pub fn backup(chain: &mut Chain, dir: &Path) -> Result<Manifest, BackupError> {
-    chain.flush()?;
+    copy(&chain.frozen()?, dir)
+}
+
+/// As [`backup`], of a chain as [`Chain::frozen`] gives it, so that the chain itself goes on meanwhile. What is not committed
+/// is not copied.
+///
+/// # Errors
+///
+/// As [`backup`].
+pub fn copy(chain: &Chain, dir: &Path) -> Result<Manifest, BackupError> {
     fs::create_dir_all(dir).map_err(io_error(dir))?;
     let path = refuse_existing(dir)?;
     chain.copy_to(&path)?;

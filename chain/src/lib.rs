@@ -21,6 +21,7 @@ pub mod fixtures;
 pub mod framing;
 pub mod import;
 pub mod params;
+pub mod probe;
 pub mod repair;
 pub mod rules;
 pub mod snapshot;
@@ -32,7 +33,7 @@ pub mod verify;
 pub use block::CheckedBlock;
 pub use chain::{
     AcceptError, Acceptance, BlockPosition, BranchStatus, Chain, ChainOptions, ChainTip, NextBlock,
-    Reorg, TipInfo,
+    Reorg, StoredBlock, TipInfo,
 };
 pub use coins::Coin;
 pub use params::{NetworkDigest, Params};

@@ -8,6 +8,7 @@ use bitcoin::block::Header;
 
 use super::{AcceptError, Acceptance, Chain};
 use crate::block::CheckedBlock;
+use crate::probe::Stage;
 use crate::rules::block_alone::{self, BodyContext};
 use crate::rules::error::Standing;
 use crate::rules::header;
@@ -76,7 +77,10 @@ impl Chain {
     ) -> Result<Acceptance, AcceptError> {
         header::check_proof_of_work(&block.header, &self.params)?;
         let hash = block.block_hash();
-        match block_alone::check(block, &self.params) {
+        let checked = self
+            .probes
+            .run(Stage::Check, || block_alone::check(block, &self.params));
+        match checked {
             Ok(block) => self.accept_checked(Arc::new(block), now),
             Err(rule) => {
                 // The merkle root was right, or the verdict would not be `Never`: the header condemns itself. One that is

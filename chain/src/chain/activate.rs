@@ -2,12 +2,13 @@
 
 use super::connect::RunEnd;
 use super::{BlockPosition, Chain, Reorg};
+use crate::probe::Stage;
 use crate::rules::error::RuleError;
 use crate::rules::spend::SignatureCache;
 use crate::store::StoreError;
 use crate::tree::NodeId;
-
 use crate::units::Height;
+
 impl Chain {
     /// Connects the valid chain with the most work among those whose bodies are here. First seen wins a tie.
     ///
@@ -38,6 +39,22 @@ impl Chain {
         max_blocks: usize,
     ) -> Result<Option<Reorg>, StoreError> {
         self.settle_damaged();
+        if self.next_target() == self.tip_id() {
+            self.tree.prune_candidates();
+            return Ok(None);
+        }
+        let probes = self.probes.clone();
+        probes.run(Stage::Connect, || {
+            self.walk_to_best(signatures, failed, max_blocks)
+        })
+    }
+
+    fn walk_to_best(
+        &mut self,
+        signatures: &SignatureCache,
+        failed: &mut Vec<(BlockPosition, RuleError)>,
+        max_blocks: usize,
+    ) -> Result<Option<Reorg>, StoreError> {
         let old_tip = self.tip_id();
         let work_before = self.work(old_tip);
         let mut connected = 0;
@@ -83,6 +100,14 @@ impl Chain {
         self.tree.candidates().find(reachable).unwrap_or(tip)
     }
 
+    /// Whether all active blocks above `height` can be disconnected: their bodies and undo data are here.
+    pub fn can_go_back_to(&self, height: Height) -> bool {
+        self.active[height.0 as usize + 1..].iter().all(|&id| {
+            let status = self.tree.status(id);
+            status.has_body && status.connected
+        })
+    }
+
     /// What changed since `old_tip` was the tip.
     fn change_since(&self, old_tip: NodeId) -> Option<Reorg> {
         let tip = self.tip_id();
@@ -98,11 +123,3 @@ impl Chain {
         })
     }
 }
-    /// Whether all active blocks above `height` can be disconnected: their bodies and undo data are here.
-    pub fn can_go_back_to(&self, height: Height) -> bool {
-        self.active[height.0 as usize + 1..].iter().all(|&id| {
-            let status = self.tree.status(id);
-            status.has_body && status.connected
-        })
-    }
-

@@ -11,6 +11,7 @@ use super::{BlockPosition, Chain};
 use crate::block::CheckedBlock;
 use crate::coins::encoding::encode_undo;
 use crate::coins::{CacheView, undo_fits};
+use crate::probe::Stage;
 use crate::rules::block_connected::{
     ConnectContext, ConnectError, ConnectedBlock, check_coins, check_signatures,
 };
@@ -163,13 +164,20 @@ impl Chain {
                 Ok(connected) => {
                     let connected = Arc::new(connected);
                     if connected.undo.len() < min_parallel {
-                        if let Err(rule) = check_signatures_here(&body, &connected, signatures) {
+                        let checked = self.probes.run(Stage::Signatures, || {
+                            check_signatures_here(&body, &connected, signatures)
+                        });
+                        if let Err(rule) = checked {
                             verdict.fail(index, rule);
                         }
                     } else {
                         let (body, connected) = (body.clone(), connected.clone());
+                        let probes = self.probes.clone();
                         scope.spawn(move |_| {
-                            if let Err(rule) = check_signatures(&body, &connected, signatures) {
+                            let checked = probes.run(Stage::Signatures, || {
+                                check_signatures(&body, &connected, signatures)
+                            });
+                            if let Err(rule) = checked {
                                 verdict.fail(index, rule);
                             }
                         });
@@ -214,11 +222,13 @@ impl Chain {
             signatures,
         };
         let coins = &mut self.coins;
-        let connected = self
-            .store
-            .read(|disk| check_coins(body, &context, &mut CacheView::new(coins, disk)))?;
-        self.coins.connect_block(body, height);
-        Ok(connected)
+        self.probes.run(Stage::Coins, || {
+            let connected = self
+                .store
+                .read(|disk| check_coins(body, &context, &mut CacheView::new(coins, disk)))?;
+            coins.connect_block(body, height);
+            Ok(connected)
+        })
     }
 
     /// Takes back the coins of `applied[keep..]`, last first.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::Chain;
 use crate::coins::CoinCache;
+use crate::probe::Stage;
 use crate::store::{Batch, CoinsAtTip, HeaderRow, StoreError, block_key};
 use crate::tree::NodeId;
 
@@ -28,7 +29,7 @@ impl Chain {
             changes: self.coins.changes(),
             tip: self.tree.hash(self.tip_id()),
         };
-        self.store.commit(&self.batch(Some(coins)), &self.params)?;
+        self.commit(&self.batch(Some(coins)))?;
         self.coins.flushed(self.coins_budget_bytes / 2);
         self.pending = Default::default();
         Ok(())
@@ -45,7 +46,7 @@ impl Chain {
         if self.pending.is_empty() {
             return Ok(());
         }
-        self.store.commit(&self.batch(None), &self.params)?;
+        self.commit(&self.batch(None))?;
         self.pending = Default::default();
         Ok(())
     }
@@ -103,7 +104,7 @@ impl Chain {
             forget_coins: true,
             ..self.batch(Some(coins))
         };
-        self.store.commit(&batch, &self.params)?;
+        self.commit(&batch)?;
         self.coins.flushed(self.coins_budget_bytes / 2);
         Ok(())
     }
@@ -111,6 +112,11 @@ impl Chain {
     /// Writes what is committed to a new database file.
     pub(crate) fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
         self.store.copy_to(path)
+    }
+
+    fn commit(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        self.probes
+            .run(Stage::Commit, || self.store.commit(batch, &self.params))
     }
 
     fn batch<'a>(&'a self, coins: Option<CoinsAtTip<'a>>) -> Batch<'a> {

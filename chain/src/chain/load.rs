@@ -10,6 +10,7 @@ use super::{Chain, ChainOptions};
 use crate::coins::encoding::{PackedCoin, encode_undo};
 use crate::coins::{CoinCache, is_unspendable};
 use crate::params::Params;
+use crate::probe::Probes;
 use crate::rules::block_alone;
 use crate::store::{HeaderRow, Loaded, OpenError, Store, StoreError, StoreFault, guard};
 use crate::tree::{BlockTree, NodeId};
@@ -55,13 +56,13 @@ impl Chain {
                 Ok((tree, active)) => {
                     return Ok(Chain::assemble(store, params, options, tree, active));
                 }
-                Err(LoadError::Store(error)) => error.problem,
                 Err(LoadError::Store(error)) if error.cause != StoreFault::Damage => {
                     return Err(OpenError::Io {
                         path,
                         problem: error.problem,
                     });
                 }
+                Err(LoadError::Store(error)) => error.problem,
                 Err(LoadError::Damaged(problem)) => problem,
             },
         };
@@ -76,14 +77,15 @@ impl Chain {
         active: Vec<NodeId>,
     ) -> Chain {
         Chain {
-            params,
             damaged: Mutex::new(lost_bodies(&tree, &active)),
+            params,
             tree,
             active,
             coins: CoinCache::new(),
             store,
             pending: Pending::default(),
             coins_budget_bytes: options.coins_bytes(),
+            probes: Probes::default(),
         }
     }
 
@@ -116,9 +118,6 @@ impl Chain {
     }
 }
 
-fn new_tree(params: &Params) -> BlockTree {
-    let transactions = u32::try_from(params.genesis.txdata.len()).expect("a block is small");
-    BlockTree::new(&params.genesis.header, transactions)
 /// Active blocks whose bodies were quarantined before. Those below a snapshot of coins were never here, nor connected here.
 fn lost_bodies(tree: &BlockTree, active: &[NodeId]) -> BTreeSet<BlockHash> {
     let is_lost = |id: &&NodeId| {
@@ -129,6 +128,9 @@ fn lost_bodies(tree: &BlockTree, active: &[NodeId]) -> BTreeSet<BlockHash> {
     lost.map(|&id| tree.hash(id)).collect()
 }
 
+fn new_tree(params: &Params) -> BlockTree {
+    let transactions = u32::try_from(params.genesis.txdata.len()).expect("a block is small");
+    BlockTree::new(&params.genesis.header, transactions)
 }
 
 fn load_tree(

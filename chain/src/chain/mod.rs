@@ -7,11 +7,13 @@ mod accept;
 mod activate;
 mod connect;
 mod flush;
+mod frozen;
 mod load;
 mod operator;
 mod pending;
 mod read;
 mod scratch;
+mod stored;
 mod template;
 mod tips;
 mod types;
@@ -24,12 +26,14 @@ use bitcoin::{BlockHash, Work};
 
 use crate::coins::CoinCache;
 use crate::params::Params;
+use crate::probe::{Probe, Probes};
 use crate::store::{OpenError, Store};
 use crate::tree::{BlockTree, HeaderInfo, NodeId};
 use crate::units::{Height, Timestamp};
 use pending::Pending;
 
 pub(crate) use scratch::Scratch;
+pub use stored::StoredBlock;
 pub use template::NextBlock;
 pub use tips::{BranchStatus, ChainTip};
 pub use types::{AcceptError, Acceptance, BlockPosition, ChainOptions, Reorg, TipInfo};
@@ -49,6 +53,7 @@ pub struct Chain {
     damaged: Mutex<BTreeSet<BlockHash>>,
     /// Bytes of coins in memory above which they are flushed.
     coins_budget_bytes: usize,
+    probes: Probes,
 }
 
 const _: fn() = || {
@@ -105,6 +110,11 @@ impl Chain {
         };
         let store = Store::in_memory(options.database_bytes());
         Chain::at_genesis(store, params.into(), options)
+    }
+
+    /// From now on `probe` is told when stages begin and end.
+    pub fn set_probe(&mut self, probe: Arc<dyn Probe>) {
+        self.probes = Probes::of(probe);
     }
 
     /// The network.

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use bitcoin::{Block, BlockHash, OutPoint, consensus};
+use bitcoin::{BlockHash, OutPoint};
 
 use super::Chain;
 use crate::block::CheckedBlock;
 use crate::coins::encoding::decode_undo;
 use crate::coins::{Coin, CoinSetStats, ReadOnlyView, StatsBuilder, Visit, merge};
-use crate::rules::block_alone::{self, BodyContext};
 use crate::rules::block_connected::CoinView;
 use crate::store::{StoreError, block_key};
 use crate::tree::NodeId;
@@ -27,37 +26,14 @@ impl Chain {
     }
 
     pub(super) fn body(&self, id: NodeId) -> Result<Option<Arc<CheckedBlock>>, StoreError> {
-        if let Some(body) = self.pending.bodies.get(&id) {
-            return Ok(Some(body.clone()));
-        }
-        let hash = self.tree.hash(id);
-        if !self.tree.status(id).has_body || self.damaged_set().contains(&hash) {
+        let Some(stored) = self.stored_body(id)? else {
             return Ok(None);
-        }
-        let key = block_key(self.tree.height(id), &hash);
-        let bytes = self.store.read(|disk| disk.body(&key))?;
-        let body = bytes.and_then(|bytes| self.verify_body(id, &bytes));
+        };
+        let body = stored.open();
         if body.is_none() {
-            self.damaged_set().insert(hash);
+            self.damaged_set().insert(self.tree.hash(id));
         }
-        Ok(body.map(Arc::new))
-    }
-
-    /// Decodes stored bytes, and accepts nothing that does not hash to the block's id, witnesses included.
-    fn verify_body(&self, id: NodeId, bytes: &[u8]) -> Option<CheckedBlock> {
-        let block: Block = consensus::deserialize(bytes).ok()?;
-        if block.block_hash() != self.tree.hash(id) {
-            return None;
-        }
-        let body = block_alone::check(block, &self.params).ok()?;
-        if let Some(parent) = self.tree.parent(id) {
-            let context = BodyContext {
-                height: self.tree.height(id),
-                parent_median_time_past: self.tree.median_time_past(parent),
-            };
-            block_alone::check_contextual(&body, &context, &self.params).ok()?;
-        }
-        Some(body)
+        Ok(body)
     }
 
     /// Bodies that were found damaged or lost, to be fetched again by hash and given to [`Chain::restore_body`].

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use redb::{
-    Database, Durability, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
-    TableError, Value, WriteTransaction,
+    Database, Durability, Key, ReadTransaction, ReadableTable, TableDefinition, TableError, Value,
+    WriteTransaction,
 };
 
 use super::tables::{BLOCKS, COINS, HEADERS, META, UNDO};
@@ -20,13 +20,15 @@ const BODIES_PER_COMMIT: usize = 16;
 const COPY_CACHE_BYTES: usize = 16 << 20;
 
 impl Store {
-    /// Writes all that is committed to a new file. Nothing may be committed meanwhile: the caller holds the chain.
+    /// Writes all that is committed to a new file, as of one moment.
     pub(crate) fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
         let copy = Database::builder()
             .set_cache_size(COPY_CACHE_BYTES)
             .create(path)
             .map_err(StoreError::write)?;
-        let source = self.database()?.begin_read().map_err(StoreError::read)?;
+        let Some(source) = self.transaction()? else {
+            return Ok(());
+        };
         copy_table(&source, &copy, META, ROWS_PER_COMMIT)?;
         copy_table(&source, &copy, HEADERS, ROWS_PER_COMMIT)?;
         copy_table(&source, &copy, BLOCKS, BODIES_PER_COMMIT)?;

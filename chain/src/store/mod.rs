@@ -19,9 +19,9 @@ mod open;
 mod snapshot;
 mod tables;
 
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use redb::{Database, ReadableDatabase, StorageBackend};
+use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 
 pub(crate) use commit::{Batch, CoinsAtTip};
 pub use error::{OpenError, StoreError, StoreFault};
@@ -43,6 +43,8 @@ pub(crate) struct Store {
     cache_bytes: usize,
     /// What failed first. After a failure nothing is written any more: what reached the disk is then unknown.
     failed: Mutex<Option<StoreError>>,
+    /// The one committed state that is read, whatever is committed elsewhere meanwhile: see [`Store::pinned`].
+    pinned: Option<Arc<ReadTransaction>>,
     /// For messages.
     path: String,
 }
@@ -54,8 +56,21 @@ impl Store {
             database: OnceLock::new(),
             cache_bytes,
             failed: Mutex::new(None),
+            pinned: None,
             path: "memory".to_owned(),
         }
+    }
+
+    /// What is committed now, to be read for as long as the result lives; it is never written to. Pages that are replaced
+    /// meanwhile stay in the file, so it must not live long.
+    pub(crate) fn pinned(&self) -> Result<Store, StoreError> {
+        Ok(Store {
+            database: OnceLock::new(),
+            cache_bytes: self.cache_bytes,
+            failed: Mutex::new(None),
+            pinned: self.transaction()?,
+            path: self.path.clone(),
+        })
     }
 
     /// Where the database is, for messages.
@@ -69,11 +84,25 @@ impl Store {
         &self,
         reader: impl FnOnce(&Snapshot) -> Result<T, E>,
     ) -> Result<T, E> {
-        let snapshot = match self.database.get() {
+        let snapshot = match self.transaction()? {
             None => Snapshot::empty(),
-            Some(database) => Snapshot::new(database.begin_read().map_err(StoreError::read)?),
+            Some(transaction) => Snapshot::new(transaction),
         };
         reader(&snapshot)
+    }
+
+    /// A reader of the last commit, or of the pinned one; `None` if nothing was committed yet.
+    fn transaction(&self) -> Result<Option<Arc<ReadTransaction>>, StoreError> {
+        if let Some(pinned) = &self.pinned {
+            return Ok(Some(Arc::clone(pinned)));
+        }
+        match self.database.get() {
+            None => Ok(None),
+            Some(database) => {
+                let transaction = database.begin_read().map_err(StoreError::read)?;
+                Ok(Some(Arc::new(transaction)))
+            }
+        }
     }
 
     /// Refuses after a failure.

@@ -97,6 +97,7 @@ impl Store {
             database: OnceLock::from(database),
             cache_bytes,
             failed: Mutex::new(None),
+            pinned: None,
             path,
         };
         Ok((store, loaded))
@@ -167,8 +168,8 @@ fn classify(error: DatabaseError, path: &str) -> OpenError {
     let problem = error.to_string();
     match error {
         DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path },
-        DatabaseError::Storage(StorageError::Io(error)) => match error.kind() {
         DatabaseError::Storage(StorageError::PreviousIo) => OpenError::Io { path, problem },
+        DatabaseError::Storage(StorageError::Io(error)) => match error.kind() {
             ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
                 OpenError::Damaged { path, problem }
             }
@@ -183,7 +184,6 @@ fn check_meta(database: &Database, params: &Params, path: &str) -> Result<Loaded
         path: path.to_owned(),
         problem,
     };
-    let transaction = database
     let unreadable = |error: redb::Error| match error {
         // The disk's fault, not the data's.
         redb::Error::Io(_) | redb::Error::PreviousIo => OpenError::Io {
@@ -192,6 +192,7 @@ fn check_meta(database: &Database, params: &Params, path: &str) -> Result<Loaded
         },
         error => damaged(error.to_string()),
     };
+    let transaction = database
         .begin_read()
         .map_err(|error| unreadable(error.into()))?;
     if transaction

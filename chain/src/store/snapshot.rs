@@ -1,6 +1,7 @@
 //! Readers: what one closure may read, always copied out.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use bitcoin::OutPoint;
 use bitcoin::hashes::{Hash, HashEngine, sha256};
@@ -16,7 +17,7 @@ const SEAL_BYTES: usize = 8;
 /// One consistent state of the database, for the time of one [`Store::read`](super::Store::read). All its methods give owned
 /// values, so that nothing read can outlive it.
 pub(crate) struct Snapshot {
-    transaction: Option<ReadTransaction>,
+    transaction: Option<Arc<ReadTransaction>>,
     /// Opened at the first look-up, for the many that follow.
     coins: OnceCell<Option<CoinsTable>>,
 }
@@ -45,7 +46,7 @@ impl Snapshot {
         }
     }
 
-    pub(super) fn new(transaction: ReadTransaction) -> Snapshot {
+    pub(super) fn new(transaction: Arc<ReadTransaction>) -> Snapshot {
         Snapshot {
             transaction: Some(transaction),
             coins: OnceCell::new(),

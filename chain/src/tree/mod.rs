@@ -68,6 +68,7 @@ pub struct HeaderInfo {
 }
 
 /// All known headers.
+#[derive(Clone)]
 pub struct BlockTree {
     nodes: Nodes,
     index: HashTable<u32>,

@@ -137,7 +137,7 @@ pub(super) struct Links {
 
 /// All nodes, in order of insertion, parents before children. Grows without moving what is there, so that memory per
 /// header has no factor of two in it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Nodes {
     chunks: Vec<Vec<Node>>,
 }

@@ -1,0 +1,64 @@
+//! [`Chain::frozen`]: one state of the chain, to be read at leisure.
+
+use std::sync::{Arc, Mutex};
+
+use super::Chain;
+use super::pending::Pending;
+use crate::coins::CoinCache;
+use crate::probe::Probes;
+use crate::store::StoreError;
+
+impl Chain {
+    /// The chain as it is now, to be read while the chain itself goes on: for walks over all coins, verifying, copying. Commits
+    /// what is pending first. Only for reading: what is done to it is lost. It keeps replaced pages in the file while it
+    /// lives, so drop it soon.
+    ///
+    /// Bodies that it finds damaged are listed in its own [`Chain::damaged`].
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: fatal.
+    pub fn frozen(&mut self) -> Result<Chain, StoreError> {
+        self.flush()?;
+        Ok(Chain {
+            params: Arc::clone(&self.params),
+            tree: self.tree.clone(),
+            active: self.active.clone(),
+            coins: CoinCache::new(),
+            store: self.store.pinned()?,
+            pending: Pending::default(),
+            damaged: Mutex::new(self.damaged_set().clone()),
+            coins_budget_bytes: self.coins_budget_bytes,
+            probes: Probes::default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::Amount;
+
+    use crate::fixtures::{GENESIS, TestChain};
+    use crate::verify::{VerifyLevel, verify};
+
+    #[test]
+    fn a_frozen_chain_stays_as_it_was_while_the_chain_goes_on_and_turns_back() {
+        let mut net = TestChain::new();
+        let [alice, bob] = TestChain::rich_keys();
+        let payment = net.pay(&alice, &bob, Amount::ONE_BTC);
+        net.mine("a1").including(&payment).mine("a2");
+        let frozen = net.chain_mut().frozen().unwrap();
+        let then = frozen.coin_set_stats(true).unwrap();
+
+        net.fork_at(GENESIS).mine("b1").mine("b2").mine("b3");
+        net.chain_mut().flush().unwrap();
+        assert_ne!(net.chain().coin_set_stats(true).unwrap(), then);
+
+        assert_eq!(frozen.tip().hash, net.hash("a2"));
+        assert_eq!(frozen.coin_set_stats(true).unwrap(), then);
+        let body = frozen.block(&net.hash("a2")).unwrap().unwrap();
+        assert_eq!(body.block(), net.block("a2"));
+        let report = verify(&frozen, VerifyLevel::Reconnect, 0, &mut |_, _| {}).unwrap();
+        assert_eq!((report.blocks, report.problems), (2, vec![]));
+    }
+}

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use p2p::Direction;
 
 use crate::core::Mode;
-use crate::host::NodeHandle;
+use crate::host::{BUCKET_BOUNDS_S, NodeHandle};
 use crate::rpc::model::{difficulty, work_float};
 
 const MODES: [Mode; 7] = [
@@ -84,11 +84,12 @@ fn text(node: &NodeHandle) -> String {
     let mut page = Page::default();
     process(&mut page, node);
     chain(&mut page, node);
+    validation(&mut page, node);
     mempool(&mut page, node);
     network(&mut page, node);
     miner(&mut page, node);
-    rpc(&mut page, node);
     stratum(&mut page, node);
+    rpc(&mut page, node);
     page.text
 }
 
@@ -171,6 +172,23 @@ fn chain(page: &mut Page, node: &NodeHandle) {
         let name = serde_json::to_value(known).unwrap_or_default();
         let name = name.as_str().unwrap_or_default();
         page.sample("mode", &[("mode", name)], u8::from(known == mode));
+    }
+}
+
+fn validation(page: &mut Page, node: &NodeHandle) {
+    let name = "validation_seconds";
+    let help = "Time that blocks take by stage: check (the body alone), coins, signatures (of a block, on any thread), connect (a step of the tip, coins and signatures included), commit (a database transaction).";
+    page.family(name, "histogram", help);
+    for (stage, times) in node.timings().stages() {
+        let stage = stage.name();
+        for (bound, count) in BUCKET_BOUNDS_S.iter().zip(times.within) {
+            let labels = [("stage", stage), ("le", &bound.to_string())];
+            page.sample("validation_seconds_bucket", &labels, count);
+        }
+        let labels = [("stage", stage), ("le", "+Inf")];
+        page.sample("validation_seconds_bucket", &labels, times.count);
+        page.sample("validation_seconds_sum", &[("stage", stage)], times.sum_s);
+        page.sample("validation_seconds_count", &[("stage", stage)], times.count);
     }
 }
 
@@ -307,24 +325,6 @@ fn miner(page: &mut Page, node: &NodeHandle) {
     page.sample("miner_blocks_total", &[("outcome", "stale")], status.stale);
 }
 
-fn rpc(page: &mut Page, node: &NodeHandle) {
-    let counts = node.activity().counts();
-    page.family("rpc_calls_total", "counter", "Calls by method and outcome.");
-    for (method, count) in &counts {
-        let good = count.calls - count.failures;
-        page.sample(
-            "rpc_calls_total",
-            &[("method", method), ("outcome", "ok")],
-            good,
-        );
-        page.sample(
-            "rpc_calls_total",
-            &[("method", method), ("outcome", "error")],
-            count.failures,
-        );
-    }
-    page.family(
-        "rpc_seconds_total",
 /// Miners of others; nothing where they are not served.
 fn stratum(page: &mut Page, node: &NodeHandle) {
     let status = node.stratum().status();
@@ -363,6 +363,24 @@ fn stratum(page: &mut Page, node: &NodeHandle) {
     }
 }
 
+fn rpc(page: &mut Page, node: &NodeHandle) {
+    let counts = node.activity().counts();
+    page.family("rpc_calls_total", "counter", "Calls by method and outcome.");
+    for (method, count) in &counts {
+        let good = count.calls - count.failures;
+        page.sample(
+            "rpc_calls_total",
+            &[("method", method), ("outcome", "ok")],
+            good,
+        );
+        page.sample(
+            "rpc_calls_total",
+            &[("method", method), ("outcome", "error")],
+            count.failures,
+        );
+    }
+    page.family(
+        "rpc_seconds_total",
         "counter",
         "Time spent in calls by method.",
     );

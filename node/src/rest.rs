@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use crate::core::NodeCore;
 use crate::host::NodeHandle;
 use crate::rpc::args::Args;
-use crate::rpc::error::Failure;
+use crate::rpc::blockchain::read_body;
+use crate::rpc::error::{Failure, code};
 use crate::rpc::registry::{self, Handler};
 use crate::rpc::request::Reply;
 use crate::rpc::server::reply;
@@ -176,12 +177,10 @@ fn block_answer(node: &NodeHandle, name: &str, verbosity: i64) -> Answer {
     if form == Form::Json {
         return by_call(node, "getblock", json!([hash, verbosity]));
     }
-    let body = node.read(|core| {
-        known(core, &hash)?;
-        let body = core.chain().block(&hash)?;
-        body.ok_or_else(|| {
-            Refusal::not_found(format!("{hash} not available (not fully downloaded)"))
-        })
+    node.read(|core| known(core, &hash).map(drop))?;
+    let body = read_body(node, &hash).map_err(|failure| match failure.code {
+        code::MISC => Refusal::not_found(format!("{hash} not available (not fully downloaded)")),
+        _ => failure.into(),
     })?;
     Ok(raw(serialize(body.block()), form))
 }

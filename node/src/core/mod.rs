@@ -16,12 +16,12 @@
 //! *Invariants*: the same inputs, times and seed give the same outputs. Time and randomness come in from outside. After a
 //! storage failure, told once as [`Output::Fatal`], nothing is written.
 
-mod backup;
 mod bans;
 mod blocks;
 mod dial;
 mod early;
 mod flush;
+mod freeze;
 pub mod input;
 mod mend;
 mod mode;
@@ -101,6 +101,8 @@ pub struct CoreOptions {
     pub no_discovery: bool,
     /// Nothing need survive: pending data stays in memory until [`NodeCore::shutdown`]. For simulations.
     pub volatile: bool,
+    /// Signatures that are known to be valid; nodes of one process may share them. Absent: a cache of its own.
+    pub signatures: Option<Arc<SignatureCache>>,
 }
 
 /// One node without its IO.
@@ -108,7 +110,7 @@ pub struct NodeCore {
     chain: Chain,
     mempool: Mempool,
     orphans: Orphans,
-    signatures: SignatureCache,
+    signatures: Arc<SignatureCache>,
     engine: SyncEngine,
     peers: PeerTable,
     dialer: dial::Dialer,
@@ -119,9 +121,9 @@ pub struct NodeCore {
     nonces: random::Nonces,
     templates: template::TemplateCache,
     wake: wake::WakePlan,
+    mending: mend::Mending,
     deferred: net::Deferred,
     /// The best header that was last told.
-    mending: mend::Mending,
     best_header: BlockHash,
     /// Connecting has not reached the best chain yet.
     activation_due: bool,
@@ -148,7 +150,7 @@ impl NodeCore {
         NodeCore {
             mempool: Mempool::new(options.mempool_bytes),
             orphans: Orphans::default(),
-            signatures: SignatureCache::default(),
+            signatures: options.signatures.unwrap_or_default(),
             engine: SyncEngine::new(Arc::clone(chain.params()), options.seed),
             peers: PeerTable::default(),
             dialer: dial::Dialer::new(&options),
@@ -159,10 +161,10 @@ impl NodeCore {
             nonces: random::Nonces::new(options.seed),
             templates: template::TemplateCache::default(),
             wake: wake::WakePlan::default(),
+            mending: mend::Mending::default(),
             deferred: net::Deferred::default(),
             best_header: chain.tree().best_header().hash,
             // After a crash, bodies may be here that were not connected.
-            mending: mend::Mending::default(),
             activation_due: true,
             network_active: true,
             failed: None,
@@ -320,7 +322,7 @@ impl NodeCore {
 
     /// Signatures that were checked, for checking blocks that are not submitted (proposals).
     #[must_use]
-    pub fn signatures(&self) -> &SignatureCache {
+    pub fn signatures(&self) -> &Arc<SignatureCache> {
         &self.signatures
     }
 }

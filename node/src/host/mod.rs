@@ -20,6 +20,7 @@ mod peers;
 mod signals;
 mod start;
 mod stop;
+mod timings;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -28,8 +29,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::core::{Input, NodeCore, Now, Output};
 use crate::rpc::{Activity, FilterHeaders};
-
 use crate::stratum;
+
 pub use chain_thread::Message;
 pub use clock::{Clock, unix_millis};
 pub use data_dir::{DataDir, RuntimeFile, write_atomically};
@@ -37,6 +38,7 @@ pub use event_log::{EventLog, KEPT_EVENTS, NumberedEvent, TooOld};
 pub use mining::{Mining, MiningSettings, MiningStatus};
 pub use start::{StartOptions, Started, run};
 pub use stop::{StopReason, StopSwitch};
+pub use timings::{BUCKET_BOUNDS_S, StageTimes, Timings};
 
 /// A seed that nobody can guess, for the core.
 #[must_use]
@@ -61,11 +63,12 @@ struct Inner {
     wake: chain_thread::Wake,
     stop: StopSwitch,
     mining: Mining,
+    stratum: stratum::Books,
     traffic: Arc<Traffic>,
     listening: watch::Sender<Vec<String>>,
-    stratum: stratum::Books,
     activity: Activity,
     filter_headers: FilterHeaders,
+    timings: Arc<Timings>,
     data_dir: DataDir,
 }
 
@@ -138,14 +141,14 @@ impl NodeHandle {
         &self.inner.mining
     }
 
-    /// Bytes and messages on the network so far.
-    pub fn traffic(&self) -> &Traffic {
-        &self.inner.traffic
     /// What miners of others did and do.
     pub fn stratum(&self) -> &stratum::Books {
         &self.inner.stratum
     }
 
+    /// Bytes and messages on the network so far.
+    pub fn traffic(&self) -> &Traffic {
+        &self.inner.traffic
     }
 
     /// The switch that stops the node.
@@ -166,6 +169,21 @@ impl NodeHandle {
     /// Filter headers that were made so far.
     pub fn filter_headers(&self) -> &FilterHeaders {
         &self.inner.filter_headers
+    }
+
+    /// How long blocks took to check, connect and commit.
+    pub fn timings(&self) -> &Timings {
+        &self.inner.timings
+    }
+
+    /// The chain as it is now, to be read without holding the node up: see [`chain::Chain::frozen`]. Call from blocking threads
+    /// only, and drop the result before anything is waited for.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails, which also stops the node.
+    pub fn frozen_chain(&self) -> Result<chain::Chain, chain::StoreError> {
+        self.act(|core, _, out| core.frozen_chain(out))
     }
 
     /// Saves what is only in memory, for the last time.

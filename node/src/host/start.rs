@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, watch};
 use super::chain_thread::{self, Message, Wake};
 use super::mining::{self, Mining, MiningSettings};
 use super::{
-    Clock, DataDir, EventLog, Inner, KEPT_EVENTS, NodeHandle, StopReason, StopSwitch, listen,
-    peers, signals,
+    Clock, DataDir, EventLog, Inner, KEPT_EVENTS, NodeHandle, StopReason, StopSwitch, Timings,
+    listen, peers, signals,
 };
 use crate::core::{CoreOptions, NodeCore};
 use crate::rpc::server::{ServerOptions, Service};
@@ -199,12 +199,14 @@ async fn live(
 }
 
 fn new_handle(
-    chain: Chain,
+    mut chain: Chain,
     options: &StartOptions,
     data_dir: DataDir,
     commands: mpsc::UnboundedSender<Command>,
     messages: std_mpsc::Sender<Message>,
 ) -> NodeHandle {
+    let timings = Arc::new(Timings::default());
+    chain.set_probe(timings.clone());
     let tip = chain.tip();
     let tip = chain::BlockPosition {
         hash: tip.hash,
@@ -221,11 +223,12 @@ fn new_handle(
             wake: Wake::never(),
             stop: StopSwitch::new(),
             mining: Mining::new(options.mining.clone()),
+            stratum: stratum::Books::default(),
             traffic: Arc::new(Traffic::default()),
             listening: watch::Sender::new(Vec::new()),
-            stratum: stratum::Books::default(),
             activity: Activity::default(),
             filter_headers: FilterHeaders::default(),
+            timings,
             data_dir,
         }),
     }
@@ -251,15 +254,15 @@ fn swarm(
     p2p::swarm::run(config, commands, events, Arc::clone(&node.inner.traffic))
 }
 
-/// Tells that the node is up, and lets it run until it is stopped.
-async fn serve(
-    node: &NodeHandle,
 /// Where programs find the node.
 struct Urls {
     rpc: String,
     stratum: Option<String>,
 }
 
+/// Tells that the node is up, and lets it run until it is stopped.
+async fn serve(
+    node: &NodeHandle,
     urls: Urls,
     cookie: PathBuf,
     announce: impl FnOnce(&Started),

@@ -1,5 +1,7 @@
 //! Blocks, headers and branches.
 
+use std::sync::Arc;
+
 use bitcoin::BlockHash;
 use bitcoin::consensus::encode::serialize_hex;
 use chain::tree::HeaderInfo;
@@ -10,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::args::Args;
 use super::error::Failure;
-use super::model::block::{BlockParts, HeaderFields};
+use super::model::block::{BlockParts, HeaderFields, spent_coins};
 use super::model::{bits_hex, difficulty, target_hex, work_hex};
 use super::registry::Handler::Works;
 use super::registry::{Call, Kind, Likeness, optional, required};
@@ -164,7 +166,7 @@ pub(super) const CALLS: &[Call] = &[
                 "blocks from the tip down; 6 by default, 0 for all",
             ),
         ],
-        help: "Looks at what is stored, and tells whether all is well. The chain takes nothing new meanwhile. Damaged bodies are fetched again.",
+        help: "Looks at what is stored, and tells whether all is well. The node goes on meanwhile. Damaged bodies are fetched again.",
         likeness: Likeness::Core,
         handler: Works(verify_chain),
     },
@@ -217,15 +219,62 @@ pub(super) fn by_hash_or_height(
 fn get_block(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     let hash: BlockHash = args.hash(0)?;
     let verbosity = args.verbosity(1, 1)?;
-    let parts = node.read(|core| {
-        let info = known_header(core.chain(), &hash)?;
-        let parts = BlockParts::read(core.chain(), &info, verbosity >= 2)?;
-        parts.ok_or_else(no_body)
+    let (stored, header, spent) = node.read(|core| {
+        let chain = core.chain();
+        let info = known_header(chain, &hash)?;
+        let stored = chain.stored_block(&hash)?.ok_or_else(no_body)?;
+        let spent = if verbosity >= 2 {
+            spent_coins(chain, &info)?
+        } else {
+            None
+        };
+        Ok::<_, Failure>((stored, HeaderFields::new(chain, &info), spent))
     })?;
+    let body = opened(node, &hash, stored)?;
     if verbosity <= 0 {
-        return reply(&serialize_hex(parts.body().block()));
+        return reply(&serialize_hex(body.block()));
     }
+    let parts = BlockParts {
+        header,
+        body,
+        spent,
+    };
     reply(&parts.shown(verbosity))
+}
+
+/// A body, decoded and checked while the node goes on.
+pub(crate) fn read_body(node: &NodeHandle, hash: &BlockHash) -> Result<Arc<CheckedBlock>, Failure> {
+    let stored = node.read(|core| core.chain().stored_block(hash))?;
+    opened(node, hash, stored.ok_or_else(no_body)?)
+}
+
+/// As [`read_body`], with what the block spent; `None` if it was never connected.
+pub(super) fn read_body_and_spent(
+    node: &NodeHandle,
+    info: &HeaderInfo,
+) -> Result<(Arc<CheckedBlock>, Option<Vec<Coin>>), Failure> {
+    let (stored, spent) = node.read(|core| {
+        let stored = core.chain().stored_block(&info.hash)?;
+        Ok::<_, Failure>((stored, spent_coins(core.chain(), info)?))
+    })?;
+    Ok((
+        opened(node, &info.hash, stored.ok_or_else(no_body)?)?,
+        spent,
+    ))
+}
+
+fn opened(
+    node: &NodeHandle,
+    hash: &BlockHash,
+    stored: StoredBlock,
+) -> Result<Arc<CheckedBlock>, Failure> {
+    match stored.open() {
+        Some(body) => Ok(body),
+        // Damaged: reading it once more lets the chain take note, and fetch it again.
+        None => node
+            .read(|core| core.chain().block(hash))?
+            .ok_or_else(no_body),
+    }
 }
 
 fn get_block_hash(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
@@ -422,8 +471,12 @@ fn verify_chain(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     let level = level.ok_or_else(|| Failure::invalid("checklevel must be between 0 and 4"))?;
     let depth = if args.has(1) { args.count(1)? } else { 6 };
     let level = VerifyLevel::from_number(level);
-    let report =
-        node.read(|core| chain::verify::verify(core.chain(), level, depth, &mut |_, _| {}))?;
+    let chain = node.frozen_chain()?;
+    let report = chain::verify::verify(&chain, level, depth, &mut |_, _| {})?;
+    for hash in chain.damaged() {
+        // The node itself learns of it, and fetches the block again.
+        node.read(|core| core.chain().block(&hash))?;
+    }
     for problem in &report.problems {
         tracing::error!(target: "chain", %problem, "damaged data");
     }

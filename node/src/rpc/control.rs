@@ -19,7 +19,7 @@ pub(super) const CALLS: &[Call] = &[
             Kind::Text,
             "the directory to write, in the data directory unless it is absolute; it must hold no chain",
         )],
-        help: "Copies the chain as it is now to a directory, with a manifest. mend restore verifies it. The chain takes nothing new meanwhile.",
+        help: "Copies the chain as it is now to a directory, with a manifest. mend restore verifies it. The node goes on meanwhile.",
         likeness: Likeness::Ours,
         handler: Works(backup),
     },
@@ -110,6 +110,7 @@ fn get_memory_info(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
 
 fn backup(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     let dir = node.data_dir().path().join(args.text(0)?);
-    let manifest = node.act(|core, _, out| core.backup(&dir, out));
+    let chain = node.frozen_chain()?;
+    let manifest = chain::backup::copy(&chain, &dir);
     reply(&manifest.map_err(|error| Failure::misc(error.to_string()))?)
 }

@@ -12,9 +12,8 @@ use chain::{Chain, CheckedBlock, Coin};
 use serde_json::json;
 
 use super::args::Args;
-use super::blockchain::{known_header, no_body};
+use super::blockchain::{known_header, read_body_and_spent};
 use super::error::Failure;
-use super::model::block::spent_coins;
 use super::registry::Handler::Works;
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
@@ -59,10 +58,7 @@ fn get_filter(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
             return Err(Failure::misc("Shutting down"));
         }
         // The chain is held for one block at a time.
-        let (body, spent) = node.read(|core| {
-            let body = core.chain().block(&info.hash)?.ok_or_else(no_body)?;
-            Ok::<_, Failure>((body, spent_coins(core.chain(), info)?))
-        })?;
+        let (body, spent) = read_body_and_spent(node, info)?;
         let made = filter_of(&body, spent.as_deref())?;
         let mut known = node.filter_headers().lock();
         let previous = known.get(&info.header.prev_blockhash).copied();

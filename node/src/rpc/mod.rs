@@ -9,7 +9,7 @@
 mod activity;
 pub mod args;
 pub mod auth;
-mod blockchain;
+pub(crate) mod blockchain;
 mod control;
 pub mod error;
 mod filters;

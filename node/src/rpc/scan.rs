@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::args::{Args, decoded, hash_from};
-use super::blockchain::{by_hash_or_height, known_header, no_body};
+use super::blockchain::{by_hash_or_height, known_header, read_body};
 use super::error::Failure;
 use super::model::script::ScriptPubKey;
 use super::model::{Btc, descriptor};
@@ -175,27 +175,24 @@ fn get_set_info(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
             "'{kind}' is not a valid hash_type"
         )));
     }
-    let info = node.read(|core| {
-        let chain = core.chain();
-        let tip = chain.tip();
-        if args.has(1) && by_hash_or_height(chain, args.value(1))?.hash != tip.hash {
-            let text = "Querying specific block heights requires coinstatsindex, which is not here: only the tip is possible";
-            return Err(Failure::invalid(text));
-        }
-        let stats = chain.coin_set_stats(kind == "hash_serialized_3")?;
-        Ok(SetInfo {
-            height: tip.height,
-            bestblock: tip.hash,
-            txouts: stats.coins,
-            bogosize: stats.bogo_bytes,
-            hash_serialized_3: stats.serialized.map(|hash| hash.to_string()),
-            muhash: (kind == "muhash").then(|| stats.muhash.to_string()),
-            total_amount: Btc(stats.total),
-            transactions: stats.transactions,
-            disk_size: chain.coins_disk_bytes()?,
-        })
-    })?;
-    reply(&info)
+    let chain = node.frozen_chain()?;
+    let tip = chain.tip();
+    if args.has(1) && by_hash_or_height(&chain, args.value(1))?.hash != tip.hash {
+        let text = "Querying specific block heights requires coinstatsindex, which is not here: only the tip is possible";
+        return Err(Failure::invalid(text));
+    }
+    let stats = chain.coin_set_stats(kind == "hash_serialized_3")?;
+    reply(&SetInfo {
+        height: tip.height,
+        bestblock: tip.hash,
+        txouts: stats.coins,
+        bogosize: stats.bogo_bytes,
+        hash_serialized_3: stats.serialized.map(|hash| hash.to_string()),
+        muhash: (kind == "muhash").then(|| stats.muhash.to_string()),
+        total_amount: Btc(stats.total),
+        transactions: stats.transactions,
+        disk_size: chain.coins_disk_bytes()?,
+    })
 }
 
 #[derive(Serialize)]
@@ -246,40 +243,37 @@ fn scan(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
         let described = descriptor::of_script(&script);
         wanted.insert(script, described);
     }
-    let scanned = node.read(|core| {
-        let chain = core.chain();
-        let tip = chain.tip();
-        let (mut txouts, mut total) = (0, Amount::ZERO);
-        let mut found: Vec<(OutPoint, Coin)> = Vec::new();
-        chain.for_each_coin(|outpoint, coin| {
-            txouts += 1;
-            if wanted.contains_key(&coin.output.script_pubkey) {
-                total += coin.output.value;
-                found.push((outpoint, coin));
-            }
-            Ok(())
-        })?;
-        let unspents = found.into_iter().map(|(outpoint, coin)| Unspent {
-            txid: outpoint.txid,
-            vout: outpoint.vout,
-            script: coin.output.script_pubkey.to_hex_string(),
-            desc: wanted[&coin.output.script_pubkey].clone(),
-            amount: Btc(coin.output.value),
-            coinbase: coin.coinbase,
-            height: coin.height,
-            blockhash: chain.at_height(coin.height).map(|info| info.hash),
-            confirmations: tip.height.0.saturating_sub(coin.height.0) + 1,
-        });
-        Ok::<_, Failure>(Scanned {
-            success: true,
-            txouts,
-            height: tip.height,
-            bestblock: tip.hash,
-            unspents: unspents.collect(),
-            total_amount: Btc(total),
-        })
+    let chain = node.frozen_chain()?;
+    let tip = chain.tip();
+    let (mut txouts, mut total) = (0, Amount::ZERO);
+    let mut found: Vec<(OutPoint, Coin)> = Vec::new();
+    chain.for_each_coin(|outpoint, coin| {
+        txouts += 1;
+        if wanted.contains_key(&coin.output.script_pubkey) {
+            total += coin.output.value;
+            found.push((outpoint, coin));
+        }
+        Ok(())
     })?;
-    reply(&scanned)
+    let unspents = found.into_iter().map(|(outpoint, coin)| Unspent {
+        txid: outpoint.txid,
+        vout: outpoint.vout,
+        script: coin.output.script_pubkey.to_hex_string(),
+        desc: wanted[&coin.output.script_pubkey].clone(),
+        amount: Btc(coin.output.value),
+        coinbase: coin.coinbase,
+        height: coin.height,
+        blockhash: chain.at_height(coin.height).map(|info| info.hash),
+        confirmations: tip.height.0.saturating_sub(coin.height.0) + 1,
+    });
+    reply(&Scanned {
+        success: true,
+        txouts,
+        height: tip.height,
+        bestblock: tip.hash,
+        unspents: unspents.collect(),
+        total_amount: Btc(total),
+    })
 }
 
 fn get_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
@@ -295,9 +289,9 @@ fn get_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
         return Err(Failure::invalid("Parameter 'txids' cannot be empty"));
     }
     let block: Option<BlockHash> = args.opt_hash(1)?;
-    let body = node.read(|core| {
+    let info = node.read(|core| {
         let chain = core.chain();
-        let info = match &block {
+        Ok::<_, Failure>(match &block {
             Some(hash) => known_header(chain, hash)?,
             None => {
                 let mut place = None;
@@ -309,9 +303,9 @@ fn get_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
                 }
                 place.ok_or_else(|| Failure::not_found("Transaction not yet in block"))?
             }
-        };
-        chain.block(&info.hash)?.ok_or_else(no_body)
+        })
     })?;
+    let body = read_body(node, &info.hash)?;
     if !wanted.iter().all(|txid| body.txids().contains(txid)) {
         return Err(Failure::not_found(
             "Not all transactions found in specified or retrieved block",
@@ -353,11 +347,12 @@ fn dump(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
         );
         return Err(Failure::invalid(text));
     }
+    let chain = node.frozen_chain()?;
     let unfinished = path.with_extension("incomplete");
     let cannot = |error: std::io::Error| Failure::misc(format!("cannot write {shown}: {error}"));
     let file = std::fs::File::create(&unfinished).map_err(cannot)?;
     let mut out = std::io::BufWriter::new(file);
-    let dumped = node.read(|core| chain::snapshot::dump(core.chain(), &mut out));
+    let dumped = chain::snapshot::dump(&chain, &mut out);
     let finished = dumped.and_then(|info| {
         out.get_ref().sync_all()?;
         std::fs::rename(&unfinished, &path)?;

@@ -7,9 +7,9 @@ use chain::{CheckedBlock, Coin, Height};
 use serde_json::{Map, Value, json};
 
 use super::args::Args;
-use super::blockchain::{by_hash_or_height, known_header, no_body, tip_info};
+use super::blockchain::{by_hash_or_height, known_header, read_body_and_spent, tip_info};
 use super::error::Failure;
-use super::model::block::{spent_coins, take};
+use super::model::block::take;
 use super::model::transaction::fee;
 use super::registry::Handler::Works;
 use super::registry::{Call, Kind, Likeness, optional, required};
@@ -57,25 +57,18 @@ pub(super) const CALLS: &[Call] = &[
 ];
 
 fn get_block_stats(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
-    let (info, mediantime, subsidy, body, spent) = node.read(|core| {
+    let (info, mediantime, subsidy) = node.read(|core| {
         let chain = core.chain();
         let info = by_hash_or_height(chain, args.value(0))?;
-        let body = chain.block(&info.hash)?.ok_or_else(no_body)?;
-        let spent = spent_coins(chain, &info)?;
-        if spent.is_none() && info.height.0 > 0 {
-            return Err(Failure::misc(
-                "Can't read undo data from disk: the block was never connected",
-            ));
-        }
         let mediantime = chain.tree().median_time_past(info.id);
-        Ok((
-            info,
-            mediantime,
-            chain.params().subsidy_at(info.height),
-            body,
-            spent,
-        ))
+        Ok::<_, Failure>((info, mediantime, chain.params().subsidy_at(info.height)))
     })?;
+    let (body, spent) = read_body_and_spent(node, &info)?;
+    if spent.is_none() && info.height.0 > 0 {
+        return Err(Failure::misc(
+            "Can't read undo data from disk: the block was never connected",
+        ));
+    }
     let mut figures = block_figures(&info, &body, spent.as_deref());
     figures.insert("blockhash".into(), json!(info.hash));
     figures.insert("height".into(), json!(info.height));

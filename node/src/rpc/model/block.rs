@@ -92,43 +92,15 @@ impl HeaderFields {
 /// All that is needed to show a block: taken from the chain in one go, and shown without holding it up.
 #[derive(Debug)]
 pub struct BlockParts {
-    header: HeaderFields,
-    body: Arc<CheckedBlock>,
-    spent: Option<Vec<Coin>>,
+    /// The header, and what the chain knows of it.
+    pub header: HeaderFields,
+    /// The body.
+    pub body: Arc<CheckedBlock>,
+    /// The coins that it spent, if they are known and wanted.
+    pub spent: Option<Vec<Coin>>,
 }
 
 impl BlockParts {
-    /// Reads a block; `with_coins` also reads what it spent. `None`: its body is not here.
-    ///
-    /// # Errors
-    ///
-    /// When storage fails.
-    pub fn read(
-        chain: &Chain,
-        info: &HeaderInfo,
-        with_coins: bool,
-    ) -> Result<Option<BlockParts>, StoreError> {
-        let Some(body) = chain.block(&info.hash)? else {
-            return Ok(None);
-        };
-        let spent = if with_coins {
-            spent_coins(chain, info)?
-        } else {
-            None
-        };
-        let header = HeaderFields::new(chain, info);
-        Ok(Some(BlockParts {
-            header,
-            body,
-            spent,
-        }))
-    }
-
-    /// The block itself.
-    pub fn body(&self) -> &CheckedBlock {
-        &self.body
-    }
-
     /// How it is shown: with the ids of its transactions (verbosity 1), the transactions (2), or these with what they spend (3).
     pub fn shown(self, verbosity: i64) -> BlockFields {
         let block = self.body.block();

@@ -118,7 +118,10 @@ fn in_block(core: &NodeCore, info: &HeaderInfo, txid: &Txid) -> Result<Option<Fo
 }
 
 /// The coins that an unconfirmed transaction spends, of the chain and the mempool.
-fn coins_of(core: &NodeCore, transaction: &Transaction) -> Result<Option<Vec<Coin>>, Failure> {
+pub(super) fn coins_of(
+    core: &NodeCore,
+    transaction: &Transaction,
+) -> Result<Option<Vec<Coin>>, Failure> {
     let mut coins = Vec::with_capacity(transaction.input.len());
     for input in &transaction.input {
         let outpoint = input.previous_output;

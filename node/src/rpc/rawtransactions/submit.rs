@@ -1,9 +1,13 @@
 //! Into the mempool: one transaction, several, or none of them but a verdict.
 
+use std::sync::Arc;
+
 use bitcoin::{Amount, Transaction, TxOut, Txid};
+use chain::rules::spend;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::find::coins_of;
 use super::transaction_from;
 use crate::host::NodeHandle;
 use crate::mempool::{FeeRate, MempoolError, SatPerKvb};
@@ -78,6 +82,7 @@ pub(super) fn send(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
 
 /// Puts a transaction into the mempool unless it pays more than the caller wants.
 fn take_in(node: &NodeHandle, transaction: Transaction, limits: &Limits) -> Result<Txid, Failure> {
+    check_signatures_early(node, &transaction)?;
     node.act(|core, now, out| {
         if limits.max_fee_rate.is_some()
             && let Ok(candidate) = core.test_accept(now, transaction.clone())
@@ -91,6 +96,28 @@ fn take_in(node: &NodeHandle, transaction: Transaction, limits: &Limits) -> Resu
             Err(error) => Err(refusal(&error)),
         }
     })
+}
+
+/// Checks signatures before the node's lock is taken, since they take most of the time, and notes the good ones. Those that are
+/// not good, or cannot be checked, are left to the node, which says why.
+fn check_signatures_early(node: &NodeHandle, transaction: &Transaction) -> Result<(), Failure> {
+    let wtxid = transaction.compute_wtxid();
+    let (signatures, coins) = node.read(|core| {
+        let signatures = Arc::clone(core.signatures());
+        let known = signatures.contains(&wtxid);
+        let coins = if known {
+            None
+        } else {
+            coins_of(core, transaction)?
+        };
+        Ok::<_, Failure>((signatures, coins))
+    })?;
+    if let Some(coins) = coins
+        && spend::check_coins(transaction, transaction.compute_txid(), &coins).is_ok()
+    {
+        signatures.insert(wtxid);
+    }
+    Ok(())
 }
 
 fn package_from(args: &Args) -> Result<Vec<Transaction>, Failure> {

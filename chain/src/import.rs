@@ -13,7 +13,7 @@ use bitcoin::BlockHash;
 use rayon::ThreadPool;
 
 use crate::block::CheckedBlock;
-use crate::chain::{AcceptError, Acceptance, Chain};
+use crate::chain::{AcceptError, Acceptance, BlockPosition, Chain, Reorg};
 use crate::framing::FrameReader;
 use crate::params::Params;
 use crate::rules::error::RuleError;
@@ -82,12 +82,14 @@ struct Prepared {
     checked: Result<Arc<CheckedBlock>, RuleError>,
 }
 
-/// What the reading thread sends: batches, and at the end how many bytes were skipped.
+/// What the reading thread sends: batches, the last of them with how the file ended.
 enum Message {
     Batch(Vec<Prepared>),
-    End { skipped_bytes: u64 },
-    Failed(io::Error),
+    Last(Vec<Prepared>, Ending),
 }
+
+/// How many bytes of the file were skipped, if it could be read to its end.
+type Ending = io::Result<u64>;
 
 /// Imports all blocks of `reader` and connects the best chain. Blocks may come in any order. Flushes by size and at the end.
 ///
@@ -125,15 +127,19 @@ fn read_ahead(
     let mut frames = FrameReader::new(reader, params);
     let mut batch = Vec::new();
     let mut batch_bytes = 0;
-    let last = loop {
+    let ending = loop {
         match frames.next_block() {
-            Err(error) => break Message::Failed(error),
-            Ok(None) => {
-                break Message::End {
-                    skipped_bytes: frames.skipped_bytes(),
-                };
-            }
+            Err(error) => break Err(error),
+            Ok(None) => break Ok(frames.skipped_bytes()),
             Ok(Some((block, frame_bytes))) => {
+                // Only now, so that the last batch is never empty: the final flush hides behind its signatures.
+                if batch_bytes >= BATCH_BYTES {
+                    batch_bytes = 0;
+                    let full = std::mem::take(&mut batch);
+                    if sender.send(Message::Batch(full)).is_err() {
+                        return;
+                    }
+                }
                 let hash = block.block_hash();
                 let checked = header::check_proof_of_work_of(&block.header, hash, params)
                     .and_then(|()| hashing.install(|| block_alone::check(block, params)));
@@ -145,20 +151,17 @@ fn read_ahead(
                 batch_bytes += frame_bytes;
             }
         }
-        if batch_bytes >= BATCH_BYTES {
-            batch_bytes = 0;
-            if sender
-                .send(Message::Batch(std::mem::take(&mut batch)))
-                .is_err()
-            {
-                return;
-            }
-        }
     };
     // Nobody listens only if the import has failed already.
-    let _ = sender.send(Message::Batch(batch));
-    let _ = sender.send(last);
+    let _ = sender.send(Message::Last(batch, ending));
 }
+
+/// [`Chain::activate_best`] or [`Chain::activate_best_and_flush`].
+type Activate = fn(
+    &mut Chain,
+    &SignatureCache,
+    &mut Vec<(BlockPosition, RuleError)>,
+) -> Result<Option<Reorg>, StoreError>;
 
 /// The connecting thread's state.
 struct Importer<'a> {
@@ -187,18 +190,24 @@ impl<'a> Importer<'a> {
         receiver: Receiver<Message>,
         progress: &mut dyn FnMut(&ImportProgress),
     ) -> Result<ImportReport, ImportError> {
-        let ended = loop {
+        let ending = loop {
             match receiver.recv() {
                 Ok(Message::Batch(batch)) => {
                     self.take_batch(batch)?;
+                    self.connect(Chain::activate_best)?;
+                    self.chain.flush_when_large()?;
                     progress(&self.report.read);
                 }
-                Ok(Message::End { skipped_bytes }) => {
-                    self.report.skipped_bytes = skipped_bytes;
-                    break Ok(());
+                Ok(Message::Last(batch, ending)) => {
+                    self.take_batch(batch)?;
+                    self.connect(Chain::activate_best_and_flush)?;
+                    progress(&self.report.read);
+                    break ending;
                 }
-                Ok(Message::Failed(error)) => break Err(error),
-                Err(_) => break Err(io::Error::other("the reading thread stopped")),
+                Err(_) => {
+                    self.chain.flush()?;
+                    break Err(io::Error::other("the reading thread stopped"));
+                }
             }
         };
         self.report.orphans += self
@@ -206,8 +215,7 @@ impl<'a> Importer<'a> {
             .values()
             .map(|blocks| blocks.len() as u64)
             .sum::<u64>();
-        self.chain.flush()?;
-        ended?;
+        self.report.skipped_bytes = ending?;
         Ok(self.report)
     }
 
@@ -223,7 +231,7 @@ impl<'a> Importer<'a> {
                 Err(rule) => self.reject(prepared.hash, rule.to_string()),
             }
         }
-        self.connect()
+        Ok(())
     }
 
     /// Takes a block, and then those that waited for it.
@@ -255,16 +263,16 @@ impl<'a> Importer<'a> {
         self.waiting.entry(parent).or_default().push(block);
     }
 
-    fn connect(&mut self) -> Result<(), StoreError> {
+    fn connect(&mut self, activate: Activate) -> Result<(), StoreError> {
         let mut failed = Vec::new();
-        let change = self.chain.activate_best(&self.signatures, &mut failed)?;
+        let change = activate(self.chain, &self.signatures, &mut failed)?;
         for (block, rule) in failed {
             self.reject(block.hash, rule.to_string());
         }
         if let Some(reorg) = change {
             self.report.connected += reorg.connected.len() as u64;
         }
-        self.chain.flush_when_large()
+        Ok(())
     }
 
     fn reject(&mut self, hash: BlockHash, reason: String) {

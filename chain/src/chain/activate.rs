@@ -26,6 +26,25 @@ impl Chain {
         self.activate_step(signatures, failed, usize::MAX)
     }
 
+    /// As [`Chain::activate_best`], and then flushes. What can be written while the signatures of the last blocks are
+    /// checked is written then.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: fatal.
+    pub fn activate_best_and_flush(
+        &mut self,
+        signatures: &SignatureCache,
+        failed: &mut Vec<(BlockPosition, RuleError)>,
+    ) -> Result<Option<Reorg>, StoreError> {
+        self.flush_with_tip = true;
+        let change = self.activate_best(signatures, failed);
+        self.flush_with_tip = false;
+        let change = change?;
+        self.flush()?;
+        Ok(change)
+    }
+
     /// As [`Chain::activate_best`], but stops after connecting about `max_blocks`, as soon as the tip has no less work than
     /// before, so that a host can do other things in between, and flush. Call it until it gives `None`.
     ///

@@ -2,7 +2,7 @@
 //!
 //! A run of blocks is connected as a pipeline: while the signatures of one block are checked on all cores, this thread looks
 //! up and applies the coins of the next. Nothing of a run counts until all its verdicts are in: blocks from the first that
-//! failed on are taken back.
+//! failed on are taken back. What is due for disk is written in that time too, and committed after the verdicts.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -112,10 +112,18 @@ impl Chain {
         let verdict = Verdict::default();
         let mut applied = Vec::new();
         let filled = rayon::in_place_scope(|scope| {
-            self.fill(path, signatures, &verdict, &mut applied, scope)
+            let lost_body = self.fill(path, signatures, &verdict, &mut applied, scope)?;
+            let open = match applied.last() {
+                Some(last) if !verdict.has_failed() => {
+                    let all = self.flush_with_tip && applied.len() == path.len();
+                    self.begin_flush(last.id, all)?
+                }
+                _ => None,
+            };
+            Ok((lost_body, open))
         });
-        let lost_body = match filled {
-            Ok(lost_body) => lost_body,
+        let (lost_body, open) = match filled {
+            Ok(filled) => filled,
             Err(error) => {
                 // Storage failed: leave the coins in memory as they were, so that what is read until the node stops is true.
                 self.take_back(&applied, 0);
@@ -128,6 +136,9 @@ impl Chain {
         applied.truncate(good);
         for block in applied {
             self.keep(block);
+        }
+        if let (None, Some(open)) = (&failure, open) {
+            self.finish_flush(open)?;
         }
         if let Some((index, rule)) = failure {
             self.condemn(path[index], &rule);

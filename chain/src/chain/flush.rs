@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Chain;
 use crate::coins::CoinCache;
 use crate::probe::Stage;
-use crate::store::{Batch, CoinsAtTip, HeaderRow, StoreError, block_key};
+use crate::store::{Batch, CoinsAtTip, HeaderRow, OpenCommit, StoreError, block_key};
 use crate::tree::NodeId;
 
 /// Bytes of pending bodies and undo data above which [`Chain::flush_when_large`] writes them.
@@ -25,13 +25,12 @@ impl Chain {
         if self.pending.is_empty() && self.coins.change_count() == 0 {
             return Ok(());
         }
-        let coins = CoinsAtTip {
-            changes: self.coins.changes(),
-            tip: self.tree.hash(self.tip_id()),
+        let batch = Batch {
+            coins: Some(self.coins_at(self.tip_id())),
+            ..self.pending_batch()
         };
-        self.commit(&self.batch(Some(coins)))?;
-        self.coins.flushed(self.coins_budget_bytes / 2);
-        self.pending = Default::default();
+        self.commit(&batch)?;
+        self.all_flushed();
         Ok(())
     }
 
@@ -46,7 +45,7 @@ impl Chain {
         if self.pending.is_empty() {
             return Ok(());
         }
-        self.commit(&self.batch(None))?;
+        self.commit(&self.pending_batch())?;
         self.pending = Default::default();
         Ok(())
     }
@@ -57,13 +56,60 @@ impl Chain {
     ///
     /// When storage fails: fatal.
     pub fn flush_when_large(&mut self) -> Result<(), StoreError> {
-        if self.coins.memory_bytes() > self.coins_budget_bytes {
+        if self.coins_are_large() {
             self.flush()
         } else if self.pending.bytes() > LARGE_PENDING_BYTES {
             self.flush_bodies()
         } else {
             Ok(())
         }
+    }
+
+    /// Writes what has grown large, or everything if `all`, while other threads check the signatures of the blocks up to
+    /// `tip`, whose coins are applied already. Coins count only if the verdicts are good: then
+    /// [`Chain::finish_flush`] takes what this gives, else it is dropped.
+    pub(super) fn begin_flush(
+        &mut self,
+        tip: NodeId,
+        all: bool,
+    ) -> Result<Option<OpenCommit>, StoreError> {
+        if all || self.coins_are_large() {
+            let batch = Batch {
+                coins: Some(self.coins_at(tip)),
+                bodies: self.pending_batch().bodies,
+                ..Batch::default()
+            };
+            let open = self.store.begin_commit()?;
+            self.store.write(&open, &batch, &self.params)?;
+            return Ok(Some(open));
+        }
+        if self.pending.bytes() > LARGE_PENDING_BYTES {
+            self.flush_bodies()?;
+        }
+        Ok(None)
+    }
+
+    /// Commits what [`Chain::begin_flush`] has begun: its `tip` is the tip now.
+    pub(super) fn finish_flush(&mut self, open: OpenCommit) -> Result<(), StoreError> {
+        let batch = Batch {
+            bodies: Vec::new(),
+            ..self.pending_batch()
+        };
+        self.probes.run(Stage::Commit, || {
+            self.store.write(&open, &batch, &self.params)?;
+            self.store.finish_commit(open)
+        })?;
+        self.all_flushed();
+        Ok(())
+    }
+
+    fn coins_are_large(&self) -> bool {
+        self.coins.memory_bytes() > self.coins_budget_bytes
+    }
+
+    fn all_flushed(&mut self) {
+        self.coins.flushed(self.coins_budget_bytes / 2);
+        self.pending = Default::default();
     }
 
     /// Bytes (about) that wait for the next flush; 0 when all is committed.
@@ -96,16 +142,13 @@ impl Chain {
         self.active.extend(self.tree.path(genesis, tip));
         self.coins = coins;
         self.tree.reset_tip(tip);
-        let coins = CoinsAtTip {
-            changes: self.coins.changes(),
-            tip: self.tree.hash(tip),
-        };
         let batch = Batch {
             forget_coins: true,
-            ..self.batch(Some(coins))
+            coins: Some(self.coins_at(tip)),
+            ..self.pending_batch()
         };
         self.commit(&batch)?;
-        self.coins.flushed(self.coins_budget_bytes / 2);
+        self.all_flushed();
         Ok(())
     }
 
@@ -119,7 +162,14 @@ impl Chain {
             .run(Stage::Commit, || self.store.commit(batch, &self.params))
     }
 
-    fn batch<'a>(&'a self, coins: Option<CoinsAtTip<'a>>) -> Batch<'a> {
+    fn coins_at(&self, tip: NodeId) -> CoinsAtTip<'_> {
+        CoinsAtTip {
+            changes: self.coins.changes(),
+            tip: self.tree.hash(tip),
+        }
+    }
+
+    fn pending_batch(&self) -> Batch<'_> {
         let key = |id: NodeId| block_key(self.tree.height(id), &self.tree.hash(id));
         let pending = &self.pending;
         Batch {
@@ -138,8 +188,7 @@ impl Chain {
                 .iter()
                 .map(|(&id, undo)| (key(id), undo.as_slice()))
                 .collect(),
-            coins,
-            forget_coins: false,
+            ..Batch::default()
         }
     }
 

@@ -29,6 +29,7 @@ impl Chain {
             pending: Pending::default(),
             damaged: Mutex::new(self.damaged_set().clone()),
             coins_budget_bytes: self.coins_budget_bytes,
+            flush_with_tip: false,
             probes: Probes::default(),
         })
     }

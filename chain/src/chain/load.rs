@@ -85,6 +85,7 @@ impl Chain {
             store,
             pending: Pending::default(),
             coins_budget_bytes: options.coins_bytes(),
+            flush_with_tip: false,
             probes: Probes::default(),
         }
     }

@@ -53,6 +53,8 @@ pub struct Chain {
     damaged: Mutex<BTreeSet<BlockHash>>,
     /// Bytes of coins in memory above which they are flushed.
     coins_budget_bytes: usize,
+    /// Whether the run of blocks that reaches its goal flushes everything.
+    flush_with_tip: bool,
     probes: Probes,
 }
 

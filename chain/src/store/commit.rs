@@ -13,7 +13,8 @@ use crate::coins::CoinChange;
 use crate::params::Params;
 use crate::store::snapshot::seal;
 
-/// Everything that one commit writes.
+/// What a commit writes, or a part of it.
+#[derive(Default)]
 pub(crate) struct Batch<'a> {
     /// New or changed headers.
     pub(crate) headers: Vec<HeaderRow>,
@@ -33,6 +34,9 @@ pub(crate) struct CoinsAtTip<'a> {
     pub(crate) tip: BlockHash,
 }
 
+/// A commit in the making: what is written to it counts when it is finished, and not at all when it is dropped.
+pub(crate) struct OpenCommit(WriteTransaction);
+
 impl Store {
     /// Commits `batch`, durably, in one transaction.
     ///
@@ -40,22 +44,57 @@ impl Store {
     ///
     /// When anything fails. The database then holds the last commit, and takes no other.
     pub(crate) fn commit(&self, batch: &Batch<'_>, params: &Params) -> Result<(), StoreError> {
+        let open = self.begin_commit()?;
+        self.write(&open, batch, params)?;
+        self.finish_commit(open)
+    }
+
+    /// Begins a commit. There is one at a time: another waits for it to end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::commit`].
+    pub(crate) fn begin_commit(&self) -> Result<OpenCommit, StoreError> {
         self.check_usable()?;
-        self.try_commit(batch, params)
+        self.try_begin().map_err(|error| self.fail(error))
+    }
+
+    /// Writes `batch`, for the commit to come.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::commit`].
+    pub(crate) fn write(
+        &self,
+        open: &OpenCommit,
+        batch: &Batch<'_>,
+        params: &Params,
+    ) -> Result<(), StoreError> {
+        write_meta(&open.0, batch, params)
+            .and_then(|()| write_blocks(&open.0, batch))
+            .and_then(|()| write_coins(&open.0, batch))
             .map_err(|error| self.fail(error))
     }
 
-    fn try_commit(&self, batch: &Batch<'_>, params: &Params) -> Result<(), StoreError> {
+    /// Makes all that was written durable, at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::commit`].
+    pub(crate) fn finish_commit(&self, open: OpenCommit) -> Result<(), StoreError> {
+        open.0
+            .commit()
+            .map_err(|error| self.fail(StoreError::write(error)))
+    }
+
+    fn try_begin(&self) -> Result<OpenCommit, StoreError> {
         let mut transaction = self.database()?.begin_write().map_err(StoreError::write)?;
         transaction
             .set_durability(Durability::Immediate)
             .map_err(StoreError::write)?;
         transaction.set_two_phase_commit(true);
         transaction.set_quick_repair(true);
-        write_meta(&transaction, batch, params)?;
-        write_blocks(&transaction, batch)?;
-        write_coins(&transaction, batch)?;
-        transaction.commit().map_err(StoreError::write)
+        Ok(OpenCommit(transaction))
     }
 }
 

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 
-pub(crate) use commit::{Batch, CoinsAtTip};
+pub(crate) use commit::{Batch, CoinsAtTip, OpenCommit};
 pub use error::{OpenError, StoreError, StoreFault};
 pub use memory::MemoryDisk;
 pub(crate) use open::{Loaded, guard};

@@ -27,6 +27,7 @@ pub mod rules;
 pub mod snapshot;
 pub mod store;
 pub mod tree;
+pub mod txindex;
 mod units;
 pub mod verify;
 

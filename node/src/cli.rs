@@ -71,6 +71,9 @@ pub struct NodeArgs {
     /// Serve /rest/ too, to everybody who can reach the RPC port.
     #[arg(long)]
     rest: bool,
+    /// Index all confirmed transactions, so that getrawtransaction finds them without their block.
+    #[arg(long)]
+    txindex: bool,
     /// Mine blocks that pay this address.
     #[arg(long, value_name = "ADDRESS")]
     mine: Option<String>,
@@ -174,6 +177,7 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
         chain: ChainOptions {
             cache_bytes: megabytes(args.dbcache),
         },
+        txindex: args.txindex,
         core: CoreOptions {
             no_discovery: args.no_discovery,
             connect: args.connect,

@@ -14,6 +14,7 @@ mod data_dir;
 mod disk;
 mod dispatch;
 mod event_log;
+mod indexer;
 mod listen;
 mod mining;
 mod peers;
@@ -35,6 +36,7 @@ pub use chain_thread::Message;
 pub use clock::{Clock, unix_millis};
 pub use data_dir::{DataDir, RuntimeFile, write_atomically};
 pub use event_log::{EventLog, KEPT_EVENTS, NumberedEvent, TooOld};
+pub use indexer::Indexer;
 pub use mining::{Mining, MiningSettings, MiningStatus};
 pub use start::{StartOptions, Started, run};
 pub use stop::{StopReason, StopSwitch};
@@ -69,6 +71,7 @@ struct Inner {
     activity: Activity,
     filter_headers: FilterHeaders,
     timings: Arc<Timings>,
+    indexer: Option<Arc<Indexer>>,
     data_dir: DataDir,
 }
 
@@ -169,6 +172,11 @@ impl NodeHandle {
     /// Filter headers that were made so far.
     pub fn filter_headers(&self) -> &FilterHeaders {
         &self.inner.filter_headers
+    }
+
+    /// The transaction index, if there is one.
+    pub fn indexer(&self) -> Option<&Indexer> {
+        self.inner.indexer.as_deref()
     }
 
     /// How long blocks took to check, connect and commit.

@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock, mpsc as std_mpsc};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use chain::txindex::TxIndex;
 use chain::{Chain, ChainOptions, Params};
 use futures::FutureExt;
 use p2p::swarm::{Command, SwarmConfig, SwarmError, Traffic};
@@ -15,12 +16,12 @@ use tokio::sync::{mpsc, watch};
 use super::chain_thread::{self, Message, Wake};
 use super::mining::{self, Mining, MiningSettings};
 use super::{
-    Clock, DataDir, EventLog, Inner, KEPT_EVENTS, NodeHandle, StopReason, StopSwitch, Timings,
-    listen, peers, signals,
+    Clock, DataDir, EventLog, Indexer, Inner, KEPT_EVENTS, NodeHandle, StopReason, StopSwitch,
+    Timings, indexer, listen, peers, signals,
 };
 use crate::core::{CoreOptions, NodeCore};
 use crate::rpc::server::{ServerOptions, Service};
-use crate::rpc::{Activity, FilterHeaders, auth};
+use crate::rpc::{Activity, FilterHeaders, WarmUp, auth};
 use crate::stratum::{self, StratumOptions};
 
 /// Threads of tokio beside the main one, which drives the swarm: for connections and RPC.
@@ -42,6 +43,8 @@ pub struct StartOptions {
     pub data_dir: PathBuf,
     /// Memory of the chain.
     pub chain: ChainOptions,
+    /// Whether confirmed transactions are indexed.
+    pub txindex: bool,
     /// For the core; the peer book is read from the folder.
     pub core: CoreOptions,
     /// Multiaddresses for peers; none for the default one.
@@ -97,9 +100,15 @@ pub struct Started {
 /// One line with the cause and the remedy: why it did not start, or why it could not go on.
 pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow::Result<()> {
     let data_dir = DataDir::create(std::path::absolute(&options.data_dir)?)?;
+    let rpc = listen::rpc_listener(options.rpc)?;
+    let runtime = runtime()?;
+    let warm_up = runtime.block_on(async { WarmUp::start(rpc) })?;
     // The database's lock comes first: nothing of a running node is touched.
     let chain = Chain::open(data_dir.path(), options.params.clone(), options.chain)?;
-    let rpc = listen::rpc_listener(options.rpc)?;
+    let index = match options.txindex {
+        true => Some(TxIndex::open(data_dir.path(), &options.params)?),
+        false => None,
+    };
     let stratum = options.stratum.take().map(stratum::open).transpose()?;
     if options.listen.is_empty() {
         options.listen.push(listen::default_peer_address()?);
@@ -110,24 +119,16 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         .users
         .add_password(auth::COOKIE_USER, &password, &salt);
     options.core.book = peers::load(&data_dir);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
-        .max_blocking_threads(BLOCKING_THREADS)
-        .thread_keep_alive(IDLE_THREAD_LIFE)
-        .thread_name("tokio")
-        .enable_all()
-        .build()
-        .context("cannot start threads")?;
-
     let (commands, command_queue) = mpsc::unbounded_channel();
     let (messages, message_queue) = std_mpsc::channel();
-    let node = new_handle(chain, &options, data_dir, commands, messages.clone());
+    let node = new_handle(chain, index, &options, data_dir, commands, messages.clone());
     let chain_thread = chain_thread::spawn(node.clone(), message_queue)?;
     let outcome = runtime.block_on(async {
         signals::watch(&node);
         if options.exit_with_stdin {
             signals::watch_stdin(&node);
         }
+        let rpc = warm_up.end().await?;
         let swarm = swarm(&node, &options, command_queue, messages.clone());
         let service = Service::new(
             node.clone(),
@@ -142,7 +143,10 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
                 .as_ref()
                 .map(|endpoint| format!("stratum+tcp://{}", endpoint.listen)),
         };
-        let server = tokio::spawn(service.serve(tokio::net::TcpListener::from_std(rpc)?));
+        let server = tokio::spawn(service.serve(rpc));
+        if let Some(indexer) = node.inner.indexer.clone() {
+            tokio::spawn(indexer::follow(node.clone(), indexer));
+        }
         let miners = stratum.map(|endpoint| tokio::spawn(endpoint.serve(node.clone())));
         let life = async {
             let served = serve(&node, urls, cookie.path().to_owned(), announce).await;
@@ -169,6 +173,17 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         bail!(reason);
     }
     flushed.map_err(|error| anyhow!(error))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(IDLE_THREAD_LIFE)
+        .thread_name("tokio")
+        .enable_all()
+        .build()
+        .context("cannot start threads")
 }
 
 /// Drives the swarm on this thread for as long as the node lives.
@@ -200,6 +215,7 @@ async fn live(
 
 fn new_handle(
     mut chain: Chain,
+    index: Option<TxIndex>,
     options: &StartOptions,
     data_dir: DataDir,
     commands: mpsc::UnboundedSender<Command>,
@@ -229,6 +245,7 @@ fn new_handle(
             activity: Activity::default(),
             filter_headers: FilterHeaders::default(),
             timings,
+            indexer: index.map(|index| Arc::new(Indexer::new(index))),
             data_dir,
         }),
     }
@@ -293,7 +310,8 @@ async fn serve(
     let reason = node.stop().pressed().await;
     match reason {
         StopReason::Asked(by) => tracing::info!(by, "stopping"),
-        StopReason::Failed(reason) => tracing::error!(reason, "stopping"),
+        // Told in full when the process ends, once.
+        StopReason::Failed(_) => tracing::info!("stopping after a failure"),
     }
     Ok(())
 }

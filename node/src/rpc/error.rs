@@ -36,6 +36,8 @@ pub mod code {
     pub const VERIFY_REJECTED: i32 = -26;
     /// The transaction's outputs are in the chain already.
     pub const ALREADY_IN_UTXO_SET: i32 = -27;
+    /// The node is still opening its chain.
+    pub const IN_WARMUP: i32 = -28;
     /// The peer is not connected.
     pub const NODE_NOT_CONNECTED: i32 = -29;
     /// Not an IP address or peer id.

@@ -29,6 +29,8 @@ mod stream;
 mod templates;
 mod util;
 mod wait;
+mod warm_up;
 
 pub use activity::{Activity, CallCount};
 pub use filters::FilterHeaders;
+pub use warm_up::WarmUp;

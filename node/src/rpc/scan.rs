@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::merkle_tree::MerkleBlock;
 use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, Txid};
+use chain::tree::HeaderInfo;
 use chain::{Coin, Height};
 use serde::Serialize;
 use serde_json::Value;
@@ -14,6 +15,7 @@ use super::blockchain::{by_hash_or_height, known_header, read_body};
 use super::error::Failure;
 use super::model::script::ScriptPubKey;
 use super::model::{Btc, descriptor};
+use super::rawtransactions::find::blocks_to_look_into;
 use super::registry::Handler::Works;
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
@@ -59,7 +61,7 @@ pub(super) const CALLS: &[Call] = &[
             optional(
                 "blockhash",
                 Kind::Text,
-                "the block; found by an unspent output of theirs otherwise",
+                "the block; found by the index or an unspent output of theirs otherwise",
             ),
         ],
         help: "Gives a proof in hex that transactions are in a block.",
@@ -289,22 +291,10 @@ fn get_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
         return Err(Failure::invalid("Parameter 'txids' cannot be empty"));
     }
     let block: Option<BlockHash> = args.opt_hash(1)?;
-    let info = node.read(|core| {
-        let chain = core.chain();
-        Ok::<_, Failure>(match &block {
-            Some(hash) => known_header(chain, hash)?,
-            None => {
-                let mut place = None;
-                for txid in &wanted {
-                    for vout in 0..100 {
-                        let coin = chain.coin(&OutPoint { txid: *txid, vout })?;
-                        place = place.or(coin.and_then(|coin| chain.at_height(coin.height)));
-                    }
-                }
-                place.ok_or_else(|| Failure::not_found("Transaction not yet in block"))?
-            }
-        })
-    })?;
+    let info = match &block {
+        Some(hash) => node.read(|core| known_header(core.chain(), hash))?,
+        None => block_of_any(node, &wanted)?,
+    };
     let body = read_body(node, &info.hash)?;
     if !wanted.iter().all(|txid| body.txids().contains(txid)) {
         return Err(Failure::not_found(
@@ -313,6 +303,18 @@ fn get_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     }
     let proof = MerkleBlock::from_block_with_predicate(body.block(), |txid| wanted.contains(txid));
     reply(&serialize_hex(&proof))
+}
+
+/// The block that holds one of these transactions.
+fn block_of_any(node: &NodeHandle, wanted: &[Txid]) -> Result<HeaderInfo, Failure> {
+    for txid in wanted {
+        for info in blocks_to_look_into(node, txid)? {
+            if read_body(node, &info.hash)?.txids().contains(txid) {
+                return Ok(info);
+            }
+        }
+    }
+    Err(Failure::not_found("Transaction not yet in block"))
 }
 
 fn verify_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {

@@ -223,7 +223,7 @@ async fn authorized(shared: &Shared, headers: &HeaderMap) -> Result<User, Respon
     Err((StatusCode::UNAUTHORIZED, ask).into_response())
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Response> {
+pub(super) async fn read_body(body: Body) -> Result<Bytes, Response> {
     let reading = axum::body::to_bytes(body, MAX_BODY_BYTES);
     match tokio::time::timeout(READ_TIMEOUT, reading).await {
         Ok(Ok(bytes)) => Ok(bytes),
@@ -238,7 +238,7 @@ async fn read_body(body: Body) -> Result<Bytes, Response> {
     }
 }
 
-async fn parse(body: Bytes) -> Asked {
+pub(super) async fn parse(body: Bytes) -> Asked {
     if body.len() <= SMALL_BODY_BYTES {
         return request::parse(&body);
     }
@@ -352,7 +352,7 @@ pub fn null() -> Result<Reply, Failure> {
     Ok(RawValue::NULL.to_owned())
 }
 
-fn json(status: StatusCode, mut body: String) -> Response {
+pub(super) fn json(status: StatusCode, mut body: String) -> Response {
     body.push('\n');
     let kind = [(header::CONTENT_TYPE, "application/json")];
     (status, kind, body).into_response()

@@ -51,9 +51,9 @@ pub(super) const CALLS: &[Call] = &[
             Kind::Text,
             "one index; all by default",
         )],
-        help: "Lists the indexes. There are none beside the chain itself.",
+        help: "Lists the indexes that are switched on, and how far they are. txindex is the only one there is.",
         likeness: Likeness::Core,
-        handler: Works(|_, _| reply(&json!({}))),
+        handler: Works(get_index_info),
     },
     Call {
         name: "setmocktime",
@@ -130,6 +130,16 @@ fn get_descriptor_info(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
         "issolvable": body.starts_with("rawtr"),
         "hasprivatekeys": false,
     }))
+}
+
+fn get_index_info(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let wanted = args.opt_text(0)?.is_none_or(|name| name == "txindex");
+    let Some(indexer) = node.indexer().filter(|_| wanted) else {
+        return reply(&json!({}));
+    };
+    let tip = node.read(|core| core.chain().tip().hash);
+    let (height, synced) = indexer.progress(&tip);
+    reply(&json!({"txindex": {"synced": synced, "best_block_height": height}}))
 }
 
 fn set_mock_time(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {

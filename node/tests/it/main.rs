@@ -13,3 +13,4 @@ mod stratum_node;
 mod stratum_scene;
 mod stratum_session;
 mod stratum_tcp;
+mod rpc_txindex;

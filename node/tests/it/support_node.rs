@@ -41,6 +41,7 @@ pub(crate) fn options(dir: &Path) -> StartOptions {
         chain: ChainOptions {
             cache_bytes: 8 << 20,
         },
+        txindex: false,
         core: CoreOptions {
             seed: 1,
             no_discovery: true,

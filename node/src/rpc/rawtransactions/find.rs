@@ -1,5 +1,7 @@
 //! `getrawtransaction`: where a transaction is, and what it spends.
 
+use std::time::Duration;
+
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{BlockHash, OutPoint, Transaction, Txid};
 use chain::tree::HeaderInfo;
@@ -8,15 +10,17 @@ use chain::{Coin, Height};
 use crate::core::NodeCore;
 use crate::host::NodeHandle;
 use crate::rpc::args::Args;
-use crate::rpc::blockchain::{known_header, no_body};
+use crate::rpc::blockchain::{known_header, read_body_and_spent};
 use crate::rpc::error::Failure;
-use crate::rpc::model::block::{confirmations, spent_coins, take};
+use crate::rpc::model::block::{confirmations, take};
 use crate::rpc::model::transaction::{DecodedTransaction, Detail, LocatedTransaction, Place};
 use crate::rpc::request::Reply;
 use crate::rpc::server::reply;
 
 /// Outputs that are looked at to find the block of a confirmed transaction.
 const MAX_OUTPUTS_TRIED: u32 = 200;
+/// How long a call waits for the index to come to a new tip.
+const INDEX_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A transaction with what is known of it.
 struct Found {
@@ -29,22 +33,20 @@ pub(super) fn get(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     let txid: Txid = args.hash(0)?;
     let verbosity = args.verbosity(1, 0)?;
     let block: Option<BlockHash> = args.opt_hash(2)?;
-    let (found, in_active_chain) = node.read(|core| {
-        let info = match &block {
-            Some(hash) => Some(known_header(core.chain(), hash).map_err(|_| {
-                Failure::not_found("Block hash not found")
-            })?),
-            None => None,
-        };
-        let active = info.map(|info| core.chain().is_active(&info.hash));
-        let found = match info {
-            Some(info) => in_block(core, &info, &txid)?.ok_or_else(|| {
+    let (found, in_active_chain) = match block {
+        Some(hash) => {
+            let (info, active) = node.read(|core| {
+                let info = known_header(core.chain(), &hash)
+                    .map_err(|_| Failure::not_found("Block hash not found"))?;
+                Ok::<_, Failure>((info, core.chain().is_active(&hash)))
+            })?;
+            let found = in_block(node, &info, &txid)?.ok_or_else(|| {
                 Failure::not_found("No such transaction found in the provided block. Use gettransaction for wallet transactions.")
-            })?,
-            None => anywhere(core, &txid)?,
-        };
-        Ok::<_, Failure>((found, active))
-    })?;
+            })?;
+            (found, Some(active))
+        }
+        None => (anywhere(node, &txid)?, None),
+    };
     if verbosity <= 0 {
         return reply(&serialize_hex(&found.transaction));
     }
@@ -60,42 +62,82 @@ pub(super) fn get(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     })
 }
 
-fn anywhere(core: &NodeCore, txid: &Txid) -> Result<Found, Failure> {
-    if let Some(entry) = core.mempool().get(txid) {
-        let transaction = Transaction::clone(&entry.transaction);
-        let spent = coins_of(core, &transaction)?;
-        return Ok(Found {
-            transaction,
-            spent,
-            place: None,
-        });
-    }
-    let genesis = core.chain().at_height(Height::GENESIS);
-    if let Some(info) = genesis
-        && let Some(found) = in_block(core, &info, txid)?
-    {
+fn anywhere(node: &NodeHandle, txid: &Txid) -> Result<Found, Failure> {
+    let unconfirmed = node.read(|core| match core.mempool().get(txid) {
+        Some(entry) => {
+            let transaction = Transaction::clone(&entry.transaction);
+            let spent = coins_of(core, &transaction)?;
+            Ok::<_, Failure>(Some(Found {
+                transaction,
+                spent,
+                place: None,
+            }))
+        }
+        None => Ok(None),
+    })?;
+    if let Some(found) = unconfirmed {
         return Ok(found);
     }
-    for vout in 0..MAX_OUTPUTS_TRIED {
-        let coin = core.chain().coin(&OutPoint { txid: *txid, vout })?;
-        if let Some(info) = coin.and_then(|coin| core.chain().at_height(coin.height))
-            && let Some(found) = in_block(core, &info, txid)?
-        {
+    for info in blocks_to_look_into(node, txid)? {
+        if let Some(found) = in_block(node, &info, txid)? {
             return Ok(found);
         }
     }
-    Err(Failure::not_found(
-        "No such mempool transaction, nor a confirmed one with an unspent output. Name the block hash to look into a block.",
-    ))
+    Err(Failure::not_found(match node.indexer() {
+        None => {
+            "No such mempool transaction, nor a confirmed one with an unspent output. Name the block hash to look into a block, or start the node with --txindex."
+        }
+        Some(_) if !is_indexed(node) => {
+            "No such mempool transaction. Blockchain transactions are still in the process of being indexed."
+        }
+        Some(_) => "No such mempool or blockchain transaction.",
+    }))
 }
 
-fn in_block(core: &NodeCore, info: &HeaderInfo, txid: &Txid) -> Result<Option<Found>, Failure> {
-    let body = core.chain().block(&info.hash)?.ok_or_else(no_body)?;
+/// Active blocks in which a confirmed transaction may be: by the index, or because it is a genesis transaction, or has an
+/// unspent output.
+pub(in crate::rpc) fn blocks_to_look_into(
+    node: &NodeHandle,
+    txid: &Txid,
+) -> Result<Vec<HeaderInfo>, Failure> {
+    if let Some(indexer) = node.indexer()
+        && is_indexed(node)
+    {
+        let place = indexer.find(txid)?;
+        let info = node.read(|core| {
+            let chain = core.chain();
+            let place = place.filter(|place| chain.is_active(&place.block));
+            place.and_then(|place| chain.tree().get(&place.block))
+        });
+        return Ok(info.into_iter().collect());
+    }
+    node.read(|core| {
+        let chain = core.chain();
+        let mut blocks: Vec<HeaderInfo> = chain.at_height(Height::GENESIS).into_iter().collect();
+        for vout in 0..MAX_OUTPUTS_TRIED {
+            let coin = chain.coin(&OutPoint { txid: *txid, vout })?;
+            if let Some(info) = coin.and_then(|coin| chain.at_height(coin.height)) {
+                blocks.push(info);
+                break;
+            }
+        }
+        Ok(blocks)
+    })
+}
+
+/// Whether the index is at the tip, or comes there within moments.
+fn is_indexed(node: &NodeHandle) -> bool {
+    let tip = node.read(|core| core.chain().tip().hash);
+    let indexer = node.indexer();
+    indexer.is_some_and(|indexer| indexer.wait_for(&tip, INDEX_PATIENCE))
+}
+
+fn in_block(node: &NodeHandle, info: &HeaderInfo, txid: &Txid) -> Result<Option<Found>, Failure> {
+    let (body, coins) = read_body_and_spent(node, info)?;
     let Some(index) = body.txids().iter().position(|known| known == txid) else {
         return Ok(None);
     };
     let transaction = body.block().txdata[index].clone();
-    let coins = spent_coins(core.chain(), info)?;
     let mut rest = coins.as_deref();
     for earlier in body.block().txdata.iter().take(index).skip(1) {
         take(&mut rest, earlier.input.len());
@@ -105,12 +147,13 @@ fn in_block(core: &NodeCore, info: &HeaderInfo, txid: &Txid) -> Result<Option<Fo
     } else {
         None
     };
+    let confirmations = node.read(|core| confirmations(core.chain(), info));
     Ok(Some(Found {
         spent: spent.map(<[Coin]>::to_vec),
         transaction,
         place: Some(Place {
             blockhash: info.hash,
-            confirmations: confirmations(core.chain(), info).max(0),
+            confirmations: confirmations.max(0),
             time: info.header.time,
             blocktime: info.header.time,
         }),

@@ -1,6 +1,6 @@
 //! Transactions as bytes: making, showing, testing, sending.
 
-mod find;
+pub(super) mod find;
 mod make;
 mod submit;
 
@@ -76,11 +76,9 @@ pub(super) const CALLS: &[Call] = &[
             ),
             optional("blockhash", Kind::Text, "the block to look into"),
         ],
-        help: "Gives a transaction of the mempool, of the named block, or of any block as long as one of its outputs is unspent. The \
-               genesis transactions are found as well.",
-        likeness: Likeness::Subset(
-            "without a block hash, a confirmed transaction is found only while one of its outputs is unspent",
-        ),
+        help: "Gives a transaction of the mempool, or of the named block, or of any block if the node runs with --txindex. Without the index a \
+               confirmed transaction is found as long as one of its outputs is unspent, and the genesis transactions always.",
+        likeness: Likeness::Core,
         handler: Works(find::get),
     },
     Call {

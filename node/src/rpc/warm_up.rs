@@ -1,0 +1,126 @@
+//! What callers hear while the node opens its chain: -28, so that they wait and ask again.
+
+use axum::Router;
+use axum::extract::Request as HttpRequest;
+use axum::http::StatusCode;
+use axum::response::Response;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::error::{Failure, code};
+use super::request::{self, Asked, Refused, Request};
+use super::server::{json, parse, plain, read_body};
+
+/// Answers every call with -28 until it is ended. It looks at no password, for it tells nothing.
+#[derive(Debug)]
+pub struct WarmUp {
+    end: oneshot::Sender<()>,
+    serving: JoinHandle<TcpListener>,
+}
+
+impl WarmUp {
+    /// Begins to answer. Call from within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// As the system says.
+    pub fn start(listener: std::net::TcpListener) -> std::io::Result<WarmUp> {
+        let listener = TcpListener::from_std(listener)?;
+        let (end, ended) = oneshot::channel();
+        let serving = tokio::spawn(serve(listener, ended));
+        Ok(WarmUp { end, serving })
+    }
+
+    /// Ends, and gives the listener back. Connections that are open are closed after their answer.
+    ///
+    /// # Errors
+    ///
+    /// When it panicked.
+    pub async fn end(self) -> Result<TcpListener, tokio::task::JoinError> {
+        // It may have ended with the runtime.
+        let _ = self.end.send(());
+        self.serving.await
+    }
+}
+
+async fn serve(listener: TcpListener, mut ended: oneshot::Receiver<()>) -> TcpListener {
+    let router = Router::new().fallback(answer);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(_) => continue,
+            },
+            _ = &mut ended => return listener,
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = hyper::server::conn::http1::Builder::new()
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(connection);
+    }
+}
+
+async fn answer(request: HttpRequest) -> Response {
+    let path = request.uri().path();
+    if path != "/" && !path.starts_with("/wallet/") {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "Starting\n");
+    }
+    let body = match read_body(request.into_body()).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    match parse(body).await {
+        Asked::Single(asked) => {
+            let (status, text) = refused(asked);
+            json(status, text)
+        }
+        Asked::Batch(batch) => {
+            let replies: Vec<String> = batch.into_iter().map(|asked| refused(asked).1).collect();
+            json(StatusCode::OK, format!("[{}]", replies.join(",")))
+        }
+    }
+}
+
+fn refused(asked: Result<Request, Refused>) -> (StatusCode, String) {
+    let (version, id) = match asked {
+        Ok(request) => (request.version, request.id),
+        Err(refused) => (refused.version, refused.id),
+    };
+    let result = Err(Failure::new(code::IN_WARMUP, "Loading block index…"));
+    let status = request::http_status(version, &result);
+    (
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        request::reply_json(version, id.as_ref(), &result),
+    )
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use rpc_client::{Auth, Client, RpcError};
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn callers_are_told_to_wait_until_it_ends() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let warm_up = WarmUp::start(listener).unwrap();
+        let client = Client::new(&url, Auth::UserPass("a".to_owned(), "b".to_owned()));
+        let asked = tokio::task::spawn_blocking(move || client.call("getblockcount", json!([])));
+        match asked.await.unwrap() {
+            Err(RpcError::Rpc { code, message }) => {
+                assert_eq!((code, message.as_str()), (-28, "Loading block index…"));
+            }
+            other => panic!("{other:?}"),
+        }
+        let listener = warm_up.end().await.unwrap();
+        assert_eq!(url, format!("http://{}", listener.local_addr().unwrap()));
+    }
+}

@@ -150,6 +150,7 @@ fn run_miner(args: MineArgs) -> anyhow::Result<()> {
         kernel: args.kernel,
         rate: args.rate,
         duty: args.duty,
+        background: false,
     })?;
     let terminal = std::io::stdout().is_terminal() && !args.json;
     let style = if terminal {

@@ -27,4 +27,6 @@ pub use merkle::CoinbasePath;
 pub use meter::{Meter, RateWindow, format_rate};
 pub use search::{Job, SearchError, SearchOptions, SearchOutcome, Searcher};
 pub use stop::StopFlag;
-pub use template::{Candidate, Template, TemplateError, TemplateReply, TemplateTransaction};
+pub use template::{
+    Candidate, GivenCoinbase, Template, TemplateError, TemplateReply, TemplateTransaction,
+};

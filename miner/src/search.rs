@@ -40,6 +40,8 @@ pub struct SearchOptions {
     pub rate: Option<u64>,
     /// Share of the time that each thread works, in percent, 1 to 100; `None` for all of it.
     pub duty: Option<u8>,
+    /// Give way to everything else on the machine: the threads run at the lowest priority, where the system has any.
+    pub background: bool,
 }
 
 /// A header to solve.
@@ -112,6 +114,7 @@ impl Searcher {
             kernel,
             rate,
             duty,
+            background,
         } = options;
         if rate == Some(0) {
             return Err(SearchError::ZeroRate);
@@ -126,6 +129,11 @@ impl Searcher {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("miner-{i}"))
+            .start_handler(move |_| {
+                if background {
+                    give_way();
+                }
+            })
             .build()
             .map_err(|error| SearchError::Threads {
                 threads,
@@ -182,6 +190,17 @@ impl Searcher {
         self.pool.current_num_threads()
     }
 }
+
+/// Puts the calling thread behind all that is more urgent. On Linux niceness is a thread's own.
+#[cfg(target_os = "linux")]
+fn give_way() {
+    const LOWEST: i32 = 19;
+    // Fails nowhere for a lower priority; if it did, mining would merely be as urgent as the rest.
+    let _ = rustix::process::nice(LOWEST);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_way() {}
 
 /// One search: what its threads share.
 struct Hunt<'a> {

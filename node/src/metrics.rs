@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use p2p::Direction;
 
 use crate::core::Mode;
-use crate::host::{BUCKET_BOUNDS_S, NodeHandle};
+use crate::host::{BUCKET_BOUNDS_S, NodeHandle, TipSwitches};
 use crate::rpc::model::{difficulty, work_float};
 
 const MODES: [Mode; 7] = [
@@ -323,6 +323,20 @@ fn miner(page: &mut Page, node: &NodeHandle) {
     );
     page.sample("miner_blocks_total", &[("outcome", "active")], status.found);
     page.sample("miner_blocks_total", &[("outcome", "stale")], status.stale);
+    tip_switches(page, &status.switches);
+}
+
+/// How fast new tips were searched on, as a summary without quantiles.
+fn tip_switches(page: &mut Page, switches: &TipSwitches) {
+    let help = "Time from a new tip to the first nonce on it.";
+    page.family("miner_tip_switch_seconds", "summary", help);
+    page.sample("miner_tip_switch_seconds_sum", &[], switches.seconds);
+    page.sample("miner_tip_switch_seconds_count", &[], switches.count);
+    page.gauge(
+        "miner_tip_switch_worst_seconds",
+        "The longest of these.",
+        switches.worst_s,
+    );
 }
 
 /// Miners of others; nothing where they are not served.

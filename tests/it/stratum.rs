@@ -61,7 +61,10 @@ fn a_port_that_is_taken_is_told_with_a_remedy() {
     let taken = taken.local_addr().expect("bound").to_string();
     let dir = folder.path().to_str().expect("text");
     let (_, text) = refused(&["node", "--data-dir", dir, "--stratum", &taken]);
-    assert!(text.contains("choose another --stratum HOST:PORT"), "{text}");
+    assert!(
+        text.contains("choose another --stratum HOST:PORT"),
+        "{text}"
+    );
     let (_, text) = refused(&["node", "--data-dir", dir, "--stratum", "here"]);
     assert!(text.contains("write it as 127.0.0.1:3333"), "{text}");
 }

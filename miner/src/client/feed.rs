@@ -293,7 +293,7 @@ impl Feed {
 fn ask(client: &Client, longpollid: Option<&str>) -> Result<TemplateReply, RpcError> {
     let mut request = json!({
         "rules": ["segwit"],
-        "capabilities": ["coinbasevalue", "longpoll", "workid"],
+        "capabilities": ["coinbasetxn", "coinbasevalue", "longpoll", "workid"],
     });
     if let Some(id) = longpollid {
         request["longpollid"] = json!(id);

@@ -110,6 +110,7 @@ impl Shift<'_> {
         // Two miners that pay the same address must not do the same work.
         let mut extra_nonce = std::hash::RandomState::new().build_hasher().finish();
         let mut after = 0;
+        let mut told = false;
         while !self.is_filled() {
             let offer = self.feed.newest(after)?;
             extra_nonce = extra_nonce.wrapping_add(1);
@@ -119,8 +120,13 @@ impl Shift<'_> {
             let job = Job {
                 header: candidate.header,
                 target: offer.template.target,
-                roll_version: self.order.roll_version,
+                // Where the coinbase is the node's and may not be changed, there is nothing else to vary.
+                roll_version: self.order.roll_version || !offer.template.varies(),
             };
+            if offer.template.pays_the_node() && !std::mem::replace(&mut told, true) {
+                let url = self.feed.clients()[offer.source].url();
+                self.report.event(&Event::PaysTheNode { url });
+            }
             let stop = StopFlag::new();
             self.feed.stop_when_newer(&offer, &stop);
             match self.searcher.search(&job, &stop) {

@@ -47,6 +47,8 @@ pub(crate) enum Event<'a> {
     NodeLost { url: &'a str, error: String },
     /// A node's template cannot be mined on.
     BadTemplate { url: &'a str, error: String },
+    /// A node gives its own coinbase and no value for ours.
+    PaysTheNode { url: &'a str },
     /// How it goes.
     Status {
         hashes: u64,
@@ -100,6 +102,11 @@ impl<'a> Event<'a> {
             },
             Event::NodeLost { error, .. } => format!("{error}; trying again"),
             Event::BadTemplate { url, error } => format!("{url}: {error}"),
+            Event::PaysTheNode { url } => {
+                format!(
+                    "{url} insists on its own coinbase: blocks pay the node's address, not --address"
+                )
+            }
             Event::Status {
                 hashes_per_second,
                 found,

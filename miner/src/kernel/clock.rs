@@ -32,28 +32,21 @@ pub fn core_hz() -> Option<f64> {
         .max_by(f64::total_cmp)
 }
 
+/// The instruction that adds register `{y}` to register `{x}`.
 #[cfg(target_arch = "x86_64")]
-fn add_chain(turns: u32) -> Option<()> {
-    let mut x: u64 = 1;
-    for _ in 0..turns {
-        // SAFETY: adds registers, and touches neither memory nor the stack.
-        unsafe {
-            std::arch::asm!(
-                ".rept {count}",
-                "add {x}, {y}",
-                ".endr",
-                count = const ADDS_PER_TURN,
-                x = inout(reg) x,
-                y = in(reg) 3_u64,
-                options(nomem, nostack),
-            );
-        }
-    }
-    std::hint::black_box(x);
-    Some(())
+macro_rules! add {
+    () => {
+        "add {x}, {y}"
+    };
+}
+#[cfg(target_arch = "aarch64")]
+macro_rules! add {
+    () => {
+        "add {x}, {x}, {y}"
+    };
 }
 
-#[cfg(target_arch = "aarch64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn add_chain(turns: u32) -> Option<()> {
     let mut x: u64 = 1;
     for _ in 0..turns {
@@ -61,7 +54,7 @@ fn add_chain(turns: u32) -> Option<()> {
         unsafe {
             std::arch::asm!(
                 ".rept {count}",
-                "add {x}, {x}, {y}",
+                add!(),
                 ".endr",
                 count = const ADDS_PER_TURN,
                 x = inout(reg) x,

@@ -1,7 +1,8 @@
 //! The node's own miner: template, search, submit, again.
 //!
 //! It pauses while the node syncs, takes up a new tip at once, and looks for new transactions every second. Its dial
-//! (on or off, rate, address) can be turned while the node runs.
+//! (on or off, rate, address) can be turned while the node runs. Its threads have the lowest priority, so that blocks and
+//! payments are checked as fast as without it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -43,6 +44,26 @@ pub struct Mining {
     hashes_before: AtomicU64,
 }
 
+/// How long the miner took to search on new tips.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct TipSwitches {
+    /// How many there were.
+    pub count: u64,
+    /// Seconds from the new tip to the first nonce on it, summed up.
+    pub seconds: f64,
+    /// The longest, in seconds.
+    pub worst_s: f64,
+}
+
+impl TipSwitches {
+    fn note(&mut self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        self.count += 1;
+        self.seconds += seconds;
+        self.worst_s = self.worst_s.max(seconds);
+    }
+}
+
 #[derive(Debug)]
 struct State {
     settings: MiningSettings,
@@ -52,6 +73,9 @@ struct State {
     search: Option<Search>,
     /// Hashes per second, lately.
     rate_now: f64,
+    /// When the tip changed that is not searched on yet.
+    tip_changed: Option<Instant>,
+    switches: TipSwitches,
 }
 
 #[derive(Debug)]
@@ -76,6 +100,8 @@ pub struct MiningStatus {
     pub hashes: u64,
     /// Hashes per second, lately.
     pub hashes_per_second: f64,
+    /// How fast new tips were taken up.
+    pub switches: TipSwitches,
 }
 
 impl Mining {
@@ -88,6 +114,8 @@ impl Mining {
                 pause: None,
                 search: None,
                 rate_now: 0.0,
+                tip_changed: None,
+                switches: TipSwitches::default(),
             }),
             changed: Condvar::new(),
             found: AtomicU64::new(0),
@@ -105,6 +133,7 @@ impl Mining {
             found: self.found.load(Ordering::Relaxed),
             stale: self.stale.load(Ordering::Relaxed),
             hashes: self.hashes_before.load(Ordering::Relaxed),
+            switches: state.switches,
             hashes_per_second: if state.settings.active {
                 state.rate_now
             } else {
@@ -115,13 +144,28 @@ impl Mining {
 
     /// The active tip changed: what is being searched is stale.
     pub(super) fn tip_changed(&self) {
-        self.interrupt(&self.lock());
+        let mut state = self.lock();
+        if state.search.is_some() {
+            // Of several changes in a row the first counts: since then the search was stale.
+            state.tip_changed.get_or_insert_with(Instant::now);
+        }
+        self.interrupt(&state);
     }
 
     /// Wakes the miner to look around, as when the node stops.
     pub(super) fn wake(&self) {
         self.interrupt(&self.lock());
         self.changed.notify_all();
+    }
+
+    /// A search begins. If `stop` is raised already, it is stale, and the next one counts.
+    fn searching(&self, stop: &StopFlag) {
+        let mut state = self.lock();
+        if !stop.is_stopped()
+            && let Some(changed) = state.tip_changed.take()
+        {
+            state.switches.note(changed.elapsed());
+        }
     }
 
     fn set(&self, settings: MiningSettings) {
@@ -140,6 +184,7 @@ impl Mining {
     fn pause(&self, why: &'static str) {
         let mut state = self.lock();
         state.search = None;
+        state.tip_changed = None;
         state.rate_now = 0.0;
         if state.pause != Some(why) {
             tracing::info!(target: "miner", why, "mining pauses");
@@ -252,6 +297,7 @@ fn next_search(node: &NodeHandle) -> Option<(MiningSettings, StopFlag)> {
             return Some((state.settings.clone(), stop));
         }
         state.search = None;
+        state.tip_changed = None;
         state.pause = None;
         state = mining
             .changed
@@ -273,6 +319,7 @@ fn new_searcher(settings: &MiningSettings) -> Result<Searcher, miner::SearchErro
     Searcher::new(SearchOptions {
         threads: settings.threads,
         rate: settings.rate,
+        background: true,
         ..SearchOptions::default()
     })
 }
@@ -303,6 +350,7 @@ fn search_one(
         target: block.header.target(),
         roll_version: false,
     };
+    mining.searching(stop);
     let (start, hashes) = (Instant::now(), searcher.hashes());
     let outcome = searcher.search(&job, stop);
     let done = searcher.hashes().saturating_sub(hashes);

@@ -37,7 +37,7 @@ pub use clock::{Clock, unix_millis};
 pub use data_dir::{DataDir, RuntimeFile, write_atomically};
 pub use event_log::{EventLog, KEPT_EVENTS, NumberedEvent, TooOld};
 pub use indexer::Indexer;
-pub use mining::{Mining, MiningSettings, MiningStatus};
+pub use mining::{Mining, MiningSettings, MiningStatus, TipSwitches};
 pub use start::{StartOptions, Started, run};
 pub use stop::{StopReason, StopSwitch};
 pub use timings::{BUCKET_BOUNDS_S, StageTimes, Timings};

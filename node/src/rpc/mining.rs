@@ -17,7 +17,7 @@ use super::request::Reply;
 use super::server::{null, reply};
 use super::templates::get_block_template;
 use crate::core::SubmitError;
-use crate::host::{MiningSettings, NodeHandle};
+use crate::host::{MiningSettings, NodeHandle, TipSwitches};
 use crate::mempool::policy;
 
 /// The calls of this file, and `getblocktemplate`.
@@ -206,6 +206,7 @@ struct OwnMining {
     found: u64,
     stale: u64,
     pause: Option<&'static str>,
+    tipswitches: TipSwitches,
 }
 
 #[derive(Serialize)]
@@ -235,6 +236,7 @@ fn get_mining_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
         found: own.found,
         stale: own.stale,
         pause: own.pause,
+        tipswitches: own.switches,
     };
     let info = node.read(|core| {
         let chain = core.chain();

@@ -177,7 +177,7 @@ struct TemplateFields {
     longpollid: String,
     target: String,
     mintime: u32,
-    mutable: [&'static str; 3],
+    mutable: Vec<&'static str>,
     noncerange: &'static str,
     sigoplimit: u64,
     sizelimit: u64,
@@ -240,6 +240,11 @@ fn template(node: &NodeHandle, wants_coinbase: bool) -> Result<Reply, Failure> {
         tip: template.parent,
         pool_sequence: template.pool_sequence,
     };
+    let mut mutable = vec!["time", "transactions", "prevblock"];
+    if coinbase.is_some() {
+        // So that several miners can share it: BIP 23's basic mutations.
+        mutable.push("coinbase/append");
+    }
     reply(&TemplateFields {
         capabilities: ["proposal"],
         version: 0x2000_0000,
@@ -254,7 +259,7 @@ fn template(node: &NodeHandle, wants_coinbase: bool) -> Result<Reply, Failure> {
         longpollid: known.id(),
         target: target_hex(template.bits),
         mintime: template.min_time.0,
-        mutable: ["time", "transactions", "prevblock"],
+        mutable,
         noncerange: "00000000ffffffff",
         sigoplimit: MAX_BLOCK_SIGOPS_COST,
         sizelimit: SIZE_LIMIT.min(weight_limit),

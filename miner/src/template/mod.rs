@@ -3,87 +3,18 @@
 //! The coinbase is ours, so each extra nonce gives another merkle root; the other transactions enter it only by the
 //! coinbase's merkle path, which is computed once.
 
-use bitcoin::absolute::LockTime;
+mod coinbase;
+mod reply;
+
 use bitcoin::block::{Header, Version};
 use bitcoin::consensus::serialize;
 use bitcoin::hex::{DisplayHex, FromHex};
-use bitcoin::opcodes::all::OP_PUSHBYTES_0;
-use bitcoin::script::{Builder, PushBytesBuf, ScriptBuf};
-use bitcoin::transaction::Version as TransactionVersion;
-use bitcoin::{
-    Amount, BlockHash, CompactTarget, OutPoint, Sequence, Target, Transaction, TxIn, TxOut, Txid,
-    VarInt, Witness,
-};
-use serde::Deserialize;
-use thiserror::Error;
+use bitcoin::{BlockHash, CompactTarget, ScriptBuf, Target, Transaction, VarInt};
 
 use crate::merkle::CoinbasePath;
-
-/// Names the software in the coinbase.
-const TAG: &[u8] = b"/mend/";
-/// Consensus limits of a coinbase's input script.
-const SCRIPT_SIG_BYTES: std::ops::RangeInclusive<usize> = 2..=100;
-
-/// The fields of a `getblocktemplate` reply (BIP 22, 23, 145) that a solo miner needs. Others are ignored.
-#[derive(Clone, Debug, Deserialize)]
-pub struct TemplateReply {
-    /// Height of the block to make.
-    pub height: u64,
-    /// Block version.
-    pub version: i32,
-    /// Hash of its parent.
-    pub previousblockhash: BlockHash,
-    /// Time for the header, Unix seconds.
-    pub curtime: u32,
-    /// Compact target, 8 hex digits.
-    pub bits: String,
-    /// The target in full, 64 hex digits, most significant first; follows from `bits` when it is missing.
-    #[serde(default)]
-    pub target: Option<String>,
-    /// Subsidy plus fees in satoshi.
-    #[serde(default)]
-    pub coinbasevalue: Option<u64>,
-    /// The other transactions, in order.
-    pub transactions: Vec<TemplateTransaction>,
-    /// Output script of the witness commitment, hex; there is none before segwit.
-    #[serde(default)]
-    pub default_witness_commitment: Option<String>,
-    /// To be sent with the next request, which then waits for a change.
-    #[serde(default)]
-    pub longpollid: Option<String>,
-    /// To be sent with the block.
-    #[serde(default)]
-    pub workid: Option<String>,
-}
-
-/// One transaction of a template.
-#[derive(Clone, Debug, Deserialize)]
-pub struct TemplateTransaction {
-    /// Consensus encoding with witness, hex.
-    pub data: String,
-    /// Its id without witness.
-    pub txid: Txid,
-}
-
-/// Why a reply cannot be mined on.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum TemplateError {
-    /// A field is not what it should be.
-    #[error("block template: {field} is not {expected}, got {got:?}")]
-    Field {
-        /// Its name.
-        field: &'static str,
-        /// What it should be.
-        expected: &'static str,
-        /// As sent, shortened.
-        got: String,
-    },
-    /// A node that insists on its own coinbase.
-    #[error(
-        "block template has no coinbasevalue; a node that gives only coinbasetxn is not supported"
-    )]
-    NoCoinbaseValue,
-}
+use coinbase::Coinbase;
+use reply::parse;
+pub use reply::{GivenCoinbase, TemplateError, TemplateReply, TemplateTransaction};
 
 /// A template made ready: candidates differ by their extra nonce.
 #[derive(Clone, Debug)]
@@ -97,8 +28,7 @@ pub struct Template {
     version: Version,
     time: u32,
     bits: CompactTarget,
-    value: Amount,
-    commitment: Option<ScriptBuf>,
+    coinbase: Coinbase,
     /// Encodings of the other transactions.
     bodies: Vec<Vec<u8>>,
     path: CoinbasePath,
@@ -131,20 +61,11 @@ impl Template {
                 <[u8; 32]>::from_hex(text).ok().map(Target::from_be_bytes)
             })?,
         };
-        let commitment = reply.default_witness_commitment.as_deref().map(|script| {
-            parse(
-                script,
-                "default_witness_commitment",
-                "a script in hex",
-                |text| ScriptBuf::from_hex(text).ok(),
-            )
-        });
         let bodies = reply.transactions.iter().map(|transaction| {
             parse(&transaction.data, "transactions.data", "hex", |text| {
                 Vec::from_hex(text).ok()
             })
         });
-        let value = reply.coinbasevalue.ok_or(TemplateError::NoCoinbaseValue)?;
         Ok(Self {
             height: reply.height,
             parent: reply.previousblockhash,
@@ -152,8 +73,7 @@ impl Template {
             version: Version::from_consensus(reply.version),
             time: reply.curtime,
             bits,
-            value: Amount::from_sat(value),
-            commitment: commitment.transpose()?,
+            coinbase: Coinbase::new(reply)?,
             bodies: bodies.collect::<Result<_, _>>()?,
             path: CoinbasePath::new(reply.transactions.iter().map(|t| t.txid)),
         })
@@ -165,10 +85,23 @@ impl Template {
         self.bodies.len()
     }
 
-    /// The candidate that pays `script_pubkey`. Different extra nonces give different merkle roots.
+    /// Whether blocks pay whom the node likes: it gave its own coinbase and no value for another.
+    #[must_use]
+    pub fn pays_the_node(&self) -> bool {
+        self.coinbase.is_given()
+    }
+
+    /// Whether different extra nonces give different candidates. Only the version is left to vary where they do not.
+    #[must_use]
+    pub fn varies(&self) -> bool {
+        self.coinbase.varies()
+    }
+
+    /// The candidate that pays `script_pubkey`, unless [`Template::pays_the_node`]. Different extra nonces give different merkle
+    /// roots, if the template [varies](Template::varies).
     #[must_use]
     pub fn candidate(&self, script_pubkey: &ScriptBuf, extra_nonce: u64) -> Candidate {
-        let coinbase = self.coinbase(script_pubkey, extra_nonce);
+        let coinbase = self.coinbase.build(script_pubkey, extra_nonce);
         let header = Header {
             version: self.version,
             prev_blockhash: self.parent,
@@ -191,70 +124,18 @@ impl Template {
         }
         block.to_lower_hex_string()
     }
-
-    fn coinbase(&self, script_pubkey: &ScriptBuf, extra_nonce: u64) -> Transaction {
-        let mut output = vec![TxOut {
-            value: self.value,
-            script_pubkey: script_pubkey.clone(),
-        }];
-        let mut witness = Witness::new();
-        if let Some(commitment) = &self.commitment {
-            output.push(TxOut {
-                value: Amount::ZERO,
-                script_pubkey: commitment.clone(),
-            });
-            // The witness reserved value of BIP 141, all zero: the commitment was computed with it.
-            witness.push([0; 32]);
-        }
-        Transaction {
-            version: TransactionVersion::TWO,
-            lock_time: LockTime::ZERO,
-            input: vec![TxIn {
-                previous_output: OutPoint::null(),
-                script_sig: coinbase_script(self.height, extra_nonce),
-                sequence: Sequence::MAX,
-                witness,
-            }],
-            output,
-        }
-    }
-}
-
-fn parse<T>(
-    text: &str,
-    field: &'static str,
-    expected: &'static str,
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<T, TemplateError> {
-    read(text).ok_or_else(|| TemplateError::Field {
-        field,
-        expected,
-        got: text.chars().take(80).collect(),
-    })
-}
-
-/// The height as BIP 34 and Bitcoin Core want it (`OP_1` to `OP_16` for the first blocks), the extra nonce, our tag.
-fn coinbase_script(height: u64, extra_nonce: u64) -> ScriptBuf {
-    let extra = PushBytesBuf::from(extra_nonce.to_le_bytes());
-    let tag = PushBytesBuf::try_from(TAG.to_vec()).expect("a few bytes fit a push");
-    let height = Builder::new().push_int(i64::try_from(height).unwrap_or(i64::MAX));
-    let mut script = height.push_slice(extra).push_slice(tag).into_script();
-    if script.len() < *SCRIPT_SIG_BYTES.start() {
-        script = Builder::from(script.into_bytes())
-            .push_opcode(OP_PUSHBYTES_0)
-            .into_script();
-    }
-    debug_assert!(SCRIPT_SIG_BYTES.contains(&script.len()));
-    script
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use bitcoin::Block;
+    use bitcoin::absolute::LockTime;
     use bitcoin::consensus::deserialize;
     use bitcoin::hashes::{Hash, sha256d};
+    use bitcoin::transaction::Version as TransactionVersion;
+    use bitcoin::{Amount, Block, OutPoint, TxIn, TxOut, Txid, Witness};
     use serde_json::json;
+
+    use super::*;
 
     fn txid(i: u32) -> Txid {
         Txid::from_byte_array(sha256d::Hash::hash(&i.to_le_bytes()).to_byte_array())
@@ -344,24 +225,6 @@ mod tests {
     }
 
     #[test]
-    fn heights_are_pushed_as_core_does() {
-        for (height, start) in [
-            (1, vec![0x51]),
-            (16, vec![0x60]),
-            (17, vec![1, 17]),
-            (128, vec![2, 128, 0]),
-            (300, vec![2, 44, 1]),
-        ] {
-            let script = coinbase_script(height, u64::MAX);
-            assert!(
-                script.as_bytes().starts_with(&start),
-                "{height}: {script:?}"
-            );
-            assert!(SCRIPT_SIG_BYTES.contains(&script.len()));
-        }
-    }
-
-    #[test]
     fn a_bad_field_is_named() {
         let mut bad = reply(&[]);
         bad.bits = "207ffff".to_owned();
@@ -374,7 +237,53 @@ mod tests {
         bad.coinbasevalue = None;
         assert_eq!(
             Template::new(&bad).expect_err("no value"),
-            TemplateError::NoCoinbaseValue
+            TemplateError::NoCoinbase
         );
+        for data in ["", "zz", "0100"] {
+            bad.coinbasetxn = Some(GivenCoinbase {
+                data: data.to_owned(),
+            });
+            let error = Template::new(&bad).expect_err("no coinbase").to_string();
+            assert!(error.contains("coinbasetxn.data"), "{error}");
+        }
+    }
+
+    /// A reply that has the node's own coinbase, without witness, and no value for another.
+    fn reply_with_coinbase(mutable: &[&str]) -> TemplateReply {
+        let own = Template::new(&reply(&[])).expect("good reply");
+        let payout = ScriptBuf::from_bytes(vec![0x51]);
+        let mut coinbase = own.candidate(&payout, 5).coinbase;
+        coinbase.input[0].witness.clear();
+        let mut given = reply(&[]);
+        given.coinbasevalue = None;
+        given.mutable = mutable.iter().map(|word| (*word).to_owned()).collect();
+        given.coinbasetxn = Some(GivenCoinbase {
+            data: serialize(&coinbase).to_lower_hex_string(),
+        });
+        given
+    }
+
+    #[test]
+    fn a_given_coinbase_is_mined_on_as_it_is_where_it_may_not_be_changed() {
+        let template = Template::new(&reply_with_coinbase(&["time"])).expect("good reply");
+        assert!(template.pays_the_node() && !template.varies());
+        let [one, two] = [1, 2].map(|n| template.candidate(&ScriptBuf::new(), n));
+        assert_eq!(one.header, two.header);
+        assert_eq!(one.coinbase.output[0].script_pubkey.as_bytes(), [0x51]);
+        let hex = template.block_hex(&one.header, &one.coinbase);
+        let block: Block = deserialize(&Vec::from_hex(&hex).expect("hex")).expect("block");
+        assert!(block.check_merkle_root() && block.check_witness_commitment());
+    }
+
+    #[test]
+    fn an_extra_nonce_is_appended_to_a_given_coinbase_where_that_is_allowed() {
+        let reply = reply_with_coinbase(&["time", "coinbase/append"]);
+        let template = Template::new(&reply).expect("good reply");
+        assert!(template.pays_the_node() && template.varies());
+        let [one, two] = [1, 2].map(|n| template.candidate(&ScriptBuf::new(), n));
+        assert_ne!(one.header.merkle_root, two.header.merkle_root);
+        let hex = template.block_hex(&two.header, &two.coinbase);
+        let block: Block = deserialize(&Vec::from_hex(&hex).expect("hex")).expect("block");
+        assert!(block.check_merkle_root() && block.check_witness_commitment());
     }
 }

@@ -1,13 +1,21 @@
 //! Whom to dial and when: the peer book decides, within the outbound slots.
 
+use std::time::Duration;
+
 use p2p::book::{AddressError, BookOptions, Endpoint, PeerAddress, PeerBook, Reach};
+use p2p::sync::Input as EngineInput;
 use p2p::wire::limits::MAX_PEER_ADDRESSES;
-use p2p::{Mono, PeerNum};
+use p2p::{Direction, Mono, PeerNum};
 
 use super::{CoreOptions, Mode, NodeCore, Now, Output, PeerInfo};
 
 /// Peers that we dial of ourselves, as Core: inbound peers cannot take these slots.
 const OUTBOUND_SLOTS: usize = 8;
+
+/// With outbound slots free, peers are asked for addresses after this, doubling while they know no new ones ...
+const ASK_PAUSE: Duration = Duration::from_secs(1);
+/// ... up to this.
+const ASK_PAUSE_MAX: Duration = Duration::from_secs(1_200);
 
 /// What to do with an address (`addnode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +49,12 @@ pub(super) struct Dialer {
     own: Vec<String>,
     /// What the book was last asked: good until something changes.
     asked: Option<Asked>,
+    /// Whether addresses are exchanged with other nodes.
+    discovers: bool,
+    /// When a peer is asked for addresses next, the pause after that, and who was asked last.
+    ask_at: Mono,
+    ask_pause: Duration,
+    last_asked: PeerNum,
 }
 
 /// The book's last answer: asking it looks at every address.
@@ -70,6 +84,10 @@ impl Dialer {
             book,
             own: Vec::new(),
             asked: None,
+            discovers: options.connect.is_empty() && !options.no_discovery,
+            ask_at: Mono::ZERO,
+            ask_pause: ASK_PAUSE,
+            last_asked: PeerNum(0),
         }
     }
 
@@ -121,6 +139,18 @@ impl Dialer {
 
     pub(super) fn failed(&mut self, now: Mono, address: &str) {
         self.book_mut().failed(address, now);
+    }
+
+    /// New addresses came: there may be more where they came from.
+    fn learnt(&mut self, new: usize) {
+        if new > 0 {
+            self.ask_pause = ASK_PAUSE;
+        }
+    }
+
+    /// A dial led to a peer that is connected by another way.
+    pub(super) fn met(&mut self, address: &str, peer_id: &str) {
+        self.book_mut().met(address, peer_id);
     }
 
     /// A dial led to someone who is banned.
@@ -205,12 +235,42 @@ impl NodeCore {
             let missing = self.missing_outbound();
             let due = self.dialer.take_due(now.mono, missing);
             out.extend(due.into_iter().map(Output::Dial));
+            self.ask_for_addresses(now, missing, out);
         }
+    }
+
+    /// While slots are free, the peers that we dialled are asked in turn: each was asked once when it came, and may have
+    /// known nobody then. Not those who dialled us: they would choose whom we meet.
+    fn ask_for_addresses(&mut self, now: Now, missing: usize, out: &mut Vec<Output>) {
+        let is_due = missing > 0 && self.dialer.discovers && self.dialer.ask_at <= now.mono;
+        if !is_due || !self.deferred.is_empty() {
+            return;
+        }
+        let last = self.dialer.last_asked;
+        let dialled = || {
+            let all = self.peers.iter();
+            all.filter(|peer| peer.direction == Direction::Outbound)
+                .map(|peer| peer.num)
+        };
+        let Some(peer) = dialled()
+            .find(|num| *num > last)
+            .or_else(|| dialled().next())
+        else {
+            return;
+        };
+        self.dialer.last_asked = peer;
+        self.dialer.ask_at = now.mono + self.dialer.ask_pause;
+        self.dialer.ask_pause = (self.dialer.ask_pause * 2).min(ASK_PAUSE_MAX);
+        self.drive(now, EngineInput::AddressesWanted { peer }, out);
     }
 
     pub(super) fn dial_next_due(&self) -> Option<Mono> {
         let next = self.dialer.asked.and_then(|asked| asked.next);
-        next.filter(|_| self.network_active)
+        let may_ask =
+            self.dialer.discovers && self.missing_outbound() > 0 && self.peers.outbound() > 0;
+        let ask = may_ask.then_some(self.dialer.ask_at);
+        let due = [next, ask].into_iter().flatten().min();
+        due.filter(|_| self.network_active)
     }
 
     fn missing_outbound(&self) -> usize {
@@ -223,7 +283,9 @@ impl NodeCore {
         if let Some(info) = self.peers.get(peer)
             && let Some(from) = reach_of(&info.address)
         {
-            self.dialer.book_mut().learn(&info.peer_id, from, addresses);
+            let book = self.dialer.book_mut();
+            let new = book.learn(&info.peer_id, from, addresses);
+            self.dialer.learnt(new);
         }
     }
 

@@ -40,6 +40,13 @@ pub enum Input {
         /// Multiaddresses with its peer id.
         addresses: Vec<String>,
     },
+    /// A dial reached a peer that is connected already. [`Input::DialFailed`] follows.
+    DialMet {
+        /// As it was given.
+        address: String,
+        /// Whom it reached: libp2p peer id in text form.
+        peer_id: String,
+    },
     /// A dial failed.
     DialFailed {
         /// As it was given.

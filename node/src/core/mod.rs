@@ -147,13 +147,14 @@ impl NodeCore {
     /// A core on an opened chain.
     #[must_use]
     pub fn new(chain: Chain, options: CoreOptions) -> NodeCore {
+        let dialer = dial::Dialer::new(&options);
         NodeCore {
             mempool: Mempool::new(options.mempool_bytes),
             orphans: Orphans::default(),
             signatures: options.signatures.unwrap_or_default(),
             engine: SyncEngine::new(Arc::clone(chain.params()), options.seed),
             peers: PeerTable::default(),
-            dialer: dial::Dialer::new(&options),
+            dialer,
             bans: bans::BanList::default(),
             mode: mode::ModeWatch::default(),
             flush: flush::FlushTimer::new(options.volatile),
@@ -205,6 +206,7 @@ impl NodeCore {
             }
             Input::PeerDown { peer, reason } => self.peer_down(now, peer, reason, out),
             Input::PeerListens { peer, addresses } => self.peer_listens(peer, addresses),
+            Input::DialMet { address, peer_id } => self.dialer.met(&address, &peer_id),
             Input::DialFailed { address, reason: _ } => {
                 self.dialer.failed(now.mono, &address);
             }

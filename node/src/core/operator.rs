@@ -13,6 +13,9 @@ pub enum OperatorError {
     /// There is no such block.
     #[error("block {0} is not known; check the hash")]
     UnknownBlock(BlockHash),
+    /// There is no such peer.
+    #[error("peer {} is not connected; getpeerinfo lists those that are", .0.0)]
+    UnknownPeer(PeerNum),
     /// Genesis is beyond question.
     #[error("the genesis block cannot be invalidated; start a network with another --genesis")]
     Genesis,
@@ -104,19 +107,23 @@ impl NodeCore {
         Ok(())
     }
 
-    /// Fetches a block's body by hash, from anyone who has it (`getblockfrompeer`).
+    /// Fetches a block's body by hash from one peer, and from nobody else (`getblockfrompeer`).
     ///
     /// # Errors
     ///
-    /// [`OperatorError::UnknownBlock`] if its header is not known.
+    /// [`OperatorError::UnknownBlock`] if its header is not known, [`OperatorError::UnknownPeer`] if there is no such peer.
     pub fn fetch_block(
         &mut self,
         now: Now,
         hash: &BlockHash,
+        peer: PeerNum,
         out: &mut Vec<Output>,
     ) -> Result<(), OperatorError> {
         self.check_known(hash)?;
-        self.engine.want_block(*hash);
+        if self.peers.get(peer).is_none() {
+            return Err(OperatorError::UnknownPeer(peer));
+        }
+        self.engine.want_block_from(*hash, peer);
         self.drive(now, EngineInput::Tick, out);
         self.settle(now, out);
         Ok(())

@@ -1,6 +1,6 @@
 //! Transactions from peers and wallets, and answers to peers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bitcoin::{Transaction, Txid};
@@ -97,7 +97,7 @@ impl NodeCore {
                 Verdict::Accept
             }
             Err(MempoolError::MissingInput { .. }) => {
-                self.orphans.add(transaction);
+                self.keep_orphan(now, peer, transaction, out);
                 Verdict::Ignore
             }
             Err(error) if error.is_invalid_anywhere() => Verdict::Reject,
@@ -123,11 +123,47 @@ impl NodeCore {
                     }
                     self.adopt_orphans(now, txid, out);
                 }
-                Err(MempoolError::MissingInput { .. }) => self.orphans.add(transaction),
+                Err(MempoolError::MissingInput { .. }) => {
+                    self.keep_orphan(now, peer, transaction, out);
+                }
                 // Fetched by txid, not signed for by the peer's own verdict: nothing to blame it for.
                 Err(_) => {}
             }
         }
+    }
+
+    /// Keeps a transaction until its parents come, and asks its sender for them.
+    fn keep_orphan(
+        &mut self,
+        now: Now,
+        peer: PeerNum,
+        transaction: Arc<Transaction>,
+        out: &mut Vec<Output>,
+    ) {
+        match self.missing_parents(&transaction) {
+            Ok(txids) if txids.is_empty() => {}
+            Ok(txids) => {
+                self.orphans.add(transaction);
+                self.drive(now, EngineInput::ParentsMissing { peer, txids }, out);
+            }
+            Err(error) => self.fail(error, out),
+        }
+    }
+
+    /// The transactions that a transaction spends of and that are neither in the mempool nor in the chain. None: it spends what
+    /// is spent or never was, and its parents would not help.
+    fn missing_parents(&self, transaction: &Transaction) -> Result<Vec<Txid>, StoreError> {
+        let mut missing = BTreeSet::new();
+        for input in &transaction.input {
+            let outpoint = input.previous_output;
+            let here = self.mempool.get(&outpoint.txid).is_some()
+                || missing.contains(&outpoint.txid)
+                || self.chain.coin(&outpoint)?.is_some();
+            if !here {
+                missing.insert(outpoint.txid);
+            }
+        }
+        Ok(missing.into_iter().collect())
     }
 
     fn accept_transaction(

@@ -16,7 +16,9 @@ impl NodeHandle {
             match output {
                 Output::Dial(address) => self.command(Command::Dial(address)),
                 Output::Disconnect { peer, reason } => {
-                    tracing::debug!(target: "net", peer = peer.0, reason, "disconnecting");
+                    let known = core.peers().get(peer);
+                    let peer_id = known.map_or("", |info| info.peer_id.as_str());
+                    tracing::info!(target: "net", peer = peer.0, peer_id, reason, "disconnecting");
                     self.command(Command::Disconnect(peer));
                 }
                 Output::Ban { peer_id, banned } => self.command(Command::Ban { peer_id, banned }),
@@ -79,14 +81,14 @@ fn log(event: &NodeEvent) {
             height,
             reason,
         } => tracing::warn!(target: "chain", %height, %hash, %reason, "invalid block"),
-        NodeEvent::HeaderTip { hash, height } => {
-            tracing::debug!(target: "chain", %height, %hash, "header tip");
         NodeEvent::BlockDamaged { hash, height } => {
             tracing::warn!(target: "chain", %height, %hash, "stored block is damaged, fetching it again");
         }
         NodeEvent::BlockRestored { hash, height } => {
             tracing::info!(target: "chain", %height, %hash, "damaged block replaced");
         }
+        NodeEvent::HeaderTip { hash, height } => {
+            tracing::debug!(target: "chain", %height, %hash, "header tip");
         }
         NodeEvent::TransactionAdded { txid } => {
             tracing::debug!(target: "mempool", %txid, "transaction added");

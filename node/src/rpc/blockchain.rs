@@ -6,7 +6,8 @@ use bitcoin::BlockHash;
 use bitcoin::consensus::encode::serialize_hex;
 use chain::tree::HeaderInfo;
 use chain::verify::VerifyLevel;
-use chain::{Chain, Height};
+use chain::{Chain, CheckedBlock, Coin, Height, StoredBlock};
+use p2p::PeerNum;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -68,14 +69,10 @@ pub(super) const CALLS: &[Call] = &[
                 Kind::Text,
                 "the block's hash, whose header must be known",
             ),
-            optional(
-                "peer_id",
-                Kind::Number,
-                "taken for compatibility; any peer that has it may send it",
-            ),
+            required("peer_id", Kind::Number, "the peer's number in getpeerinfo"),
         ],
-        help: "Fetches a block from peers although the sync would not ask for it.",
-        likeness: Likeness::Subset("peer_id is not bound to: whoever has the block may send it"),
+        help: "Fetches a block from one peer although the sync would not ask for it. Gives an empty object at once; the block is asked for once.",
+        likeness: Likeness::Core,
         handler: Works(get_block_from_peer),
     },
     Call {
@@ -425,13 +422,15 @@ fn get_deployment_info(node: &NodeHandle, args: &Args) -> Result<Reply, Failure>
 
 fn get_block_from_peer(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     let hash: BlockHash = args.hash(0)?;
+    let peer = u64::try_from(args.int(1)?).map_or(PeerNum(u64::MAX), PeerNum);
     node.act(|core, now, out| {
         let info = core.chain().tree().get(&hash);
         let info = info.ok_or_else(|| Failure::misc("Block header missing"))?;
         if info.status.has_body {
             return Err(Failure::misc("Block already downloaded"));
         }
-        core.fetch_block(now, &hash, out).map_err(operator_failure)
+        core.fetch_block(now, &hash, peer, out)
+            .map_err(operator_failure)
     })?;
     reply(&RawValue::from_string("{}".to_owned()).expect("an empty object"))
 }
@@ -460,6 +459,7 @@ fn judge(node: &NodeHandle, args: &Args, judgement: Judgement) -> Result<Reply, 
 fn operator_failure(error: OperatorError) -> Failure {
     match error {
         OperatorError::UnknownBlock(_) => Failure::not_found("Block not found"),
+        OperatorError::UnknownPeer(_) => Failure::misc("Peer does not exist"),
         OperatorError::Genesis => Failure::invalid(error.to_string()),
         OperatorError::Store(error) => error.into(),
     }

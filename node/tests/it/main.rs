@@ -1,8 +1,8 @@
 //! Integration tests of the node.
 
-mod core_mend;
 mod core_net;
 mod core_node;
+mod core_peers;
 mod core_pool;
 mod core_support;
 mod rpc_calls;

@@ -112,6 +112,11 @@ impl Entry {
         self.last_success = Some(clock);
     }
 
+    /// Someone was found there who is connected already: while that lasts, this address is not dialled.
+    pub(super) fn met(&mut self, peer_id: &str) {
+        self.found = Some(peer_id.to_owned());
+    }
+
     /// The connection ended: it is tried again at once, as after a healed partition.
     pub(super) fn lost(&mut self, now: Mono) {
         self.dial_ends = None;

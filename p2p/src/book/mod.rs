@@ -41,13 +41,22 @@ pub struct BookOptions {
     pub seed: u64,
 }
 
+/// Where a connected peer is.
+#[derive(Debug)]
+struct Seen {
+    /// Where it was dialled, if it was we who dialled.
+    dialled: Option<Endpoint>,
+    /// The host that it came from, or that was dialled.
+    host: Option<Host>,
+}
+
 /// Addresses worth dialling.
 #[derive(Debug)]
 pub struct PeerBook {
     options: BookOptions,
     entries: BTreeMap<Endpoint, Entry>,
-    /// Connected peers: id, and where it was dialled if it was we who dialled.
-    connected: BTreeMap<String, Option<Endpoint>>,
+    /// Connected peers, by id.
+    connected: BTreeMap<String, Seen>,
     anchors: VecDeque<Endpoint>,
     own_id: Option<String>,
     changes: u64,
@@ -291,13 +300,16 @@ impl PeerBook {
         direction: Direction,
         clock: Timestamp,
     ) {
-        let dialled = match direction {
-            Direction::Inbound => None,
-            Direction::Outbound => address.parse::<PeerAddress>().ok(),
+        let at = address.parse::<PeerAddress>().ok();
+        let at = at.map(|address| address.endpoint);
+        let host = at.as_ref().map(|endpoint| endpoint.host.clone());
+        let dialled = at.filter(|_| direction == Direction::Outbound);
+        let seen = Seen {
+            dialled: dialled.clone(),
+            host,
         };
-        let endpoint = dialled.map(|address| address.endpoint);
-        self.connected.insert(peer_id.to_owned(), endpoint.clone());
-        let Some(endpoint) = endpoint else { return };
+        self.connected.insert(peer_id.to_owned(), seen);
+        let Some(endpoint) = dialled else { return };
         let Some(entry) = self.entries.get_mut(&endpoint) else {
             return;
         };
@@ -312,11 +324,22 @@ impl PeerBook {
 
     /// A peer is gone. It is dialled again soon if its address is known.
     pub fn disconnected(&mut self, peer_id: &str, now: Mono) {
-        let endpoint = self.connected.remove(peer_id).flatten();
+        let seen = self.connected.remove(peer_id);
+        let endpoint = seen.and_then(|seen| seen.dialled);
         for (at, entry) in &mut self.entries {
             if Some(at) == endpoint.as_ref() || entry.peer_id().is_some_and(|id| id == peer_id) {
                 entry.lost(now);
             }
+        }
+    }
+
+    /// A dial reached a peer that is connected already, by another way. Tell [`PeerBook::failed`] next.
+    pub fn met(&mut self, address: &str, peer_id: &str) {
+        let Ok(address) = address.parse::<PeerAddress>() else {
+            return;
+        };
+        if let Some(entry) = self.entries.get_mut(&address.endpoint) {
+            entry.met(peer_id);
         }
     }
 
@@ -358,7 +381,8 @@ impl PeerBook {
         }
     }
 
-    /// Addresses worth telling to a peer that is `to` away: reached before, best first.
+    /// Addresses worth telling to a peer that is `to` away, best first: reached before, or of peers that are here and come from
+    /// where they say that they listen. Without the latter nobody would ever hear of those who only dialled a first node.
     pub fn to_tell(&self, to: Reach, limit: usize) -> Vec<String> {
         if self.options.no_discovery || self.options.fixed_only {
             return Vec::new();
@@ -366,7 +390,8 @@ impl PeerBook {
         let mut known: Vec<&Entry> = self
             .entries
             .values()
-            .filter(|entry| entry.last_success.is_some() && entry.failures < 3)
+            .filter(|entry| entry.last_success.is_some() || self.is_vouched_for(entry))
+            .filter(|entry| entry.failures < 3)
             .filter(|entry| entry.address.reach() >= to)
             .collect();
         known.sort_by_cached_key(|entry| (std::cmp::Reverse(entry.last_success), entry.lot));
@@ -375,6 +400,12 @@ impl PeerBook {
             .take(limit)
             .map(|entry| entry.full_address().to_string())
             .collect()
+    }
+
+    /// The peer is connected, and from the host that the address names.
+    fn is_vouched_for(&self, entry: &Entry) -> bool {
+        let seen = entry.peer_id().and_then(|id| self.connected.get(id));
+        seen.is_some_and(|seen| seen.host.as_ref() == Some(&entry.address.endpoint.host))
     }
 
     fn is_own(&self, address: &PeerAddress) -> bool {
@@ -390,7 +421,7 @@ impl PeerBook {
             || self
                 .connected
                 .values()
-                .any(|at| at.as_ref() == Some(&entry.address.endpoint))
+                .any(|seen| seen.dialled.as_ref() == Some(&entry.address.endpoint))
     }
 }
 

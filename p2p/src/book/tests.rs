@@ -204,3 +204,57 @@ fn hopeless_addresses_are_forgotten() {
     }
     assert!(book.is_empty());
 }
+
+/// It was dialled every two seconds, for as long as the other side's connection lasted.
+#[test]
+fn a_fixed_address_whose_peer_dialled_us_is_left_alone_until_that_peer_is_gone() {
+    let mut book = book();
+    let nameless = "/ip4/127.0.0.1/tcp/7";
+    book.add_fixed(nameless).expect("fine");
+    book.connected(
+        &id(7),
+        "/ip4/127.0.0.1/tcp/50123",
+        Direction::Inbound,
+        CLOCK,
+    );
+    assert_eq!(
+        book.due(Mono::ZERO, 8),
+        [nameless],
+        "nobody knows who is there"
+    );
+    book.met(nameless, &id(7));
+    book.failed(nameless, Mono::ZERO);
+    let later = Mono::ZERO + Duration::from_secs(100);
+    assert!(book.due(later, 8).is_empty());
+    assert_eq!(book.next_due(8), None);
+    book.disconnected(&id(7), later);
+    let soon = book.next_due(8).expect("it is dialled again");
+    assert_eq!(book.due(soon, 8), [nameless]);
+}
+
+/// Twenty nodes that all dialled a first one stayed a star: it had reached none of them itself, so it told nobody of them.
+#[test]
+fn peers_that_dialled_us_are_told_while_they_are_here_if_they_come_from_where_they_listen() {
+    let mut book = book();
+    book.learn(&id(1), Reach::Loopback, &[local(1)]);
+    assert!(book.to_tell(Reach::Loopback, 8).is_empty(), "hearsay");
+    book.connected(
+        &id(1),
+        "/ip4/127.0.0.1/tcp/50001",
+        Direction::Inbound,
+        CLOCK,
+    );
+    assert_eq!(book.to_tell(Reach::Loopback, 8), [local(1)]);
+    // One that names somebody else's host.
+    let elsewhere = format!("/ip4/127.0.0.2/tcp/10002/p2p/{}", id(2));
+    book.learn(&id(2), Reach::Loopback, &[elsewhere]);
+    book.connected(
+        &id(2),
+        "/ip4/127.0.0.1/tcp/50002",
+        Direction::Inbound,
+        CLOCK,
+    );
+    assert_eq!(book.to_tell(Reach::Loopback, 8), [local(1)]);
+    book.disconnected(&id(1), Mono::ZERO);
+    assert!(book.to_tell(Reach::Loopback, 8).is_empty());
+}

@@ -135,6 +135,13 @@ pub enum Event {
         /// Multiaddresses with its peer id.
         addresses: Vec<String>,
     },
+    /// A dial reached a peer that is connected already. [`Event::DialFailed`] follows.
+    DialMet {
+        /// As given in [`Command::Dial`].
+        address: String,
+        /// Whom it reached: libp2p peer id in text form.
+        peer_id: String,
+    },
     /// A dial failed.
     DialFailed {
         /// As given in [`Command::Dial`].

@@ -50,6 +50,7 @@ pub(super) struct Bodies {
     pub(super) target: Option<KnownHeader>,
     pub(super) next: Height,
     pub(super) damaged: Vec<BlockHash>,
+    pub(super) ordered: Vec<(BlockHash, PeerNum)>,
     senders: Senders,
     pub(super) stall_timeout: Duration,
     /// Bytes of a block, about, as lately seen.
@@ -69,6 +70,7 @@ impl Bodies {
             target: None,
             next: Height::GENESIS,
             damaged: Vec::new(),
+            ordered: Vec::new(),
             senders: Senders::default(),
             stall_timeout: STALL_TIMEOUT,
             average_bytes: FIRST_GUESS_BYTES,
@@ -110,6 +112,12 @@ impl Bodies {
     /// A body was found damaged. It is looked at with the next input.
     pub(super) fn want_damaged(&mut self, hash: BlockHash) {
         self.damaged.push(hash);
+        self.refill_due = true;
+    }
+
+    /// An operator wants a body of one peer. It is looked at with the next input.
+    pub(super) fn want_ordered(&mut self, hash: BlockHash, peer: PeerNum) {
+        self.ordered.push((hash, peer));
         self.refill_due = true;
     }
 

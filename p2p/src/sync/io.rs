@@ -1,7 +1,7 @@
 //! What goes into the engine and what comes out: [`Input`] and [`Action`].
 
 use bitcoin::block::Header;
-use bitcoin::{Block, BlockHash};
+use bitcoin::{Block, BlockHash, Txid};
 use chain::RuleError;
 
 use crate::wire::{Gossip, Request, Response, TipStatus, Verdict};
@@ -82,6 +82,18 @@ pub enum Input {
         hash: BlockHash,
         /// What came of it.
         outcome: BlockOutcome,
+    },
+    /// A peer sent a transaction that spends what is not here.
+    ParentsMissing {
+        /// Who sent it.
+        peer: PeerNum,
+        /// The transactions that it spends of and that are not here.
+        txids: Vec<Txid>,
+    },
+    /// Addresses of other nodes are wanted.
+    AddressesWanted {
+        /// Whom to ask.
+        peer: PeerNum,
     },
     /// The active tip or the best header changed.
     ChainChanged,

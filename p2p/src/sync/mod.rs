@@ -8,7 +8,7 @@
 //! | `header_sync`, `header_fetch`, `presync` | from a claim of more work to headers in the tree |
 //! | `bodies`, `window`, `refill`, `wants`, `stall` | which block is asked of whom |
 //! | `announce`, `compact` | pushed blocks: verdict, rebuilding, what is missing |
-//! | `mempool_sync` | transactions whose gossip was lost |
+//! | `mempool_sync` | transactions whose gossip was lost, and parents of orphans |
 //! | `blame` | whether a peer is at fault |
 //! | `serve` | answers to peers (apart from the engine: reads the chain) |
 
@@ -155,6 +155,12 @@ impl SyncEngine {
             Input::BlockProcessed { hash, outcome, .. } => {
                 self.bodies.processed(cx, &self.peers, hash, &outcome);
             }
+            Input::ParentsMissing { peer, txids } => self.mempool.want_parents(cx, peer, &txids),
+            Input::AddressesWanted { peer } => {
+                if self.peers.contains(peer) {
+                    cx.out.request(cx.now, peer, Request::Peers);
+                }
+            }
             Input::ChainChanged => self.bodies.target_due = true,
             Input::PeerStatus { .. } | Input::Tick => {}
         }
@@ -190,7 +196,11 @@ impl SyncEngine {
         let work = Some(status.chain_work);
         self.headers
             .claimed(cx, &mut self.peers, peer, status.hash, work);
-        self.bodies.target_due = true;
+        // A peer that has no more than we have gives nothing to fetch, and takes nothing away if nothing is fetched.
+        let best = self.peers.get(peer).and_then(|peer| peer.best);
+        let tip_work = cx.chain.tip().chain_work;
+        let has_more = best.is_some_and(|best| best.chain_work > tip_work);
+        self.bodies.target_due |= has_more || self.bodies.target.is_some();
     }
 
     fn response(&mut self, cx: &mut Context<'_>, peer: PeerNum, id: RequestId, response: Response) {
@@ -234,7 +244,8 @@ impl SyncEngine {
                 self.announcements
                     .transactions_failed(cx, &mut self.bodies, id);
             }
-            Kind::MempoolIds | Kind::Transactions => self.mempool.failed(peer),
+            Kind::MempoolIds => self.mempool.ids_failed(peer),
+            Kind::Transactions => self.mempool.transactions_failed(peer),
             Kind::Peers => {}
         }
     }
@@ -339,11 +350,21 @@ impl SyncEngine {
         }
     }
 
+    /// As [`SyncProgress::fetching_headers`], for what is asked after every input.
+    pub fn is_fetching_headers(&self) -> bool {
+        self.headers.is_fetching()
+    }
+
     /// What one peer told and owes, for `getpeerinfo`.
     pub fn peer(&self, peer: PeerNum) -> Option<PeerSync> {
         let status = self.peers.get(peer)?.status;
         let in_flight = self.bodies.peers.get(&peer)?.in_flight.clone();
         Some(PeerSync { status, in_flight })
+    }
+
+    /// An operator wants a block of one peer, whether or not it is on the best chain. Asked once. Acted on with the next input.
+    pub fn want_block_from(&mut self, hash: BlockHash, peer: PeerNum) {
+        self.bodies.want_ordered(hash, peer);
     }
 
     /// A body was found damaged: fetch it again by hash, from anyone. Acted on with the next input.

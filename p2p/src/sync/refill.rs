@@ -112,10 +112,12 @@ impl Bodies {
         let mut best: Option<((bool, usize), PeerNum)> = None;
         let (mut tried, mut busy) = (false, false);
         for (number, state) in &self.peers {
-            let has = has_on_path(state, want)
-                || want.from_anyone
-                || want.announcers.contains(number)
-                || (!want.on_path && has_on_its_chain(cx, peers, *number, hash, want.height));
+            let has = want.announcers.contains(number)
+                || (!want.ordered
+                    && (has_on_path(state, want)
+                        || want.from_anyone
+                        || (!want.on_path
+                            && has_on_its_chain(cx, peers, *number, hash, want.height))));
             if !has || cx.out.is_dismissed(*number) {
                 continue;
             }
@@ -146,12 +148,16 @@ impl Bodies {
     }
 }
 
-/// The body came by another way, or it is not worth more questions: only announced, and overtaken by our tip or
-/// asked for in vain (whoever announces has not seen the body: it may be invalid). A status would bring it back.
+/// The body came by another way, or it is not worth more questions: ordered of a peer that is gone or has it not; or only
+/// announced, and overtaken by our tip or asked for in vain (whoever announces has not seen the body: it may be invalid). A
+/// status would bring it back.
 fn is_settled(cx: &Context<'_>, hash: &BlockHash, want: &Want) -> bool {
     let Some(header) = cx.chain.header(hash) else {
         return true;
     };
+    if want.ordered {
+        return header.has_body || want.announcers.is_empty() || want.rounds > 0;
+    }
     let only_announced = !want.on_path && !want.from_anyone;
     let overtaken = header.chain_work < cx.chain.tip().chain_work;
     header.has_body || (only_announced && (overtaken || want.rounds >= MAX_ANNOUNCED_ROUNDS))

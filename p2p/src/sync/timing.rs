@@ -84,6 +84,8 @@ pub(super) const MAX_PARTIAL_BLOCKS: usize = 16;
 pub(super) const MAX_PARTIAL_TRIES: u32 = 4;
 /// Announcements without parent that are remembered, one a peer.
 pub(super) const MAX_ORPHANS: usize = 128;
+/// Missing parents of transactions that wait to be asked of one peer.
+pub(super) const MAX_PARENTS_WANTED: usize = 1_000;
 
 /// `base` doubled `times` times, at most `most`.
 pub(super) fn doubled(base: Duration, times: u32, most: Duration) -> Duration {

@@ -18,6 +18,8 @@ pub(super) struct Want {
     pub(super) on_path: bool,
     /// Anyone may be asked, not only who is known to have it.
     pub(super) from_anyone: bool,
+    /// An operator wants it of its announcers, once, and of nobody else.
+    pub(super) ordered: bool,
     /// Peers that did not give it, or gave something else.
     pub(super) avoid: BTreeSet<PeerNum>,
     /// Peers that announced it.
@@ -97,6 +99,7 @@ impl Wants {
                 state: State::Needed,
                 on_path: false,
                 from_anyone: false,
+                ordered: false,
                 avoid: BTreeSet::new(),
                 announcers: BTreeSet::new(),
                 rounds: 0,
@@ -105,6 +108,7 @@ impl Wants {
         });
         if on_path {
             want.on_path = true;
+            want.ordered = false;
             self.path.insert(key);
         }
         want

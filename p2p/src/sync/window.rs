@@ -13,6 +13,7 @@ impl Bodies {
     /// Chooses the best chain that a peer has and that is worth more than ours, and moves the window along it.
     pub(super) fn follow(&mut self, cx: &Context<'_>, peers: &Peers) {
         self.want_damaged_now(cx);
+        self.want_ordered_now(cx);
         if std::mem::take(&mut self.target_due) {
             self.retarget(cx, peers);
         }
@@ -38,14 +39,16 @@ impl Bodies {
         let mut best: Option<KnownHeader> = None;
         let own = self.target.map(|target| target.hash);
         for (_, peer) in peers.iter() {
-            let told = peer.best.and_then(|best| cx.chain.header(&best.hash));
+            // Most peers are where we are: they are told by what is at hand.
+            let ahead = peer.best.filter(|best| best.chain_work > tip.chain_work);
+            let told = ahead.and_then(|best| cx.chain.header(&best.hash));
             let Some(header) = told.filter(|header| header.may_be_valid) else {
                 continue;
             };
             // Of equal chains the one that is being fetched already stays.
             let key = |header: &KnownHeader| (header.chain_work, Some(header.hash) == own);
             let better = best.is_none_or(|best| key(&header) > key(&best));
-            if header.chain_work > tip.chain_work && better {
+            if better {
                 best = Some(header);
             }
         }
@@ -81,6 +84,21 @@ impl Bodies {
                 self.wants.add(&header, false).from_anyone = true;
                 self.refill_due = true;
             }
+        }
+    }
+
+    fn want_ordered_now(&mut self, cx: &Context<'_>) {
+        for (hash, peer) in std::mem::take(&mut self.ordered) {
+            let missing = cx.chain.header(&hash).filter(|header| !header.has_body);
+            let Some(header) = missing.filter(|_| self.peers.contains_key(&peer)) else {
+                continue;
+            };
+            let is_new = self.wants.get(&hash).is_none();
+            let want = self.wants.add(&header, false);
+            want.ordered |= is_new;
+            want.announcers.insert(peer);
+            want.avoid.remove(&peer);
+            self.refill_due = true;
         }
     }
 

@@ -18,6 +18,9 @@ use p2p::{Direction, Mono, PeerNum};
 /// Our clock, for rules: well after all blocks of the tests.
 pub const CLOCK: Timestamp = Timestamp(1_900_000_000);
 
+pub const ALICE: PeerNum = PeerNum(1);
+pub const BOB: PeerNum = PeerNum(2);
+
 /// A mempool that keeps what it is given.
 #[derive(Debug, Default)]
 pub struct Pool {
@@ -302,6 +305,17 @@ pub fn dismissed(sent: &[Sent]) -> Vec<(PeerNum, bool)> {
         }
     }
     all
+}
+
+/// Requests for whole blocks among what was sent.
+pub fn body_requests(sent: &[Sent]) -> Vec<(PeerNum, RequestId, Vec<BlockHash>)> {
+    let mut found = Vec::new();
+    for (peer, id, request) in requests(sent) {
+        if let Request::Blocks(hashes) = request {
+            found.push((peer, id, hashes));
+        }
+    }
+    found
 }
 
 /// Verdicts among what was sent.

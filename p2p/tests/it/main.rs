@@ -9,4 +9,5 @@ mod swarm;
 mod sync_blocks;
 mod sync_headers;
 mod sync_network;
+mod sync_orders;
 mod wire;

@@ -9,10 +9,7 @@ use p2p::sync::{GossipId, Input, RequestId};
 use p2p::wire::{BlockBytes, Gossip, Request, Response, TipStatus, Verdict};
 use p2p::{Mono, PeerNum};
 
-use crate::host::{Node, Sent, at, dismissed, requests, up, verdicts};
-
-const ALICE: PeerNum = PeerNum(1);
-const BOB: PeerNum = PeerNum(2);
+use crate::host::{ALICE, BOB, Node, Sent, at, body_requests, dismissed, requests, up, verdicts};
 
 /// A network where "alice" has coins from the start.
 fn params() -> Arc<Params> {
@@ -51,16 +48,6 @@ fn announce(node: &mut Node, now: Mono, peer: PeerNum, gossip: Gossip) -> Vec<Se
             gossip,
         },
     )
-}
-
-fn body_requests(sent: &[Sent]) -> Vec<(PeerNum, RequestId, Vec<BlockHash>)> {
-    let mut found = Vec::new();
-    for (peer, id, request) in requests(sent) {
-        if let Request::Blocks(hashes) = request {
-            found.push((peer, id, hashes));
-        }
-    }
-    found
 }
 
 fn part_requests(sent: &[Sent]) -> Vec<(PeerNum, RequestId, Vec<u32>)> {

@@ -199,7 +199,7 @@ impl<E: Fn(Event)> Driver<E> {
         };
         connection.stage = Stage::Up(number);
         connection.dial = None;
-        let parked = connection.parked.take();
+        let (parked, peer) = (connection.parked.take(), connection.peer);
         (self.events)(Event::PeerUp {
             peer: number,
             peer_id: connection.peer.to_string(),
@@ -208,7 +208,7 @@ impl<E: Fn(Event)> Driver<E> {
             agent: printable(agent),
         });
         if let Some(dial) = parked {
-            self.give_up(dial, "already connected to this peer".to_owned());
+            self.give_up_met(dial, peer);
         }
         for message in early {
             match message {

@@ -165,7 +165,7 @@ impl<E: Fn(Event)> Driver<E> {
             connection.parked = Some(dial);
             return;
         }
-        self.give_up(dial, "already connected to this peer".to_owned());
+        self.give_up_met(dial, peer);
     }
 
     /// Tries a dial again that was lost to one from the other side.
@@ -180,6 +180,15 @@ impl<E: Fn(Event)> Driver<E> {
         let pause = COLLISION_PAUSE * 2u32.pow(dial.collisions);
         dial.collisions += 1;
         self.timers.set(Instant::now() + pause, Timer::Redial(dial));
+    }
+
+    /// Tells that a dial came to nothing because its peer is connected already, and who that is.
+    pub(super) fn give_up_met(&self, dial: Dial, peer: PeerId) {
+        (self.events)(Event::DialMet {
+            address: dial.text.clone(),
+            peer_id: peer.to_string(),
+        });
+        self.give_up(dial, "already connected to this peer".to_owned());
     }
 
     /// Tells that a dial came to nothing.

@@ -1,0 +1,155 @@
+//! How fast a block gets to 20 real nodes on loopback, and how many bytes that takes.
+//!
+//! `cargo bench --bench announce [-- NODES]`: nodes are started with the product's defaults, told of one node, and find the others by
+//! themselves. Every block holds 1,000 payments that all nodes have in their mempools. Counted from handing the block to the first
+//! node's RPC until a node logs that the block is its tip.
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+
+mod support;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bitcoin::Block;
+use bitcoin::consensus::encode::serialize_hex;
+use serde_json::json;
+
+use support::node::{Node, micros_between, now_micros_of_day};
+use support::{PAYMENTS_PER_BLOCK, median_and_worst};
+
+const BLOCKS: usize = 22;
+/// The first blocks find connections and caches cold; they are told and not counted.
+const WARM_UP: usize = 2;
+/// Slots that a node fills by itself.
+const OUTBOUND_SLOTS: u64 = 8;
+/// The network is quiet between payments and block for this long.
+const REST: Duration = Duration::from_millis(700);
+
+/// One block's way.
+struct Way {
+    /// Milliseconds until the node in the middle, and the last one, had it as their tip.
+    half_ms: f64,
+    all_ms: f64,
+    /// Milliseconds until the first node's RPC had answered.
+    answered_ms: f64,
+    /// Bytes that a node sent on average, from the submission until 0.5 s after the last node had it.
+    sent_bytes: f64,
+    /// CPU milliseconds a node, for the same time.
+    cpu_ms: f64,
+}
+
+fn main() {
+    let count = support::number_argument(20);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let genesis = support::write_genesis(folder.path(), PAYMENTS_PER_BLOCK);
+    let nodes = start(count, folder.path().to_path_buf(), genesis);
+    let blocks = support::payments::make(BLOCKS, PAYMENTS_PER_BLOCK).blocks;
+    let mut ways = Vec::new();
+    for (number, block) in blocks.iter().enumerate() {
+        let spread = spread_payments(&nodes, block);
+        std::thread::sleep(REST);
+        let way = submit(&nodes, block);
+        println!(
+            "block {}: payments spread in {:.2} s; tip of half after {:.1} ms, of all {count} after {:.1} ms (RPC answered after {:.1}); \
+             {:.0} bytes sent and {:.1} ms of CPU a node",
+            number + 1,
+            spread.as_secs_f64(),
+            way.half_ms,
+            way.all_ms,
+            way.answered_ms,
+            way.sent_bytes,
+            way.cpu_ms
+        );
+        if number >= WARM_UP {
+            ways.push(way);
+        }
+    }
+    let of = |pick: fn(&Way) -> f64| median_and_worst(ways.iter().map(pick).collect());
+    let (all, worst) = of(|way| way.all_ms);
+    let (half, _) = of(|way| way.half_ms);
+    let (bytes, _) = of(|way| way.sent_bytes);
+    let (cpu, _) = of(|way| way.cpu_ms);
+    println!(
+        "announce: {} blocks of {PAYMENTS_PER_BLOCK} known payments, {count} nodes: all have it after {all:.1} ms (median; worst {worst:.1}), \
+         half after {half:.1} ms; {bytes:.0} bytes sent and {cpu:.1} ms of CPU a node and block",
+        ways.len()
+    );
+    println!(
+        "{}",
+        json!({ "all_ms_median": all, "all_ms_worst": worst, "half_ms_median": half, "bytes_per_node": bytes, "cpu_ms_per_node": cpu })
+    );
+}
+
+/// Starts the nodes and waits until they have found each other.
+fn start(count: usize, folder: PathBuf, genesis: PathBuf) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for number in 0..count {
+        let first = nodes.first().map(|node: &Node| node.address.clone());
+        let peer = first.iter().flat_map(|first| ["--peer", first.as_str()]);
+        let arguments: Vec<&str> = peer.collect();
+        nodes.push(Node::start(
+            &folder.join(format!("node{number}")),
+            &genesis,
+            &arguments,
+        ));
+    }
+    let wanted = OUTBOUND_SLOTS.min(count as u64 - 1);
+    for node in &nodes {
+        node.wait_until("finding other nodes", |node| node.connections() >= wanted);
+    }
+    let connections: u64 = nodes.iter().map(Node::connections).sum();
+    println!(
+        "{count} nodes with {:.1} connections each",
+        connections as f64 / count as f64
+    );
+    // Meshes of gossip are made within some heartbeats of a second.
+    std::thread::sleep(Duration::from_secs(8));
+    nodes
+}
+
+/// Hands the block's payments to the first node and waits until all nodes have them.
+fn spread_payments(nodes: &[Node], block: &Block) -> Duration {
+    let began = Instant::now();
+    for payment in &block.txdata[1..] {
+        nodes[0].call("sendrawtransaction", json!([serialize_hex(payment)]));
+    }
+    for node in nodes {
+        node.wait_until("payments to spread", |node| {
+            node.call("getmempoolinfo", json!([]))["size"] == json!(PAYMENTS_PER_BLOCK)
+        });
+    }
+    began.elapsed()
+}
+
+fn submit(nodes: &[Node], block: &Block) -> Way {
+    let (hash, hex) = (block.block_hash().to_string(), serialize_hex(block));
+    let sent = |nodes: &[Node]| nodes.iter().map(|node| node.wire_bytes().1).sum::<u64>();
+    let cpu = |nodes: &[Node]| nodes.iter().map(Node::cpu_seconds).sum::<f64>();
+    let (sent_before, cpu_before) = (sent(nodes), cpu(nodes));
+    let submitted = now_micros_of_day();
+    let answer = nodes[0].call("submitblock", json!([hex]));
+    let answered = now_micros_of_day();
+    assert!(answer.is_null(), "{answer}");
+    // Asking the nodes would take CPU time from them.
+    std::thread::sleep(Duration::from_millis(500));
+    let (sent_after, cpu_after) = (sent(nodes), cpu(nodes));
+    let mut arrivals: Vec<f64> = nodes
+        .iter()
+        .map(|node| {
+            let word = format!("hash={hash}");
+            let is_tip = |node: &Node| node.log_of_connection(&word);
+            node.wait_until("the block", |node| is_tip(node).is_some());
+            let at = is_tip(node).expect("just seen");
+            micros_between(submitted, at) as f64 / 1_000.0
+        })
+        .collect();
+    arrivals.sort_by(f64::total_cmp);
+    let share = |total: f64| total / nodes.len() as f64;
+    Way {
+        half_ms: arrivals[nodes.len() / 2],
+        all_ms: arrivals[nodes.len() - 1],
+        answered_ms: micros_between(submitted, answered) as f64 / 1_000.0,
+        sent_bytes: share((sent_after - sent_before) as f64),
+        cpu_ms: share((cpu_after - cpu_before) * 1_000.0),
+    }
+}

@@ -1,0 +1,166 @@
+//! One node process.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rpc_client::{Auth, Client};
+use serde_json::{Value, json};
+
+/// Bound of every wait.
+const PATIENCE: Duration = Duration::from_secs(600);
+const MICROS_PER_DAY: u64 = 86_400_000_000;
+
+/// A node process that is ended with its owner.
+pub struct Node {
+    child: Child,
+    client: Client,
+    /// Where it listens, as a multiaddress with its peer id.
+    pub address: String,
+    log: PathBuf,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Both fail only when the process is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Node {
+    /// Starts a node on `folder`, with `arguments` beside the usual ones, and waits until it answers.
+    pub fn start(folder: &Path, genesis: &Path, arguments: &[&str]) -> Node {
+        std::fs::create_dir_all(folder).expect("the temporary folder can be written");
+        let log = folder.with_extension("log");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mend"))
+            .args(["node", "--json", "--exit-with-stdin"])
+            .args(["--listen", "/ip4/127.0.0.1/tcp/0", "--rpc", "127.0.0.1:0"])
+            .arg("--data-dir")
+            .arg(folder)
+            .arg("--genesis")
+            .arg(genesis)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&log).expect("the temporary folder can be written"))
+            .spawn()
+            .expect("mend starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("a line");
+        let ready: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("{}", std::fs::read_to_string(&log).unwrap_or_default()));
+        let text = |key: &str| ready[key].as_str().expect(key).to_owned();
+        let client = Client::new(&text("rpc"), Auth::Cookie(text("cookie").into()));
+        Node {
+            child,
+            client: client.with_timeout(PATIENCE),
+            address: ready["listen"][0].as_str().expect("listen").to_owned(),
+            log,
+        }
+    }
+
+    /// Its port for peers.
+    pub fn port(&self) -> u16 {
+        let port = self.address.split('/').nth(4);
+        port.and_then(|port| port.parse().ok()).expect("a port")
+    }
+
+    /// Any call.
+    pub fn call(&self, method: &str, params: Value) -> Value {
+        self.client
+            .call(method, params)
+            .unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// Waits for the chain to be so high.
+    pub fn wait_for_height(&self, height: usize) {
+        let told = self.call("waitforblockheight", json!([height, 0]));
+        assert_eq!(told["height"], json!(height), "the chain stopped growing");
+    }
+
+    /// Waits until `ready` is true, looking every 20 ms.
+    pub fn wait_until(&self, what: &str, ready: impl Fn(&Node) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !ready(self) {
+            assert!(Instant::now() < deadline, "waited in vain: {what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Number of connections.
+    pub fn connections(&self) -> u64 {
+        let count = self.call("getconnectioncount", json!([]));
+        count.as_u64().expect("a number")
+    }
+
+    /// Bytes that its sockets carried, both ways.
+    pub fn wire_bytes(&self) -> (u64, u64) {
+        let totals = self.call("getnettotals", json!([]));
+        let number = |key: &str| totals[key].as_u64().expect("a number");
+        (number("totalbytesrecv"), number("totalbytessent"))
+    }
+
+    /// User and system time so far, in seconds; 0 where the system does not tell.
+    pub fn cpu_seconds(&self) -> f64 {
+        cpu_seconds_of(self.child.id())
+    }
+
+    /// Everything it logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("its log can be read")
+    }
+
+    /// When it logged that a block was connected, in microseconds of the day. `word` is part of that line.
+    pub fn log_of_connection(&self, word: &str) -> Option<u64> {
+        let log = self.log();
+        let mut lines = log.lines();
+        let line = lines.find(|line| line.contains("block connected") && line.contains(word))?;
+        micros_of_day(line)
+    }
+
+    /// Stops it cleanly and gives how long that took.
+    pub fn stop(mut self) -> Duration {
+        let began = Instant::now();
+        drop(self.child.stdin.take());
+        let ended = self.child.wait().expect("a child can be waited for");
+        assert!(ended.success(), "{}", self.log());
+        began.elapsed()
+    }
+}
+
+/// User and system time of a process so far, in seconds; 0 where the system does not tell.
+pub fn cpu_seconds_of(pid: u32) -> f64 {
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or("");
+    let fields = after_name.split_whitespace().skip(11).take(2);
+    fields
+        .filter_map(|ticks| ticks.parse::<f64>().ok())
+        .sum::<f64>()
+        / TICKS_PER_SECOND
+}
+
+/// This machine's clock, in microseconds of the day (UTC), as log lines show it.
+pub fn now_micros_of_day() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let micros = since.expect("after 1970").as_micros();
+    u64::try_from(micros).expect("fits for 500,000 years") % MICROS_PER_DAY
+}
+
+/// Microseconds from one time of the day to a later one, also over midnight.
+pub fn micros_between(earlier: u64, later: u64) -> u64 {
+    (later + MICROS_PER_DAY - earlier) % MICROS_PER_DAY
+}
+
+/// The time of the day at the start of a log line: `2026-01-31T23:59:59.123456Z ...`.
+fn micros_of_day(line: &str) -> Option<u64> {
+    let time = line.split_once('T')?.1.split_once('Z')?.0;
+    let mut parts = time.split([':', '.']);
+    let mut next = || parts.next()?.parse::<u64>().ok();
+    let (hours, minutes, seconds, micros) = (next()?, next()?, next()?, next()?);
+    Some(((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + micros)
+}

@@ -4,6 +4,8 @@ mod bad_input;
 mod cli;
 mod data;
 mod emitter;
+mod full_disk;
+mod kill;
 mod process;
 mod typed_client;
 mod wallet;

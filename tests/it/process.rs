@@ -53,6 +53,15 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node in `dir` with any free ports.
     pub(crate) fn start(dir: &Path, more: &[&str]) -> Node {
+        Node::start_by(dir, more, |_, args| mend(args))
+    }
+
+    /// As [`Node::start`], by a command of its own that is made from program and arguments.
+    pub(crate) fn start_by(
+        dir: &Path,
+        more: &[&str],
+        command: impl FnOnce(&str, &[&str]) -> Command,
+    ) -> Node {
         let dir = dir.to_str().expect("text");
         let mut args = vec!["node", "--json", "--data-dir", dir, "--log", "warn"];
         if !more.contains(&"--rpc") {
@@ -60,7 +69,7 @@ impl Node {
         }
         args.extend(["--listen", "/ip4/127.0.0.1/tcp/0"]);
         args.extend(more);
-        let mut child = mend(&args)
+        let mut child = command(env!("CARGO_BIN_EXE_mend"), &args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bitcoin::Amount;
 use bitcoin::consensus::serialize;
-use chain::fixtures::{GENESIS, Key, TestChain};
+use chain::fixtures::{GENESIS, Key, TestChain, damage_copies};
 use chain::store::FILE_NAME;
 use chain::{Acceptance, Chain, ChainOptions, Height};
 
@@ -17,17 +17,11 @@ fn open(dir: &Path) -> Chain {
     Chain::open(dir, TestChain::params(), SMALL).unwrap()
 }
 
-/// Flips a bit of every copy of `bytes` in the database file, in the middle.
+/// Flips a bit of every copy of `bytes` in the database file.
 fn damage(dir: &Path, bytes: &[u8]) {
     let path = dir.join(FILE_NAME);
     let mut file = fs::read(&path).unwrap();
-    let places: Vec<usize> = (0..=file.len() - bytes.len())
-        .filter(|&at| file[at..].starts_with(bytes))
-        .collect();
-    assert!(!places.is_empty(), "the block is in the file");
-    for at in places {
-        file[at + bytes.len() - 20] ^= 0x10;
-    }
+    damage_copies(&mut file, bytes);
     fs::write(&path, file).unwrap();
 }
 

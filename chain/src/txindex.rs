@@ -275,6 +275,7 @@ fn decode(value: &[u8; VALUE_BYTES]) -> TxPlace {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use bitcoin::Amount;
 

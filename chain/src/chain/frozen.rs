@@ -36,6 +36,7 @@ impl Chain {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use bitcoin::Amount;
 

@@ -43,7 +43,7 @@ fn main() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let genesis = support::write_genesis(folder.path(), PAYMENTS_PER_BLOCK);
     let nodes = start(count, folder.path().to_path_buf(), genesis);
-    let blocks = support::payments::make(BLOCKS, PAYMENTS_PER_BLOCK).blocks;
+    let blocks = support::paying::blocks(BLOCKS, PAYMENTS_PER_BLOCK);
     let mut ways = Vec::new();
     for (number, block) in blocks.iter().enumerate() {
         let spread = spread_payments(&nodes, block);

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each benchmark uses some of it")]
 
 pub mod node;
+pub mod paying;
 #[path = "../../chain/benches/chain/payments.rs"]
 pub mod payments;
 

@@ -7,12 +7,12 @@ mod emitter;
 mod full_disk;
 mod kill;
 mod process;
-mod typed_client;
-mod wallet;
 mod self_repair;
 mod stratum;
 #[path = "../../node/tests/it/stratum_client.rs"]
 mod stratum_client;
 #[path = "../../node/tests/it/stratum_tcp.rs"]
 mod stratum_tcp;
+mod typed_client;
+mod wallet;
 mod wallet_trouble;

@@ -164,12 +164,13 @@ impl Chain {
         self.tree.median_time_past(self.active[height.0 as usize])
     }
 
-    fn tip_id(&self) -> NodeId {
+    /// The active tip's place in the tree: for what is asked so often that [`Chain::tip`] with its median would cost.
+    pub fn tip_id(&self) -> NodeId {
         *self.active.last().expect("genesis is always active")
     }
 
     fn work(&self, id: NodeId) -> Work {
-        self.tree.info(id).chain_work
+        self.tree.chain_work(id)
     }
 
     fn position(&self, id: NodeId) -> BlockPosition {

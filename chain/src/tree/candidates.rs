@@ -194,4 +194,9 @@ impl BlockTree {
     pub fn best_header(&self) -> HeaderInfo {
         self.info(self.best_header)
     }
+
+    /// The place of [`BlockTree::best_header`].
+    pub fn best_header_id(&self) -> NodeId {
+        self.best_header
+    }
 }

@@ -267,6 +267,11 @@ impl BlockTree {
         self.nodes.get(id).height()
     }
 
+    /// The work of the chain up to and including a header, by place.
+    pub fn chain_work(&self, id: NodeId) -> Work {
+        Work::from_be_bytes(self.nodes.get(id).chain_work)
+    }
+
     /// The time of a header by place.
     pub fn time(&self, id: NodeId) -> Timestamp {
         self.nodes.get(id).time()

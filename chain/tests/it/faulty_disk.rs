@@ -162,7 +162,7 @@ fn torn(state: &State, seed: u64) -> MemoryDisk {
         match change {
             Change::Length(length) => {
                 // A file system may write the length first or last.
-                if seed % 2 == 0 {
+                if seed.is_multiple_of(2) {
                     disk.set_len(*length).unwrap();
                 }
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use p2p::Mono;
+use p2p::sync::ChainView;
 
 use super::{Mode, NodeCore, Now, Output};
 use crate::events::NodeEvent;
@@ -133,8 +134,13 @@ impl NodeCore {
 
     /// Compares the tip with the best headers, and with what peers claim.
     fn lag(&self) -> Lag {
-        let tip = self.chain.tip();
-        let best = self.chain.tree().best_header();
+        let tree = self.chain.tree();
+        let is_level = tree.best_header_id() == self.chain.tip_id();
+        if is_level && !self.engine.is_fetching_headers() {
+            return Lag::None;
+        }
+        let tip = ChainView::tip(&self.chain);
+        let best = tree.best_header();
         let progress = self.engine.progress();
         let headers_ahead = best.chain_work > tip.chain_work;
         let claim = progress

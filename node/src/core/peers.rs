@@ -47,6 +47,7 @@ pub struct PeerInfo {
 #[derive(Debug, Default)]
 pub struct PeerTable {
     peers: BTreeMap<PeerNum, PeerInfo>,
+    outbound: usize,
 }
 
 impl PeerTable {
@@ -76,9 +77,19 @@ impl PeerTable {
     /// How many of them we dialled.
     #[must_use]
     pub fn outbound(&self) -> usize {
-        self.iter()
-            .filter(|peer| peer.direction == Direction::Outbound)
-            .count()
+        self.outbound
+    }
+
+    fn insert(&mut self, info: PeerInfo) {
+        self.remove(info.num);
+        self.outbound += usize::from(info.direction == Direction::Outbound);
+        self.peers.insert(info.num, info);
+    }
+
+    fn remove(&mut self, peer: PeerNum) -> Option<PeerInfo> {
+        let info = self.peers.remove(&peer)?;
+        self.outbound -= usize::from(info.direction == Direction::Outbound);
+        Some(info)
     }
 
     fn with(&mut self, peer: PeerNum, update: impl FnOnce(&mut PeerInfo)) {
@@ -157,7 +168,7 @@ impl NodeCore {
             last_transaction: None,
         };
         self.dialer.connected(&info);
-        self.peers.peers.insert(num, info);
+        self.peers.insert(info);
         self.drive(
             now,
             EngineInput::PeerUp {
@@ -176,7 +187,7 @@ impl NodeCore {
         out: &mut Vec<Output>,
     ) {
         // One that was banned was never let in.
-        let Some(info) = self.peers.peers.remove(&peer) else {
+        let Some(info) = self.peers.remove(peer) else {
             return;
         };
         self.dialer.disconnected(now.mono, &info);

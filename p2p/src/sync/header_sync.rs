@@ -4,7 +4,7 @@
 //! messages bring nothing new, the locator is drawn closer, a hundredfold each round.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
@@ -29,6 +29,8 @@ use crate::{Mono, PeerNum};
 #[derive(Debug)]
 pub(super) struct HeaderSync {
     peers: BTreeMap<PeerNum, PeerHeaders>,
+    /// All peers with a claim or a fetch, and perhaps some that had one: what is looked at after every input.
+    busy: BTreeSet<PeerNum>,
     low_work: Budget,
 }
 
@@ -36,6 +38,7 @@ impl HeaderSync {
     pub(super) fn new() -> HeaderSync {
         HeaderSync {
             peers: BTreeMap::new(),
+            busy: BTreeSet::new(),
             low_work: Budget::new(LOW_WORK_HEADERS),
         }
     }
@@ -46,6 +49,7 @@ impl HeaderSync {
 
     pub(super) fn leave(&mut self, peer: PeerNum) {
         self.peers.remove(&peer);
+        self.busy.remove(&peer);
     }
 
     /// The peer has a tip. Known: noted. Unknown: its headers are asked for when it is the peer's turn.
@@ -68,22 +72,37 @@ impl HeaderSync {
                 }
                 state.claim = None;
             }
-            None => state.claim = Some(Claim { hash, work }),
+            None => {
+                state.claim = Some(Claim { hash, work });
+                self.busy.insert(peer);
+            }
         }
     }
 
     /// Starts fetches: one at a time, more when it is slow.
     pub(super) fn schedule(&mut self, cx: &mut Context<'_>, peers: &mut Peers) {
+        if self.busy.is_empty() {
+            return;
+        }
         while self.may_start(cx.now) {
             let Some(peer) = self.next_candidate(cx, peers) else {
-                return;
+                break;
             };
             self.start(cx, peers, peer);
         }
+        let states = &self.peers;
+        self.busy.retain(|peer| {
+            let state = states.get(peer);
+            state.is_some_and(|state| state.claim.is_some() || state.fetch.is_some())
+        });
+    }
+
+    fn busy_peers(&self) -> impl Iterator<Item = &PeerHeaders> {
+        self.busy.iter().filter_map(|peer| self.peers.get(peer))
     }
 
     fn may_start(&self, now: Mono) -> bool {
-        let fetches = self.peers.values().filter_map(|peer| peer.fetch.as_ref());
+        let fetches = self.busy_peers().filter_map(|peer| peer.fetch.as_ref());
         let (mut all, mut brisk) = (0, 0);
         for fetch in fetches {
             all += 1;
@@ -96,7 +115,10 @@ impl HeaderSync {
     fn next_candidate(&mut self, cx: &Context<'_>, peers: &mut Peers) -> Option<PeerNum> {
         let tip_work = cx.chain.tip().chain_work;
         let mut best: Option<(u32, Reverse<Option<Work>>, PeerNum)> = None;
-        for (number, state) in &mut self.peers {
+        for number in &self.busy {
+            let Some(state) = self.peers.get_mut(number) else {
+                continue;
+            };
             let Some(claim) = state.claim else { continue };
             if let Some(known) = cx.chain.header(&claim.hash) {
                 if claim.work.is_some() {
@@ -298,20 +320,20 @@ impl HeaderSync {
 
     /// Someone has a tip that we do not know, and is being asked for its headers.
     pub(super) fn is_fetching(&self) -> bool {
-        self.peers.values().any(|state| state.fetch.is_some())
+        self.busy_peers().any(|state| state.fetch.is_some())
     }
 
     pub(super) fn next_due(&self, now: Mono) -> Option<Mono> {
         let mut due = None;
         let mut waiting = false;
-        for state in self.peers.values() {
+        for state in self.busy_peers() {
             if state.claim.is_some() && state.fetch.is_none() {
                 waiting = true;
                 due = earlier(due, Some(state.not_before).filter(|time| *time > now));
             }
         }
         if waiting {
-            let fetches = self.peers.values().filter_map(|state| state.fetch.as_ref());
+            let fetches = self.busy_peers().filter_map(|state| state.fetch.as_ref());
             let stalls = fetches.map(|fetch| fetch.asked_at + HEADERS_STALL);
             due = earlier(due, stalls.filter(|time| *time > now).min());
         }

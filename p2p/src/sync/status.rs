@@ -11,7 +11,7 @@ use bitcoin::BlockHash;
 use super::outbox::Context;
 use super::timing::{
     Jitter, STATUS_AFTER_GOSSIP, STATUS_CATCHING_UP, STATUS_DISAGREE, STATUS_DISAGREE_MAX,
-    STATUS_IDLE, STATUS_JITTER, STATUS_MIN_GAP,
+    STATUS_IDLE, STATUS_JITTER, STATUS_MIN_GAP, earlier,
 };
 use crate::wire::{Request, TipStatus};
 use crate::{Mono, PeerNum};
@@ -35,6 +35,8 @@ struct Round {
 #[derive(Debug)]
 pub(super) struct StatusRounds {
     rounds: BTreeMap<PeerNum, Round>,
+    /// Nothing is due before this; what is due then may have been put off since.
+    soonest: Option<Mono>,
     tip: Option<BlockHash>,
     /// The last change of tip came while more blocks were missing.
     caught_up: bool,
@@ -46,6 +48,7 @@ impl StatusRounds {
     pub(super) fn new(seed: u64) -> StatusRounds {
         StatusRounds {
             rounds: BTreeMap::new(),
+            soonest: None,
             tip: None,
             caught_up: true,
             gossiped: VecDeque::new(),
@@ -92,6 +95,7 @@ impl StatusRounds {
         if let Some(round) = self.rounds.get_mut(&peer) {
             round.told = Some(ours);
             round.settle(cx.now, status.hash == ours);
+            self.soonest = earlier(self.soonest, Some(round.due));
         }
     }
 
@@ -106,12 +110,14 @@ impl StatusRounds {
         if round.told != Some(ours) && status.hash != ours {
             round.due = round.asked_at + STATUS_MIN_GAP;
         }
+        self.soonest = earlier(self.soonest, Some(round.due));
     }
 
     pub(super) fn failed(&mut self, cx: &Context<'_>, peer: PeerNum) {
         if let Some(round) = self.rounds.get_mut(&peer) {
             round.asking = None;
             round.settle(cx.now, false);
+            self.soonest = earlier(self.soonest, Some(round.due));
         }
     }
 
@@ -138,11 +144,15 @@ impl StatusRounds {
             round.gap = STATUS_DISAGREE;
             let soon = (cx.now + delay).max(round.asked_at + STATUS_MIN_GAP);
             round.due = round.due.min(soon).max(cx.now);
+            self.soonest = earlier(self.soonest, Some(round.due));
         }
     }
 
     /// Asks everyone whose turn it is.
     pub(super) fn run(&mut self, cx: &mut Context<'_>) {
+        if self.soonest.is_none_or(|soonest| soonest > cx.now) {
+            return;
+        }
         let due: Vec<PeerNum> = self
             .rounds
             .iter()
@@ -152,6 +162,8 @@ impl StatusRounds {
         for peer in due {
             self.ask(cx, peer);
         }
+        let waiting = self.rounds.values().filter(|round| round.asking.is_none());
+        self.soonest = waiting.map(|round| round.due).min();
     }
 
     fn ask(&mut self, cx: &mut Context<'_>, peer: PeerNum) {
@@ -164,8 +176,7 @@ impl StatusRounds {
     }
 
     pub(super) fn next_due(&self) -> Option<Mono> {
-        let waiting = self.rounds.values().filter(|round| round.asking.is_none());
-        waiting.map(|round| round.due).min()
+        self.soonest
     }
 }
 

@@ -61,11 +61,11 @@ impl ChainView for Chain {
     }
 
     fn tip(&self) -> TipStatus {
-        let tip = Chain::tip(self);
+        let (tree, tip) = (self.tree(), self.tip_id());
         TipStatus {
-            hash: tip.hash,
-            height: tip.height,
-            chain_work: tip.chain_work,
+            hash: tree.hash(tip),
+            height: tree.height(tip),
+            chain_work: tree.chain_work(tip),
         }
     }
 

@@ -10,7 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::invariants::Rule;
-use crate::scenario::Scenario;
+use crate::report;
+use crate::scenario::{Change, Scenario};
 use crate::sim::{self, Run};
 
 /// Run scenarios in virtual time: many nodes, hours in seconds, the same again from the same seed.
@@ -32,7 +33,20 @@ enum Command {
     Run(RunArgs),
     Sweep(SweepArgs),
     Shrink(ShrinkArgs),
+    Figures(FiguresArgs),
+    DoubleSpend(DoubleSpendArgs),
     Check(CheckArgs),
+}
+
+/// A scenario, perhaps with some fields changed.
+#[derive(Args, Debug)]
+struct ScenarioFile {
+    /// The scenario file.
+    #[arg(value_name = "SCENARIO")]
+    path: PathBuf,
+    /// Change a field of the file, as in --set spacing=10s or --set link.delay_ms=200.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    changes: Vec<Change>,
 }
 
 /// Run a scenario once.
@@ -40,8 +54,8 @@ enum Command {
 /// Example: mend sim run scenarios/clean-split.toml --seed 7 --trace split.jsonl
 #[derive(Args, Debug)]
 struct RunArgs {
-    /// The scenario file.
-    scenario: PathBuf,
+    #[command(flatten)]
+    scenario: ScenarioFile,
     /// Decides everything that is random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -55,8 +69,8 @@ struct RunArgs {
 /// Example: mend sim sweep scenarios/mixed-faults.toml --seeds 0..10000
 #[derive(Args, Debug)]
 struct SweepArgs {
-    /// The scenario file.
-    scenario: PathBuf,
+    #[command(flatten)]
+    scenario: ScenarioFile,
     /// From (included) and to (not included).
     #[arg(long, value_parser = seeds, default_value = "0..100")]
     seeds: std::ops::Range<u64>,
@@ -70,14 +84,40 @@ struct SweepArgs {
 /// Example: mend sim shrink scenarios/mixed-faults.toml --seed 17 --out small.toml
 #[derive(Args, Debug)]
 struct ShrinkArgs {
-    /// The scenario file.
-    scenario: PathBuf,
+    #[command(flatten)]
+    scenario: ScenarioFile,
     /// The seed that fails.
     #[arg(long)]
     seed: u64,
     /// Write the smaller scenario here.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+}
+
+/// Make the figures of a run again, out of its trace alone.
+///
+/// Example: mend sim figures split.jsonl
+#[derive(Args, Debug)]
+struct FiguresArgs {
+    /// What `mend sim run --trace` wrote.
+    trace: PathBuf,
+}
+
+/// How often an attacker with a share of the hash power takes back a payment that was confirmed: a race of real blocks, and a
+/// real reorg, once for each seed.
+///
+/// Example: mend sim double-spend --share 0.1 --confirmations 6 --seeds 0..10000
+#[derive(Args, Debug)]
+struct DoubleSpendArgs {
+    /// The attacker's share of the hash power.
+    #[arg(long, value_parser = attacker_share)]
+    share: f64,
+    /// Confirmations that the merchant waits for.
+    #[arg(long)]
+    confirmations: u32,
+    /// From (included) and to (not included).
+    #[arg(long, value_parser = seeds, default_value = "0..1000")]
+    seeds: std::ops::Range<u64>,
 }
 
 /// Check scenario files without running them.
@@ -100,9 +140,11 @@ pub fn run_sim(args: SimArgs) -> anyhow::Result<()> {
         Command::Run(run) => run_once(&run, args.json),
         Command::Sweep(sweep) => run_sweep(&sweep, args.json),
         Command::Shrink(shrink) => run_shrink(&shrink),
+        Command::Figures(figures) => print_figures(&figures.trace, args.json),
+        Command::DoubleSpend(attack) => run_double_spend(&attack, args.json),
         Command::Check(check) => {
             for path in &check.scenarios {
-                let scenario = read(path)?;
+                let scenario = read_with(path, &[])?;
                 println!(
                     "{}: {} ({} nodes)",
                     path.display(),
@@ -115,10 +157,14 @@ pub fn run_sim(args: SimArgs) -> anyhow::Result<()> {
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<Scenario> {
+fn read(file: &ScenarioFile) -> anyhow::Result<Scenario> {
+    read_with(&file.path, &file.changes)
+}
+
+fn read_with(path: &Path, changes: &[Change]) -> anyhow::Result<Scenario> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the scenario {}", path.display()))?;
-    Scenario::from_toml(&text).with_context(|| path.display().to_string())
+    Scenario::from_toml_with(&text, changes).with_context(|| path.display().to_string())
 }
 
 /// A run, and how long it took.
@@ -168,6 +214,49 @@ fn run_once(args: &RunArgs, json: bool) -> anyhow::Result<()> {
         None => Ok(()),
         Some(first) => bail!("{first}"),
     }
+}
+
+fn print_figures(path: &Path, json: bool) -> anyhow::Result<()> {
+    let file = std::fs::File::open(path)
+        .with_context(|| format!("cannot read the trace {}", path.display()))?;
+    let figures = report::figures(std::io::BufReader::new(file))?;
+    if json {
+        println!("{}", serde_json::json!(figures));
+    } else {
+        print!("{figures}");
+    }
+    Ok(())
+}
+
+fn run_double_spend(args: &DoubleSpendArgs, json: bool) -> anyhow::Result<()> {
+    let DoubleSpendArgs {
+        share,
+        confirmations,
+        ..
+    } = *args;
+    let tries = args.seeds.end - args.seeds.start;
+    let won = sim::attack::successes(share, confirmations, args.seeds.clone())?;
+    let rate = won as f64 / tries as f64;
+    if json {
+        println!(
+            "{}",
+            serde_json::json!({
+                "share": share,
+                "confirmations": confirmations,
+                "tries": tries,
+                "won": won,
+                "rate": rate,
+            })
+        );
+    } else {
+        let error = (rate * (1.0 - rate) / tries as f64).sqrt();
+        println!(
+            "{won} of {tries} payments with {confirmations} confirmations were taken back: {:.3}% +- {:.3}% (one standard error)",
+            rate * 100.0,
+            error * 100.0
+        );
+    }
+    Ok(())
 }
 
 fn run_sweep(args: &SweepArgs, json: bool) -> anyhow::Result<()> {
@@ -232,6 +321,14 @@ fn shrink_to(scenario: &Scenario, seed: u64, rule: Rule, out: &Path) -> anyhow::
     );
     std::fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?;
     Ok(runs)
+}
+
+/// From 0 to below a half: with more, every attack succeeds in the end.
+fn attacker_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok();
+    share
+        .filter(|share| (0.0..0.5).contains(share))
+        .ok_or_else(|| format!("{text:?} is no share of an attacker; expected 0 to below 0.5"))
 }
 
 /// `0..10000`.

@@ -5,15 +5,16 @@ use super::Watch;
 /// The first agreement after the last action.
 pub(super) struct AgreementWatch {
     last_act_us: u64,
-    acted: bool,
+    /// Actions that are still to come.
+    acts_left: usize,
     first_us: Option<u64>,
 }
 
 impl AgreementWatch {
-    pub(super) fn new(last_act_us: u64) -> AgreementWatch {
+    pub(super) fn new(last_act_us: u64, acts: usize) -> AgreementWatch {
         AgreementWatch {
             last_act_us,
-            acted: last_act_us == 0,
+            acts_left: acts,
             first_us: None,
         }
     }
@@ -21,15 +22,13 @@ impl AgreementWatch {
 
 impl Watch {
     /// An action was carried out.
-    pub(crate) fn acted(&mut self, at_us: u64) {
-        if at_us >= self.agreement.last_act_us {
-            self.agreement.acted = true;
-        }
+    pub(crate) fn acted(&mut self) {
+        self.agreement.acts_left = self.agreement.acts_left.saturating_sub(1);
     }
 
     /// All nodes that are up are on one tip.
     pub(crate) fn agreed(&mut self, at_us: u64) {
-        if self.agreement.acted && at_us >= self.agreement.last_act_us {
+        if self.agreement.acts_left == 0 {
             self.agreement.first_us.get_or_insert(at_us);
         }
     }

@@ -32,6 +32,8 @@ pub enum Rule {
     NobodyIsPunished,
     /// Storage does not fail, and opens after a crash.
     StorageHolds,
+    /// Every payment is confirmed, waits, was overtaken, or went down with its node.
+    NoPaymentIsLost,
     /// A node's own blocks are valid.
     OwnBlocksAreValid,
     /// All nodes come to one tip in time.
@@ -66,12 +68,12 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// For so many nodes, with the last action at that time.
-    pub(crate) fn new(nodes: usize, last_act_us: u64) -> Watch {
+    /// For so many nodes and actions, the last of them at that time.
+    pub(crate) fn new(nodes: usize, last_act_us: u64, acts: usize) -> Watch {
         Watch {
             violations: Vec::new(),
             work: work::WorkWatch::new(nodes),
-            agreement: agreement::AgreementWatch::new(last_act_us),
+            agreement: agreement::AgreementWatch::new(last_act_us, acts),
         }
     }
 

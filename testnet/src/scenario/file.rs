@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::action::EventEntry;
-use super::{Action, Span, Topology};
+use super::{Action, Change, Span, Topology};
 use crate::link::Lane;
 
 /// Most nodes of a simulation: about 1 MB each.
@@ -154,8 +154,25 @@ impl Scenario {
     ///
     /// [`ScenarioError`] names the field (or the line, where the text is no TOML).
     pub fn from_toml(text: &str) -> Result<Scenario, ScenarioError> {
-        let scenario: Scenario = toml::from_str(text)
-            .map_err(|error| ScenarioError::new("file", error.to_string().trim().to_owned()))?;
+        let scenario: Scenario = toml::from_str(text).map_err(no_toml)?;
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    /// As [`Scenario::from_toml`], with some fields changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scenario::from_toml`], for the file as well as for the changes.
+    pub fn from_toml_with(text: &str, changes: &[Change]) -> Result<Scenario, ScenarioError> {
+        if changes.is_empty() {
+            return Scenario::from_toml(text);
+        }
+        let mut table: toml::Table = toml::from_str(text).map_err(no_toml)?;
+        for change in changes {
+            change.apply(&mut table)?;
+        }
+        let scenario: Scenario = table.try_into().map_err(no_toml)?;
         scenario.check()?;
         Ok(scenario)
     }
@@ -280,6 +297,10 @@ impl Scenario {
         );
         Err(ScenarioError::new(field, problem))
     }
+}
+
+fn no_toml(error: toml::de::Error) -> ScenarioError {
+    ScenarioError::new("file", error.to_string().trim().to_owned())
 }
 
 fn check_lane(field: &str, lane: &Lane) -> Result<(), ScenarioError> {

@@ -1,6 +1,7 @@
 //! What an experiment is made of, for both engines: [`Scenario`] is read from TOML and checked before anything runs.
 
 pub mod action;
+pub mod changes;
 pub mod chaos;
 pub mod file;
 pub mod groups;
@@ -8,6 +9,7 @@ pub mod span;
 pub mod topology;
 
 pub use action::Action;
+pub use changes::Change;
 pub use file::{Scenario, ScenarioError};
 pub use groups::Groups;
 pub use span::Span;

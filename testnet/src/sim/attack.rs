@@ -6,6 +6,8 @@
 use crate::scenario::file::{GossipPlan, MinerEntry};
 use crate::scenario::{Action, Scenario, ScenarioError, Span, Topology};
 
+use rayon::prelude::*;
+
 use super::setup;
 use super::world::World;
 
@@ -67,6 +69,22 @@ pub fn double_spend(share: f64, confirmations: u32, seed: u64) -> Result<bool, S
     }
     world.carry_out_action(Action::Heal);
     Ok(world.is_convinced())
+}
+
+/// How many of the tries with these seeds succeed, on all cores.
+///
+/// # Errors
+///
+/// As [`double_spend`].
+pub fn successes(
+    share: f64,
+    confirmations: u32,
+    seeds: std::ops::Range<u64>,
+) -> Result<u64, ScenarioError> {
+    let tries = seeds
+        .into_par_iter()
+        .map(|seed| double_spend(share, confirmations, seed).map(u64::from));
+    tries.try_reduce(|| 0, |a, b| Ok(a + b))
 }
 
 impl World<'_> {

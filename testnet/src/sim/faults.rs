@@ -21,12 +21,20 @@ impl World<'_> {
     pub(super) fn carry_out_action(&mut self, action: Action) {
         let t = self.now_us;
         let entry = EventEntry::write(Span(t), &action);
-        self.trace.line(&Line::Act { t, action: entry });
         *self
             .counters
             .actions
             .entry(action.name().to_owned())
             .or_default() += 1;
+        self.take_effect(action);
+        self.trace.line(&Line::Act { t, action: entry });
+        self.watch.acted();
+        if self.agreed {
+            self.watch.agreed(t);
+        }
+    }
+
+    fn take_effect(&mut self, action: Action) {
         match action {
             Action::Partition(groups) => self.partition(&groups),
             Action::Heal => self.heal(),
@@ -65,7 +73,6 @@ impl World<'_> {
             Action::Clock { node, offset_s } => self.nodes[node].clock_offset_s = offset_s,
             Action::Mining { node, share } => self.shares[node] = share,
         }
-        self.watch.acted(t);
     }
 
     fn partition(&mut self, groups: &Groups) {
@@ -102,10 +109,14 @@ impl World<'_> {
 
     /// The process is gone, with all that was only in its memory.
     fn crash(&mut self, node: usize) {
-        let sim = &mut self.nodes[node];
-        if sim.core.take().is_none() {
+        if self.nodes[node].core.is_none() {
             return;
         }
+        self.payments.node_crashes(node, &self.nodes);
+        let t = self.now_us;
+        self.trace.line(&Line::Down { t, node });
+        let sim = &mut self.nodes[node];
+        sim.core = None;
         sim.paused = false;
         sim.inbox.clear();
         sim.wake_us = None;
@@ -136,6 +147,7 @@ impl World<'_> {
         // Coins of the first nodes only: each look counts all coins anew.
         self.check_coins(3);
     }
+
     /// Time between two looks.
     pub(super) fn look_stride_us(&self) -> u64 {
         (self.scenario.duration.0 / LOOKS).max(1)

@@ -1,9 +1,9 @@
 //! The end of a run: last checks, figures, the trace's hash.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use bitcoin::{BlockHash, Txid};
-use chain::{Chain, Height};
+use bitcoin::BlockHash;
+use chain::Chain;
 
 use super::Run;
 use super::stats::{MinerFigures, PaymentFigures, Percentiles, Summary};
@@ -15,8 +15,10 @@ impl World<'_> {
     /// Makes the last checks and sums up.
     pub(super) fn finish(mut self) -> Run {
         self.check_coins(usize::MAX);
-        let summary = self.sum_up();
+        let payments = self.settle_payments();
+        let summary = self.sum_up(payments);
         self.check_expectations(&summary);
+        self.tell_traffic();
         let (t, events) = (self.now_us, self.queue.count());
         self.trace.line(&Line::End { t, events });
         Run {
@@ -40,7 +42,7 @@ impl World<'_> {
     }
 
     /// The chain with the most work of all nodes that are up.
-    fn best_chain(&self) -> Option<&Chain> {
+    pub(super) fn best_chain(&self) -> Option<&Chain> {
         let chains = self
             .nodes
             .iter()
@@ -52,7 +54,7 @@ impl World<'_> {
         })
     }
 
-    fn sum_up(&self) -> Summary {
+    fn sum_up(&self, payments: PaymentFigures) -> Summary {
         let best = self.best_chain();
         let found = &self.counters.found;
         let is_stale = |hash: &BlockHash| !best.is_some_and(|chain| chain.is_active(hash));
@@ -81,7 +83,7 @@ impl World<'_> {
             reorgs: self.counters.reorgs.clone(),
             one_tip_after_ms: self.watch.agreed_after_us().map(|us| us as f64 / 1e3),
             tips,
-            payments: self.payment_figures(best),
+            payments,
             sent_away: self.counters.sent_away,
             traffic: self
                 .counters
@@ -91,35 +93,6 @@ impl World<'_> {
                 .collect(),
             bytes_per_block_and_node: bytes as f64 / share as f64,
             actions: self.counters.actions.clone(),
-        }
-    }
-
-    fn payment_figures(&self, best: Option<&Chain>) -> PaymentFigures {
-        let mut confirmed: BTreeSet<Txid> = BTreeSet::new();
-        for height in 1..=best.map_or(0, |chain| chain.tip().height.0) {
-            let block = best.and_then(|chain| {
-                let header = chain.at_height(Height(height))?;
-                chain.block(&header.hash).ok().flatten()
-            });
-            if let Some(block) = block
-                && !self.counters.paid.is_empty()
-            {
-                confirmed.extend(block.block().txdata.iter().map(|tx| tx.compute_txid()));
-            }
-        }
-        let waits = |txid: &Txid| {
-            let mut cores = self.nodes.iter().filter_map(|sim| sim.core.as_ref());
-            cores.any(|core| core.mempool().get(txid).is_some())
-        };
-        let (done, open): (Vec<Txid>, Vec<Txid>) = self
-            .counters
-            .paid
-            .iter()
-            .partition(|txid| confirmed.contains(*txid));
-        PaymentFigures {
-            sent: self.counters.paid.len() as u64,
-            confirmed: done.len() as u64,
-            waiting: open.iter().filter(|txid| waits(txid)).count() as u64,
         }
     }
 

@@ -20,6 +20,7 @@ impl World<'_> {
     /// Does what a core wants done, in order.
     pub(super) fn carry_out(&mut self, node: usize, outputs: Vec<Output>) {
         let mut taken_back = 0;
+        let mut contested = Vec::new();
         for output in outputs {
             match output {
                 Output::Dial(address) => self.dial(node, address),
@@ -35,7 +36,10 @@ impl World<'_> {
                 Output::Answer { token, response } => self.answer(node, token, response),
                 Output::Publish(gossip) => self.publish(node, gossip),
                 Output::Verdict { id, verdict } => self.decide(node, id, verdict),
-                Output::Event(event) => self.tell(node, &event, &mut taken_back),
+                Output::Event(event) => {
+                    self.payments.note_contested(&event, &mut contested);
+                    self.tell(node, &event, &mut taken_back);
+                }
                 Output::WakeAt(due) => self.schedule_wake(node, due.as_micros()),
                 Output::Fatal(error) => {
                     let now_us = self.now_us;
@@ -43,9 +47,8 @@ impl World<'_> {
                 }
             }
         }
-        if taken_back > 0 {
-            *self.counters.reorgs.entry(taken_back).or_default() += 1;
-        }
+        self.payments.note_overtaken(&contested, node, &self.nodes);
+        self.counters.note_reorg(&mut taken_back);
         self.note_tip(node);
     }
 
@@ -58,6 +61,7 @@ impl World<'_> {
                 {
                     self.counters.delays_us.push(t - found.at_us);
                 }
+                self.counters.note_reorg(taken_back);
                 let (hash, height) = (*hash, height.0);
                 self.trace.line(&Line::Connected {
                     t,
@@ -183,7 +187,7 @@ impl World<'_> {
     fn ask(&mut self, node: usize, connection: ConnId, id: RequestId, request: Request) {
         self.nodes[node].outstanding.insert(id, connection);
         let due = self.now_us + REQUEST_TIMEOUT_US;
-        self.queue.push(
+        self.queue.push_last(
             due,
             Event::Expired {
                 connection,

@@ -4,7 +4,7 @@ use bitcoin::{Block, ScriptBuf, Target};
 use node::core::Mode;
 
 use super::random::{by_weight, interval_us};
-use super::stats::Found;
+use super::stats::{Found, TrafficFigures};
 use super::trace::Line;
 use super::world::{Event, World};
 
@@ -22,6 +22,7 @@ impl World<'_> {
     /// This node finds a block now.
     pub(super) fn find_block(&mut self, node: usize) {
         let now = self.now(node);
+        self.tell_traffic();
         let sim = &mut self.nodes[node];
         let Some(core) = sim.core.as_mut().filter(|_| !sim.paused) else {
             return;
@@ -38,6 +39,7 @@ impl World<'_> {
         grind(&mut block);
         let (hash, parent) = (block.block_hash(), block.header.prev_blockhash);
         let (t, height) = (self.now_us, template.height.0);
+        self.payments.mined(hash, &block);
         self.counters.found.insert(hash, Found { node, at_us: t });
         self.trace.line(&Line::Found {
             t,
@@ -51,6 +53,22 @@ impl World<'_> {
             self.watch.refused_own_block(t, node, &error.to_string());
         }
         self.carry_out(node, outputs);
+    }
+}
+
+impl World<'_> {
+    /// Tells in the trace what was sent since it was last told.
+    pub(super) fn tell_traffic(&mut self) {
+        let t = self.now_us;
+        for (kind, TrafficFigures { messages, bytes }) in self.counters.untold_traffic() {
+            let kind = kind.to_owned();
+            self.trace.line(&Line::Traffic {
+                t,
+                kind,
+                messages,
+                bytes,
+            });
+        }
     }
 }
 

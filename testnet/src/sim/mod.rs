@@ -5,6 +5,7 @@
 //! target; who finds one when is drawn from Poisson clocks.
 
 pub mod attack;
+mod fates;
 mod faults;
 mod finish;
 mod gossip;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::invariants::Violation;
 use crate::scenario::{Scenario, ScenarioError};
 
+pub use fates::Fate;
 pub use stats::Summary;
 
 /// What one run gave.

@@ -75,7 +75,7 @@ impl World<'_> {
         if taken.is_ok() {
             payers.purse.note(&payers.accounts, &transaction);
             let txid: Txid = transaction.compute_txid();
-            self.counters.paid.push(txid);
+            self.payments.paid(&transaction);
             let t = self.now_us;
             self.trace.line(&Line::Paid { t, node, txid });
         }

@@ -1,24 +1,30 @@
-//! The event heap: ordered by time, then by the order in which events were put in.
+//! The events that are to come: ordered by time, then by the order in which they were put in.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 
 /// Events that are to come.
+///
+/// The heap holds small entries only, so that ordering moves little memory; the events lie in slots of their own. Events that
+/// are put in in the order of their times (those of one fixed delay, as time-outs) wait in a plain queue beside the heap.
 pub(super) struct Queue<E> {
-    heap: BinaryHeap<Entry<E>>,
+    heap: BinaryHeap<Reverse<Entry>>,
+    slots: Vec<Option<E>>,
+    free: Vec<usize>,
+    in_order: VecDeque<(u64, u64, E)>,
     number: u64,
 }
 
-struct Entry<E> {
-    at_us: u64,
-    number: u64,
-    event: E,
-}
+/// When, the number of the event, and its slot: compared in this order, and numbers never tie.
+type Entry = (u64, u64, usize);
 
 impl<E> Queue<E> {
     pub(super) fn new() -> Queue<E> {
         Queue {
             heap: BinaryHeap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            in_order: VecDeque::new(),
             number: 0,
         }
     }
@@ -26,16 +32,49 @@ impl<E> Queue<E> {
     /// Puts in an event.
     pub(super) fn push(&mut self, at_us: u64, event: E) {
         self.number += 1;
-        self.heap.push(Entry {
-            at_us,
-            number: self.number,
-            event,
-        });
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = Some(event);
+                slot
+            }
+            None => {
+                self.slots.push(Some(event));
+                self.slots.len() - 1
+            }
+        };
+        self.heap.push(Reverse((at_us, self.number, slot)));
+    }
+
+    /// Puts in an event that is not before any other that came this way.
+    pub(super) fn push_last(&mut self, at_us: u64, event: E) {
+        match self.in_order.back() {
+            Some((last, ..)) if *last > at_us => self.push(at_us, event),
+            _ => {
+                self.number += 1;
+                self.in_order.push_back((at_us, self.number, event));
+            }
+        }
     }
 
     /// Takes out the next event and its time.
     pub(super) fn pop(&mut self) -> Option<(u64, E)> {
-        self.heap.pop().map(|entry| (entry.at_us, entry.event))
+        let from_heap = self
+            .heap
+            .peek()
+            .map(|Reverse((at, number, _))| (*at, *number));
+        let from_order = self.in_order.front().map(|(at, number, _)| (*at, *number));
+        let heap_first = match (from_heap, from_order) {
+            (Some(heap), Some(order)) => heap < order,
+            (heap, _) => heap.is_some(),
+        };
+        if !heap_first {
+            let (at, _, event) = self.in_order.pop_front()?;
+            return Some((at, event));
+        }
+        let Reverse((at, _, slot)) = self.heap.pop()?;
+        let event = self.slots[slot].take()?;
+        self.free.push(slot);
+        Some((at, event))
     }
 
     /// How many events were put in so far.
@@ -44,36 +83,13 @@ impl<E> Queue<E> {
     }
 }
 
-impl<E> Entry<E> {
-    fn key(&self) -> (u64, u64) {
-        (self.at_us, self.number)
-    }
-}
-
-impl<E> Ord for Entry<E> {
-    /// The heap gives its greatest first: the earliest has to be that.
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.key().cmp(&self.key())
-    }
-}
-
-impl<E> PartialOrd for Entry<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> PartialEq for Entry<E> {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl<E> Eq for Entry<E> {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn drained(mut queue: Queue<&'static str>) -> Vec<(u64, &'static str)> {
+        std::iter::from_fn(|| queue.pop()).collect()
+    }
 
     #[test]
     fn earlier_comes_first_and_ties_keep_their_order() {
@@ -81,8 +97,40 @@ mod tests {
         for (at, event) in [(5, "b"), (1, "a"), (5, "c"), (9, "d")] {
             queue.push(at, event);
         }
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
-        assert_eq!(order, [(1, "a"), (5, "b"), (5, "c"), (9, "d")]);
         assert_eq!(queue.count(), 4);
+        assert_eq!(drained(queue), [(1, "a"), (5, "b"), (5, "c"), (9, "d")]);
+    }
+
+    #[test]
+    fn events_beside_the_heap_keep_their_place() {
+        let mut queue = Queue::new();
+        queue.push(3, "x");
+        queue.push_last(3, "y");
+        queue.push_last(7, "later");
+        queue.push(3, "z");
+        // Out of order: it goes through the heap.
+        queue.push_last(1, "first");
+        queue.push(7, "last");
+        let expected = [
+            (1, "first"),
+            (3, "x"),
+            (3, "y"),
+            (3, "z"),
+            (7, "later"),
+            (7, "last"),
+        ];
+        assert_eq!(drained(queue), expected);
+    }
+
+    #[test]
+    fn slots_are_used_again() {
+        let mut queue = Queue::new();
+        for round in 0..1_000 {
+            queue.push(round, "a");
+            queue.push(round, "b");
+            assert_eq!(queue.pop(), Some((round, "a")));
+            assert_eq!(queue.pop(), Some((round, "b")));
+        }
+        assert_eq!(queue.slots.len(), 2);
     }
 }

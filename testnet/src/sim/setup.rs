@@ -11,6 +11,7 @@ use chain::{Chain, ChainOptions, Params, Timestamp};
 use node::core::{CoreOptions, Input, NodeCore};
 use rand::Rng;
 
+use super::fates::Payments;
 use super::gossip::Rumours;
 use super::payments::Payers;
 use super::queue::Queue;
@@ -56,12 +57,14 @@ pub(super) fn world<'a>(
         actions.extend(chaos.events(scenario.nodes, &pairs, &mut streams.chaos));
         actions.sort_by_key(|(at, _)| *at);
     }
-    let with_disks = actions
-        .iter()
-        .any(|(_, action)| matches!(action, Action::Crash(_)));
+    // What never crashes needs nothing that survives: its database stays empty, which costs less.
+    let crashes = |node: usize| {
+        let mut actions = actions.iter();
+        actions.any(|(_, action)| *action == Action::Crash(node))
+    };
     let nodes = (0..scenario.nodes).map(|node| SimNode {
         core: None,
-        disk: with_disks.then(MemoryDisk::new),
+        disk: crashes(node).then(MemoryDisk::new),
         address: address(node),
         dials: dials(&pairs, node),
         paused: false,
@@ -74,13 +77,15 @@ pub(super) fn world<'a>(
         tip: None,
         lives: 0,
     });
+    let nodes = nodes.collect();
     let last_act = actions.last().map_or(Span::default(), |(at, _)| *at);
+    let acts = actions.len();
     let mut world = World {
         scenario: scenario.clone(),
         seed,
         now_us: 0,
         queue: Queue::new(),
-        nodes: nodes.collect(),
+        nodes,
         wires,
         rumours: Rumours::new(scenario.nodes, scenario.gossip.degree),
         gossip_loss: scenario.gossip.loss,
@@ -90,12 +95,14 @@ pub(super) fn world<'a>(
         shares: shares(scenario),
         extra_nonce: 0,
         payers: accounts.map(|accounts| Payers::new(accounts, &params)),
+        payments: Payments::default(),
+        signatures: Arc::default(),
         actions,
         tips: BTreeMap::new(),
         agreed: false,
         trace: Trace::new(trace),
         counters: Counters::default(),
-        watch: Watch::new(scenario.nodes, last_act.0),
+        watch: Watch::new(scenario.nodes, last_act.0, acts),
         params,
         streams,
     };
@@ -153,9 +160,18 @@ impl World<'_> {
             seed: self.seed ^ ((node as u64) << 20) ^ sim.lives,
             no_discovery: true,
             volatile: sim.disk.is_none(),
+            signatures: Some(Arc::clone(&self.signatures)),
             ..CoreOptions::default()
         };
+        let tip = chain.tip();
         sim.core = Some(NodeCore::new(chain, options));
+        self.trace.line(&Line::Up {
+            t: self.now_us,
+            node,
+            hash: tip.hash,
+            height: tip.height.0,
+        });
+        let sim = &self.nodes[node];
         let address = format!("{}/p2p/{}", sim.address, peer_id(node));
         self.watch.started(node);
         self.feed(node, Input::Listening { address });

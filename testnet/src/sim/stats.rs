@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use bitcoin::BlockHash;
 use serde::{Deserialize, Serialize};
 
+use super::fates::Fate;
+
 /// Figures of a run. All times are virtual.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -30,7 +32,7 @@ pub struct Summary {
     pub one_tip_after_ms: Option<f64>,
     /// Nodes that are up in the end, by tip: the number on each.
     pub tips: Vec<usize>,
-    /// Payments handed to nodes, in the final chain, and waiting in some mempool.
+    /// Payments handed to nodes, and what became of them.
     pub payments: PaymentFigures,
     /// Connections that nodes ended by themselves, as with a peer that was silent for too long.
     pub sent_away: u64,
@@ -62,6 +64,32 @@ pub struct PaymentFigures {
     pub confirmed: u64,
     /// In some mempool.
     pub waiting: u64,
+    /// Overtaken: the payer spent the same coin at another node.
+    pub conflicted: u64,
+    /// Spending what a payment gave that came to nothing.
+    pub void: u64,
+    /// Contradicted by a block that was taken back later; to be sent again.
+    pub overtaken: u64,
+    /// Lost with the only nodes that had them, which crashed.
+    pub crashed: u64,
+    /// None of these.
+    pub vanished: u64,
+}
+
+impl PaymentFigures {
+    /// Counts the end of one payment.
+    pub fn count(&mut self, fate: Fate) {
+        self.sent += 1;
+        *match fate {
+            Fate::Confirmed => &mut self.confirmed,
+            Fate::Waiting => &mut self.waiting,
+            Fate::Conflicted => &mut self.conflicted,
+            Fate::Void => &mut self.void,
+            Fate::Overtaken => &mut self.overtaken,
+            Fate::Crashed => &mut self.crashed,
+            Fate::Vanished => &mut self.vanished,
+        } += 1;
+    }
 }
 
 /// Messages of one kind.
@@ -115,12 +143,38 @@ pub(super) struct Counters {
     pub(super) reorgs: BTreeMap<u32, u64>,
     pub(super) traffic: BTreeMap<&'static str, TrafficFigures>,
     pub(super) actions: BTreeMap<String, u64>,
-    pub(super) paid: Vec<bitcoin::Txid>,
+    /// What of `traffic` was told in the trace.
+    told: BTreeMap<&'static str, TrafficFigures>,
     /// Connections that nodes ended, as with somebody who did not answer.
     pub(super) sent_away: u64,
 }
 
 impl Counters {
+    /// A node took back that many blocks, if any, and goes on from there.
+    pub(super) fn note_reorg(&mut self, taken_back: &mut u32) {
+        if *taken_back > 0 {
+            *self.reorgs.entry(*taken_back).or_default() += 1;
+            *taken_back = 0;
+        }
+    }
+
+    /// What was sent since the last call, by kind.
+    pub(super) fn untold_traffic(&mut self) -> Vec<(&'static str, TrafficFigures)> {
+        let mut untold = Vec::new();
+        for (kind, total) in &self.traffic {
+            let told = self.told.entry(kind).or_default();
+            if told != total {
+                let since = TrafficFigures {
+                    messages: total.messages - told.messages,
+                    bytes: total.bytes - told.bytes,
+                };
+                untold.push((*kind, since));
+                *told = *total;
+            }
+        }
+        untold
+    }
+
     pub(super) fn sent(&mut self, kind: &'static str, bytes: usize) {
         let figures = self.traffic.entry(kind).or_default();
         figures.messages += 1;
@@ -157,12 +211,32 @@ impl std::fmt::Display for Summary {
             sent,
             confirmed,
             waiting,
+            conflicted,
+            void,
+            overtaken,
+            crashed,
+            vanished,
         } = self.payments;
         if sent > 0 {
-            writeln!(
+            write!(
                 f,
                 "payments     {sent} sent, {confirmed} confirmed, {waiting} waiting"
             )?;
+            for (count, fate) in [
+                (
+                    conflicted,
+                    "conflicted (the coin was spent at another node)",
+                ),
+                (void, "void (their parent came to nothing)"),
+                (overtaken, "overtaken by a block that was taken back"),
+                (crashed, "lost with the only node that had them"),
+                (vanished, "VANISHED"),
+            ] {
+                if count > 0 {
+                    write!(f, ", {count} {fate}")?;
+                }
+            }
+            writeln!(f)?;
         }
         write!(
             f,

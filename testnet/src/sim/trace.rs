@@ -54,7 +54,7 @@ pub enum Line {
         /// Its height.
         height: u32,
     },
-    /// Something was done to the network.
+    /// Something was done to the network, and has taken effect.
     Act {
         /// When.
         t: u64,
@@ -80,6 +80,47 @@ pub enum Line {
         peer: usize,
         /// Why.
         reason: String,
+    },
+    /// The end of a payment.
+    Fate {
+        /// Its id.
+        txid: bitcoin::Txid,
+        /// What became of it.
+        fate: super::Fate,
+    },
+    /// Messages of one kind that were sent since the last such line: told before each block that is found, and at the end.
+    Traffic {
+        /// When.
+        t: u64,
+        /// Their kind.
+        kind: String,
+        /// How many.
+        messages: u64,
+        /// Their bytes, without transport overhead.
+        bytes: u64,
+    },
+    /// A node starts, on what its disk holds.
+    Up {
+        /// When.
+        t: u64,
+        /// Who.
+        node: usize,
+        /// Its tip.
+        hash: BlockHash,
+        /// The tip's height.
+        height: u32,
+    },
+    /// A node is gone.
+    Down {
+        /// When.
+        t: u64,
+        /// Who.
+        node: usize,
+    },
+    /// All nodes that are up were on one tip, and are not any more.
+    Divided {
+        /// When.
+        t: u64,
     },
     /// All nodes that are up came to one tip, after they had not been.
     Agreed {

@@ -43,10 +43,10 @@ pub(super) struct Held {
 pub(super) struct Wires {
     pub(super) links: Vec<Link>,
     by_pair: BTreeMap<(usize, usize), usize>,
-    connections: BTreeMap<ConnId, Connection>,
+    /// By number; `None` once they have ended.
+    connections: Vec<Option<Connection>>,
     /// Connections of each node, with the other end.
     pub(super) neighbours: Vec<BTreeMap<ConnId, usize>>,
-    next: ConnId,
 }
 
 /// When a message arrives.
@@ -64,7 +64,8 @@ impl Wires {
     pub(super) fn new(nodes: usize) -> Wires {
         Wires {
             neighbours: vec![BTreeMap::new(); nodes],
-            next: 1,
+            // Numbers start at 1.
+            connections: vec![None],
             ..Wires::default()
         }
     }
@@ -108,27 +109,23 @@ impl Wires {
     }
 
     pub(super) fn open(&mut self, link: usize) -> ConnId {
-        let number = self.next;
-        self.next += 1;
+        let number = self.connections.len() as ConnId;
         let (from, to) = (self.links[link].from, self.links[link].to);
         self.neighbours[from].insert(number, to);
         self.neighbours[to].insert(number, from);
-        self.connections.insert(
-            number,
-            Connection {
-                link,
-                from,
-                to,
-                clocks: [LaneClock::default(); 2],
-                held: [Vec::new(), Vec::new()],
-            },
-        );
+        self.connections.push(Some(Connection {
+            link,
+            from,
+            to,
+            clocks: [LaneClock::default(); 2],
+            held: [Vec::new(), Vec::new()],
+        }));
         number
     }
 
     /// Ends a connection; its two ends, if it was open.
     pub(super) fn close(&mut self, connection: ConnId) -> Option<Connection> {
-        let ended = self.connections.remove(&connection)?;
+        let ended = self.connections.get_mut(connection as usize)?.take()?;
         self.neighbours[ended.from].remove(&connection);
         self.neighbours[ended.to].remove(&connection);
         Some(ended)
@@ -142,7 +139,10 @@ impl Wires {
     /// The open connections of a link.
     pub(super) fn connections_of(&self, link: usize) -> Vec<ConnId> {
         let from = self.links[link].from;
-        let of_link = |number: &&ConnId| self.connections[*number].link == link;
+        let of_link = |number: &&ConnId| {
+            let open = self.connections[**number as usize].as_ref();
+            open.is_some_and(|open| open.link == link)
+        };
         self.neighbours[from]
             .keys()
             .filter(of_link)
@@ -162,7 +162,7 @@ impl Wires {
         reliable: bool,
         rng: &mut ChaCha8Rng,
     ) -> Arrival {
-        let Some(open) = self.connections.get_mut(&connection) else {
+        let Some(Some(open)) = self.connections.get_mut(connection as usize) else {
             return Arrival::Lost;
         };
         let settings = &self.links[open.link].settings;
@@ -189,7 +189,7 @@ impl Wires {
     pub(super) fn release(&mut self, link: usize) -> Vec<(ConnId, usize, Held)> {
         let mut released = Vec::new();
         for number in self.connections_of(link) {
-            let Some(open) = self.connections.get_mut(&number) else {
+            let Some(Some(open)) = self.connections.get_mut(number as usize) else {
                 continue;
             };
             let settings = &self.links[link].settings;

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chain::rules::spend::SignatureCache;
 use chain::store::MemoryDisk;
 use chain::{Params, Timestamp};
 use node::core::{Input, NodeCore, Now};
 use p2p::Mono;
-use p2p::sync::{GossipId, RequestId};
+use p2p::sync::{ChainView, GossipId, RequestId};
 use p2p::wire::{Request, Response};
 
+use super::fates::Payments;
 use super::gossip::{ItemId, Rumours};
 use super::payments::Payers;
 use super::queue::Queue;
@@ -41,6 +43,9 @@ pub(super) struct World<'a> {
     pub(super) shares: Vec<f64>,
     pub(super) extra_nonce: u64,
     pub(super) payers: Option<Payers>,
+    pub(super) payments: Payments,
+    /// A signature is checked once, not once for each node: whether it is valid depends on nothing else.
+    pub(super) signatures: Arc<SignatureCache>,
     pub(super) actions: Vec<(Span, Action)>,
     /// How many nodes are on each tip.
     pub(super) tips: BTreeMap<bitcoin::BlockHash, usize>,
@@ -54,7 +59,7 @@ pub(super) struct World<'a> {
 pub(super) struct SimNode {
     /// `None` while it is down.
     pub(super) core: Option<NodeCore>,
-    /// What survives a crash; `None` in runs without crashes.
+    /// What survives a crash; `None` if it never crashes.
     pub(super) disk: Option<MemoryDisk>,
     pub(super) address: String,
     pub(super) dials: Vec<String>,
@@ -255,11 +260,8 @@ impl World<'_> {
 
     /// Counts a node's tip after anything that may have moved it.
     pub(super) fn note_tip(&mut self, node: usize) {
-        let tip = self.nodes[node]
-            .core
-            .as_ref()
-            .map(|core| core.chain().tip());
-        let hash = tip.map(|tip| tip.hash);
+        let core = self.nodes[node].core.as_ref();
+        let hash = core.map(|core| ChainView::tip(core.chain()).hash);
         let before = self.nodes[node].tip;
         if before == hash {
             return;
@@ -276,20 +278,19 @@ impl World<'_> {
             *self.tips.entry(new).or_default() += 1;
         }
         self.nodes[node].tip = hash;
-        if let Some(tip) = tip {
-            self.watch.tip_moved(self.now_us, node, &tip);
+        if let Some(core) = &self.nodes[node].core {
+            self.watch.tip_moved(self.now_us, node, &core.chain().tip());
         }
         self.note_agreement();
     }
 
     fn note_agreement(&mut self) {
         let agreed = self.tips.len() == 1;
-        if agreed && !self.agreed {
-            let hash = self.tips.keys().next().copied();
-            if let Some(hash) = hash {
-                let t = self.now_us;
-                self.trace.line(&Line::Agreed { t, hash });
-            }
+        let t = self.now_us;
+        match self.tips.keys().next() {
+            Some(&hash) if agreed && !self.agreed => self.trace.line(&Line::Agreed { t, hash }),
+            _ if self.agreed && !agreed => self.trace.line(&Line::Divided { t }),
+            _ => {}
         }
         self.agreed = agreed;
         if agreed {

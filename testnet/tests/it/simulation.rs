@@ -1,6 +1,9 @@
-//! The simulator: the same seed gives the same trace, and scenarios hold.
+//! The simulator: the same seed gives the same trace, figures follow from it, and scenarios hold.
 
+use testnet::invariants::Rule;
+use testnet::report::figures;
 use testnet::scenario::{Scenario, Span};
+use testnet::sim::shrink::shrink;
 use testnet::sim::{Run, simulate};
 
 fn scenario(name: &str) -> Scenario {
@@ -14,6 +17,10 @@ fn run(name: &str, seed: u64) -> Run {
     run
 }
 
+fn minutes(minutes: u64) -> Span {
+    Span::from_secs(60 * minutes)
+}
+
 #[test]
 fn a_clean_split_heals() {
     let run = run("clean-split", 1);
@@ -24,7 +31,6 @@ fn a_clean_split_heals() {
 /// Half an hour of everything at once.
 fn short_and_hostile() -> Scenario {
     let mut scenario = scenario("mixed-faults");
-    let minutes = |minutes: u64| Span::from_secs(60 * minutes);
     scenario.duration = minutes(30);
     scenario.expect.one_tip_within = None;
     scenario.payments.as_mut().unwrap().until = None;
@@ -46,11 +52,111 @@ fn the_same_seed_gives_the_same_trace() {
 }
 
 #[test]
+fn every_figure_can_be_made_again_from_the_trace() {
+    let mut split = scenario("clean-split");
+    split.nodes = 4;
+    split.duration = minutes(60);
+    split.events[0].at = minutes(20);
+    split.events[0].groups = Some("0,1/2,3".parse().unwrap());
+    split.events[1].at = minutes(40);
+    let mut deepest = 0;
+    for (scenario, seed) in [
+        (&split, 1),
+        (&short_and_hostile(), 5),
+        (&short_and_hostile(), 6),
+        (&short_and_hostile(), 7),
+    ] {
+        let mut trace = Vec::new();
+        let run = simulate(scenario, seed, Some(&mut trace)).unwrap();
+        let again = figures(trace.as_slice()).unwrap();
+        assert_eq!(again, run.summary, "{} with seed {seed}", scenario.name);
+        // There was something to see.
+        assert!(run.summary.blocks > 10 && run.summary.propagation_ms.p99 > 0.0);
+        assert!(run.summary.traffic.len() > 3 && run.summary.one_tip_after_ms.is_some());
+        deepest = run
+            .summary
+            .reorgs
+            .keys()
+            .copied()
+            .max()
+            .unwrap_or(0)
+            .max(deepest);
+    }
+    assert!(deepest >= 3, "the deepest reorg of all runs is {deepest}");
+}
+
+#[test]
+fn a_coin_that_is_spent_at_two_nodes_comes_through_once() {
+    // A delay of 2 s between the halves: an account of either half often spends a coin that the other has spent.
+    let mut scenario = scenario("slow-link");
+    scenario.duration = minutes(40);
+    let payments = scenario.payments.as_mut().unwrap();
+    payments.accounts = 3;
+    payments.until = Some(minutes(20));
+    scenario.events[0].lane.as_mut().unwrap().delay_ms = 2_000;
+    scenario.expect.one_tip_within = None;
+    let run = simulate(&scenario, 1, None).unwrap();
+    assert_eq!(run.violations, []);
+    let payments = run.summary.payments;
+    assert!(payments.conflicted > 0, "{payments:?}");
+    let settled = payments.confirmed + payments.conflicted + payments.void;
+    assert_eq!(payments.sent, settled, "{payments:?}");
+}
+
+/// Seeds of a sweep in which a payment was neither confirmed nor overtaken by one that was: a block contradicted it (or its
+/// parent) on every node that knew it, and was then taken back itself.
+#[test]
+fn payments_that_a_lost_branch_overtook_have_a_fate() {
+    for seed in [233, 3672] {
+        let payments = run("mixed-faults", seed).summary.payments;
+        assert_eq!(payments.vanished, 0, "seed {seed}: {payments:?}");
+        assert!(payments.confirmed > 100, "seed {seed}: {payments:?}");
+    }
+}
+
+#[test]
+fn shrinking_gives_a_smaller_file_that_fails_in_the_same_way() {
+    // An expectation that only a partition breaks, among many other faults.
+    let mut scenario = short_and_hostile();
+    scenario.payments = None;
+    scenario.expect.reorg_of_at_most = Some(1);
+    let broken = |scenario: &Scenario, seed| {
+        let run = simulate(scenario, seed, None).unwrap();
+        run.violations
+            .iter()
+            .any(|violation| violation.rule == Rule::Expected)
+    };
+    let seed = (0..40).find(|seed| broken(&scenario, *seed)).unwrap();
+    let (small, runs) = shrink(&scenario, seed, Rule::Expected).unwrap();
+    assert!(runs > 1);
+
+    // What is written to the file fails again, without chaos and with a few events only.
+    let written = Scenario::from_toml(&small.to_toml()).unwrap();
+    assert!(broken(&written, seed));
+    assert!(written.chaos.is_none());
+    assert!(
+        (1..=4).contains(&written.events.len()),
+        "{} events are left: {:?}",
+        written.events.len(),
+        written.events
+    );
+    // And no event too many: without any one of them it holds.
+    for index in 0..written.events.len() {
+        let mut less = written.clone();
+        less.events.remove(index);
+        assert!(!broken(&less, seed), "event {index} is not needed");
+    }
+}
+
+#[test]
 fn every_scenario_of_the_repository_makes_sense() {
     let folder = format!("{}/../scenarios", env!("CARGO_MANIFEST_DIR"));
     let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         if let Err(error) = Scenario::from_toml(&text) {
             panic!("{}: {error}", path.display());

@@ -1,7 +1,7 @@
-//! [`StopFlag`]: ends a search from another thread.
+//! [`StopFlag`]: ends a search from another thread, and tells when it began.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Ends a search from another thread, even one that sleeps. Clones are the same flag, and it is never lowered:
@@ -14,6 +14,7 @@ pub struct StopFlag {
 #[derive(Debug, Default)]
 struct Shared {
     raised: AtomicBool,
+    begun: OnceLock<Instant>,
     gate: Mutex<()>,
     changed: Condvar,
 }
@@ -35,6 +36,21 @@ impl StopFlag {
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.shared.raised.load(Ordering::Acquire)
+    }
+
+    /// When the first thread of the search took it up; `None` before, and for good if the flag was raised first.
+    #[must_use]
+    pub fn begun_at(&self) -> Option<Instant> {
+        self.shared.begun.get().copied()
+    }
+
+    /// A thread takes the search up. The first one counts.
+    pub(crate) fn note_begun(&self) {
+        // The clock before the flag: who raises it and reads the clock afterwards sees a later time, or no beginning.
+        let now = Instant::now();
+        if !self.is_stopped() {
+            self.shared.begun.get_or_init(|| now);
+        }
     }
 
     /// Lets sleepers look around.
@@ -89,5 +105,20 @@ mod tests {
         });
         assert!(start.elapsed() < Duration::from_secs(10));
         assert!(flag.is_stopped());
+    }
+
+    #[test]
+    fn the_first_thread_tells_the_beginning_unless_the_flag_was_up_before() {
+        let (flag, late) = (StopFlag::new(), StopFlag::new());
+        assert_eq!(flag.begun_at(), None);
+        flag.note_begun();
+        let begun = flag.begun_at();
+        assert!(begun.is_some_and(|at| at <= Instant::now()));
+        flag.stop();
+        flag.note_begun();
+        assert_eq!(flag.begun_at(), begun);
+        late.stop();
+        late.note_begun();
+        assert_eq!(late.begun_at(), None);
     }
 }

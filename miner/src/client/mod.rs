@@ -117,12 +117,15 @@ impl Shift<'_> {
             let candidate = offer
                 .template
                 .candidate(&self.order.script_pubkey, extra_nonce);
-            let job = Job {
+            let mut job = Job {
                 header: candidate.header,
                 target: offer.template.target,
-                // Where the coinbase is the node's and may not be changed, there is nothing else to vary.
-                roll_version: self.order.roll_version || !offer.template.varies(),
+                roll_version: self.order.roll_version,
             };
+            if !offer.template.varies() {
+                // The coinbase is the node's and may not be changed: only the version is left.
+                job = job.rolling_from(extra_nonce);
+            }
             if offer.template.pays_the_node() && !std::mem::replace(&mut told, true) {
                 let url = self.feed.clients()[offer.source].url();
                 self.report.event(&Event::PaysTheNode { url });

@@ -4,54 +4,18 @@
 
 use std::arch::x86_64::*;
 
-use super::lanes::{Lanes, Sweep};
+use super::lanes::{Lanes, Sweep, lane_kernel};
 use super::{Hit, Kernel, LaneDigest, NonceRange, Work};
 
 /// Streams that go through the rounds together: the registers hold just one.
 const STREAMS: usize = 1;
 
-/// Proof that this CPU has AVX2: only [`Avx2::new`] makes one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Avx2(());
-
-impl Avx2 {
-    /// `None` where the CPU lacks AVX2.
-    pub(super) fn new() -> Option<Self> {
-        is_x86_feature_detected!("avx2").then_some(Self(()))
-    }
+lane_kernel! {
+    /// Proof that this CPU has AVX2: only [`Avx2::new`] makes one.
+    Avx2, "avx2", STREAMS, needs "avx2": "avx2"
 }
 
-impl Kernel for Avx2 {
-    fn name(&self) -> &'static str {
-        "avx2"
-    }
-
-    fn versions_shared(&self) -> usize {
-        super::MAX_VERSIONS
-    }
-
-    fn scan(&self, work: &Work, range: NonceRange) -> Option<Hit> {
-        // SAFETY: `self` exists, so `new` found AVX2.
-        unsafe { scan(work, range) }
-    }
-
-    fn digests(&self, work: &Work, first: u32) -> Vec<LaneDigest> {
-        // SAFETY: `self` exists, so `new` found AVX2.
-        unsafe { digests(work, first) }
-    }
-}
-
-#[target_feature(enable = "avx2")]
-fn scan(work: &Work, range: NonceRange) -> Option<Hit> {
-    Sweep::new(work).scan::<Words, STREAMS>(range)
-}
-
-#[target_feature(enable = "avx2")]
-fn digests(work: &Work, first: u32) -> Vec<LaneDigest> {
-    Sweep::new(work).digests::<Words, STREAMS>(first)
-}
-
-/// Eight words. Private, and used only by `scan` and `digests` above, which enable AVX2.
+/// Eight words. Private, and used only by the `scan` and `digests` of the macro above, which enable AVX2.
 #[derive(Clone, Copy)]
 struct Words(__m256i);
 

@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::lanes::{Lanes, Sweep};
+use super::lanes::{Lanes, Sweep, lane_kernel};
 use super::{Hit, Kernel, LaneDigest, NonceRange, Work};
 
 /// Streams that go through the rounds together: one alone waits for its own results, two fill the 32 registers.
@@ -15,49 +15,12 @@ const XOR3: i32 = 0xF0 ^ 0xCC ^ 0xAA;
 const CHOOSE: i32 = (0xF0 & 0xCC) | (0x0F & 0xAA);
 const MAJORITY: i32 = (0xF0 & 0xCC) | (0xF0 & 0xAA) | (0xCC & 0xAA);
 
-/// Proof that this CPU has AVX-512 F and BW: only [`Avx512::new`] makes one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512(());
-
-impl Avx512 {
-    /// `None` where the CPU lacks AVX-512 F (vectors) or BW (byte shuffles).
-    pub(super) fn new() -> Option<Self> {
-        let found = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-        found.then_some(Self(()))
-    }
+lane_kernel! {
+    /// Proof that this CPU has AVX-512 F (vectors) and BW (byte shuffles): only [`Avx512::new`] makes one.
+    Avx512, "avx512", STREAMS, needs "avx512f,avx512bw": "avx512f", "avx512bw"
 }
 
-impl Kernel for Avx512 {
-    fn name(&self) -> &'static str {
-        "avx512"
-    }
-
-    fn versions_shared(&self) -> usize {
-        super::MAX_VERSIONS
-    }
-
-    fn scan(&self, work: &Work, range: NonceRange) -> Option<Hit> {
-        // SAFETY: `self` exists, so `new` found AVX-512 F and BW.
-        unsafe { scan(work, range) }
-    }
-
-    fn digests(&self, work: &Work, first: u32) -> Vec<LaneDigest> {
-        // SAFETY: `self` exists, so `new` found AVX-512 F and BW.
-        unsafe { digests(work, first) }
-    }
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-fn scan(work: &Work, range: NonceRange) -> Option<Hit> {
-    Sweep::new(work).scan::<Words, STREAMS>(range)
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-fn digests(work: &Work, first: u32) -> Vec<LaneDigest> {
-    Sweep::new(work).digests::<Words, STREAMS>(first)
-}
-
-/// Sixteen words. Private, and used only by `scan` and `digests` above, which enable AVX-512.
+/// Sixteen words. Private, and used only by the `scan` and `digests` of the macro above, which enable AVX-512.
 #[derive(Clone, Copy)]
 struct Words(__m512i);
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use bitcoin::address::NetworkUnchecked;
+use bitcoin::{Address, ScriptBuf};
 use clap::Parser;
 use miner::{MineArgs, run};
 use serde_json::json;
@@ -35,6 +37,12 @@ fn mine(words: &[&str]) -> anyhow::Result<()> {
     receiver
         .recv_timeout(PATIENCE)
         .expect("the miner came to an end")
+}
+
+/// What pays [`ADDRESS`].
+fn payee() -> ScriptBuf {
+    let address = ADDRESS.parse::<Address<NetworkUnchecked>>().expect("valid");
+    address.assume_checked().script_pubkey()
 }
 
 fn wait_for(what: &str, condition: impl Fn() -> bool) {
@@ -95,6 +103,59 @@ fn when_a_node_fails_the_next_one_is_mined_on_and_it_may_come_back() {
             .expect("mines when the node is back");
     });
     assert_eq!(first.height(), 2);
+}
+
+#[test]
+fn a_node_that_fails_in_the_middle_is_left_for_the_next_one() {
+    let (first, second) = (TestNode::start(), TestNode::start());
+    let (one, two) = (first.url(), second.url());
+    std::thread::scope(|scope| {
+        let words = [
+            "--rpc", &one, "--rpc", &two, "--rate", "4k", "--blocks", "12",
+        ];
+        let miner = scope.spawn(move || mine(&words));
+        wait_for("two blocks", || first.height() >= 2);
+        first.set_down(true);
+        miner
+            .join()
+            .expect("no panic")
+            .expect("mines on the second");
+    });
+    assert!(first.height() >= 2 && second.height() >= 1);
+    assert!(first.height() + second.height() >= 12);
+}
+
+#[test]
+fn a_nodes_own_coinbase_is_mined_on_with_an_extra_nonce_appended() {
+    let node = TestNode::start();
+    node.insist_on_its_coinbase(&["time", "coinbase/append"]);
+    mine(&["--rpc", &node.url(), "--blocks", "18"]).expect("mines");
+    assert_eq!((node.height(), node.submissions()), (18, 18));
+}
+
+#[test]
+fn a_nodes_own_coinbase_that_may_not_be_changed_is_mined_on_as_it_is() {
+    let node = TestNode::start();
+    node.insist_on_its_coinbase(&["time"]);
+    // After a refusal there is no other extra nonce to go on with, so the version has to be another.
+    node.answer_next_with(json!("inconclusive"));
+    mine(&["--rpc", &node.url(), "--blocks", "3"]).expect("mines");
+    assert_eq!((node.height(), node.submissions()), (3, 4));
+    assert_eq!(node.different_submissions(), 4);
+}
+
+#[test]
+fn after_a_failure_the_next_node_may_be_of_the_other_kind() {
+    let (first, second) = (TestNode::start(), TestNode::start());
+    let (one, two) = (first.url(), second.url());
+    first.set_down(true);
+    second.insist_on_its_coinbase(&["coinbase/append"]);
+    mine(&["--rpc", &one, "--rpc", &two, "--blocks", "2"]).expect("mines for the second");
+    let paid = |node: &TestNode| node.blocks()[0].txdata[0].output[0].script_pubkey.clone();
+    assert_eq!(paid(&second).as_bytes(), [0x52], "the node's own payee");
+    first.set_down(false);
+    mine(&["--rpc", &one, "--rpc", &two, "--blocks", "1"]).expect("mines for us");
+    assert_eq!(paid(&first), payee());
 }
 
 #[test]

@@ -1,20 +1,28 @@
 //! A node as a miner sees it: `getblocktemplate` with long poll, `submitblock`, and the checks that a block deserves.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use bitcoin::consensus::deserialize;
+use bitcoin::absolute::LockTime;
+use bitcoin::consensus::{deserialize, serialize};
 use bitcoin::hashes::Hash;
-use bitcoin::hex::FromHex;
-use bitcoin::{Block, BlockHash};
+use bitcoin::hex::{DisplayHex, FromHex};
+use bitcoin::script::Builder;
+use bitcoin::transaction::Version;
+use bitcoin::{Amount, Block, BlockHash, OutPoint, ScriptBuf, Transaction, TxIn, TxOut};
 use serde_json::{Value, json};
 
 /// One hash in 256 meets it.
 const BITS: &str = "2000ffff";
 const COMMITMENT: &str =
     "6a24aa21a9ede2f61c3f71d1defd3fa999dfa36953755c690689799962b48bebd836974e8cf9";
+/// Version of the blocks that it gives templates for.
+const BLOCK_VERSION: i32 = 0x2000_0000;
+/// The bits that BIP 320 leaves to miners.
+const ROLLING_MASK: i32 = 0x1fff_e000;
 const LONGEST_HOLD: Duration = Duration::from_secs(20);
 
 /// A node that holds a chain in memory, starting at height 1.
@@ -35,10 +43,12 @@ struct State {
     blocks: Vec<Block>,
     /// Answers to the next submissions instead of the true ones.
     answers: Vec<Value>,
-    submissions: usize,
+    submissions: Vec<BlockHash>,
     long_polls: usize,
     password: Option<String>,
     down: bool,
+    /// What of its coinbase may be changed, if it insists on its own.
+    own_coinbase: Option<&'static [&'static str]>,
 }
 
 impl TestNode {
@@ -72,7 +82,18 @@ impl TestNode {
     }
 
     pub(crate) fn submissions(&self) -> usize {
-        self.shared.state.lock().expect("no panic").submissions
+        self.shared
+            .state
+            .lock()
+            .expect("no panic")
+            .submissions
+            .len()
+    }
+
+    /// How many different blocks were submitted.
+    pub(crate) fn different_submissions(&self) -> usize {
+        let state = self.shared.state.lock().expect("no panic");
+        state.submissions.iter().collect::<BTreeSet<_>>().len()
     }
 
     pub(crate) fn long_polls(&self) -> usize {
@@ -90,6 +111,16 @@ impl TestNode {
 
     pub(crate) fn demand_password(&self, password: &str) {
         self.shared.state.lock().expect("no panic").password = Some(password.to_owned());
+    }
+
+    /// From now on it gives a coinbase of its own and no value for another: `mutable` says what of it may be changed.
+    pub(crate) fn insist_on_its_coinbase(&self, mutable: &'static [&'static str]) {
+        self.shared.state.lock().expect("no panic").own_coinbase = Some(mutable);
+    }
+
+    /// The blocks it took, in order.
+    pub(crate) fn blocks(&self) -> Vec<Block> {
+        self.shared.state.lock().expect("no panic").blocks.clone()
     }
 
     /// A node that is down closes every connection without an answer.
@@ -162,19 +193,28 @@ impl TestNode {
                 .wait_timeout_while(state, LONGEST_HOLD, waiting);
             state = held.expect("no panic").0;
         }
-        json!({
-            "version": 0x2000_0000, "previousblockhash": state.tip(), "transactions": [],
-            "coinbasevalue": 5_000_000_000_u64, "longpollid": state.tip().to_string(),
+        let mut template = json!({
+            "version": BLOCK_VERSION, "previousblockhash": state.tip(), "transactions": [],
+            "longpollid": state.tip().to_string(),
             "curtime": 1_700_000_000 + state.blocks.len(), "bits": BITS,
-            "height": state.blocks.len() + 1, "default_witness_commitment": COMMITMENT,
-        })
+            "height": state.next_height(), "default_witness_commitment": COMMITMENT,
+        });
+        match state.own_coinbase {
+            None => template["coinbasevalue"] = json!(5_000_000_000_u64),
+            Some(mutable) => {
+                let coinbase = serialize(&own_coinbase(state.next_height()));
+                template["coinbasetxn"] = json!({ "data": coinbase.to_lower_hex_string() });
+                template["mutable"] = json!(mutable);
+            }
+        }
+        template
     }
 
     fn submit(&self, hex: &str) -> Value {
         let bytes = Vec::from_hex(hex).expect("hex");
         let block: Block = deserialize(&bytes).expect("a block");
         let mut state = self.shared.state.lock().expect("no panic");
-        state.submissions += 1;
+        state.submissions.push(block.block_hash());
         assert!(block.check_merkle_root() && block.check_witness_commitment());
         assert!(block.header.validate_pow(block.header.target()).is_ok());
         if !state.answers.is_empty() {
@@ -183,7 +223,10 @@ impl TestNode {
         if block.header.prev_blockhash != state.tip() {
             return json!("inconclusive");
         }
-        let height = state.blocks.len() as u64 + 1;
+        let height = state.next_height();
+        if let Some(mutable) = state.own_coinbase {
+            assert_is_ours(&block, height, mutable.contains(&"coinbase/append"));
+        }
         // The library reads only pushes of bytes, and heights up to 16 are opcodes.
         assert!(height <= 16 || block.bip34_block_height() == Ok(height));
         state.blocks.push(block);
@@ -197,6 +240,61 @@ impl State {
         self.blocks
             .last()
             .map_or(BlockHash::all_zeros(), Block::block_hash)
+    }
+
+    fn next_height(&self) -> u64 {
+        self.blocks.len() as u64 + 1
+    }
+}
+
+/// The node's own coinbase, without witness, as it gives it to miners.
+fn own_coinbase(height: u64) -> Transaction {
+    let height = Builder::new().push_int(height as i64);
+    let output = |value, script_pubkey| TxOut {
+        value,
+        script_pubkey,
+    };
+    Transaction {
+        version: Version::TWO,
+        lock_time: LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: OutPoint::null(),
+            script_sig: height.push_slice(b"the node's").into_script(),
+            ..TxIn::default()
+        }],
+        output: vec![
+            output(Amount::from_int_btc(50), ScriptBuf::from_bytes(vec![0x52])),
+            output(
+                Amount::ZERO,
+                ScriptBuf::from_hex(COMMITMENT).expect("a script"),
+            ),
+        ],
+    }
+}
+
+/// A block must have the coinbase that was given, but for an appended extra nonce where that is allowed, and but for the version's
+/// free bits where it is not.
+fn assert_is_ours(block: &Block, height: u64, may_append: bool) {
+    let (given, got) = (own_coinbase(height), &block.txdata[0]);
+    assert_eq!(
+        (got.version, got.lock_time),
+        (given.version, given.lock_time)
+    );
+    assert_eq!(got.output, given.output);
+    let (given, got) = (&given.input[0], &got.input[0]);
+    assert_eq!(got.sequence, given.sequence);
+    let version = block.header.version.to_consensus();
+    if may_append {
+        assert!(
+            got.script_sig
+                .as_bytes()
+                .starts_with(given.script_sig.as_bytes())
+        );
+        assert!(got.script_sig.len() > given.script_sig.len());
+        assert_eq!(version, BLOCK_VERSION);
+    } else {
+        assert_eq!(got.script_sig, given.script_sig);
+        assert_eq!(version & !ROLLING_MASK, BLOCK_VERSION);
     }
 }
 

@@ -13,9 +13,13 @@
 //! schedule (BIP 320); with one version they hold neighbouring nonces, each with its own.
 
 mod hashes;
+#[cfg(target_arch = "x86_64")]
+mod kernel;
 mod rounds;
 mod sweep;
 
+#[cfg(target_arch = "x86_64")]
+pub(super) use kernel::lane_kernel;
 pub(super) use sweep::Sweep;
 
 /// A vector of 32-bit words and the steps of SHA-256 on it.

@@ -1,22 +1,16 @@
-//! [`Searcher`]: looks for a nonce on several threads.
-//!
-//! All threads take their next candidates from one counter, so no two ever test the same nonce and version, and an
-//! idle thread never waits for a busy one. A thread takes about two milliseconds of work at a time and looks at the
-//! flags in between: that bounds how late it notices a stop, and makes the counter's cost vanish.
+//! [`Hunt`]: one search, as its threads work on it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bitcoin::Target;
-use bitcoin::block::{Header, Version};
-use rayon::{ThreadPool, ThreadPoolBuilder};
-use thiserror::Error;
+use bitcoin::block::Header;
 
-use crate::kernel::{self, ByNameError, Hit, Kernel, NonceRange, Work};
-use crate::meter::Meter;
+use super::job::{NONCES, ROLLED_VERSIONS, rolled};
+use super::{Job, SearchOutcome, Searcher};
+use crate::kernel::{Hit, NonceRange, Work};
 use crate::stop::StopFlag;
-use crate::throttle::{Bucket, Grant};
+use crate::throttle::Grant;
 
 /// What a thread aims to do between two looks at the flags.
 const SLICE: Duration = Duration::from_millis(2);
@@ -24,186 +18,9 @@ const SLICE: Duration = Duration::from_millis(2);
 const FIRST_SLICE: u64 = 512;
 /// Sleeps for `duty` are saved up until they are worth the wake-up.
 const SHORTEST_REST: Duration = Duration::from_millis(5);
-/// The bits that BIP 320 leaves to miners: 13 to 28.
-const ROLLING_SHIFT: u32 = 13;
-const ROLLED_VERSIONS: u64 = 1 << 16;
-const NONCES: u64 = 1 << 32;
-
-/// How a [`Searcher`] works.
-#[derive(Clone, Debug, Default)]
-pub struct SearchOptions {
-    /// Threads; 0 for one per core.
-    pub threads: usize,
-    /// Name of the kernel, as [`kernel::by_name`] takes it; `None` for the fastest.
-    pub kernel: Option<String>,
-    /// Hashes per second at most, over all threads; `None` for as many as possible.
-    pub rate: Option<u64>,
-    /// Share of the time that each thread works, in percent, 1 to 100; `None` for all of it.
-    pub duty: Option<u8>,
-    /// Give way to everything else on the machine: the threads run at the lowest priority, where the system has any.
-    pub background: bool,
-}
-
-/// A header to solve.
-#[derive(Clone, Copy, Debug)]
-pub struct Job {
-    /// The header. Its nonce is ignored: all nonces are tried, from 0.
-    pub header: Header,
-    /// The header's hash must be at most this.
-    pub target: Target,
-    /// Whether the version bits of BIP 320 (13 to 28) may be changed too: 65,536 times as many candidates.
-    pub roll_version: bool,
-}
-
-/// How a search ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SearchOutcome {
-    /// This header meets the target.
-    Found(Header),
-    /// No candidate does: give a header with another extra nonce or time.
-    Exhausted,
-    /// The flag was raised before one was found.
-    Stopped,
-}
-
-/// Why there is no searcher.
-#[derive(Debug, Error)]
-pub enum SearchError {
-    /// The kernel asked for does not run here.
-    #[error(transparent)]
-    Kernel(#[from] ByNameError),
-    /// The system gave no threads.
-    #[error("cannot start {threads} mining threads: {problem}; use fewer")]
-    Threads {
-        /// How many were asked for.
-        threads: usize,
-        /// What the system said.
-        problem: String,
-    },
-    /// A rate of 0 would never find anything.
-    #[error("a hash rate of 0 finds nothing; give at least 1, or leave it out for full speed")]
-    ZeroRate,
-    /// Not a percentage.
-    #[error("duty is a percentage from 1 to 100, got {got}")]
-    Duty {
-        /// As given.
-        got: u8,
-    },
-}
-
-/// Looks for nonces on threads of its own, so that it never competes with others for a place in their pool.
-#[derive(Debug)]
-pub struct Searcher {
-    pool: ThreadPool,
-    kernel: Arc<dyn Kernel>,
-    bucket: Option<Mutex<Bucket>>,
-    duty: Option<u8>,
-    meter: Meter,
-    one_at_a_time: Mutex<()>,
-}
-
-impl Searcher {
-    /// Starts the threads and chooses the kernel.
-    ///
-    /// # Errors
-    ///
-    /// See [`SearchError`].
-    pub fn new(options: SearchOptions) -> Result<Self, SearchError> {
-        let SearchOptions {
-            threads,
-            kernel,
-            rate,
-            duty,
-            background,
-        } = options;
-        if rate == Some(0) {
-            return Err(SearchError::ZeroRate);
-        }
-        if let Some(got) = duty.filter(|duty| !(1..=100).contains(duty)) {
-            return Err(SearchError::Duty { got });
-        }
-        let kernel = match kernel {
-            Some(name) => kernel::by_name(&name)?,
-            None => kernel::fastest(),
-        };
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|i| format!("miner-{i}"))
-            .start_handler(move |_| {
-                if background {
-                    give_way();
-                }
-            })
-            .build()
-            .map_err(|error| SearchError::Threads {
-                threads,
-                problem: error.to_string(),
-            })?;
-        Ok(Self {
-            pool,
-            kernel,
-            bucket: rate.map(|rate| Mutex::new(Bucket::new(rate, Instant::now()))),
-            duty: duty.filter(|&duty| duty < 100),
-            meter: Meter::default(),
-            one_at_a_time: Mutex::new(()),
-        })
-    }
-
-    /// Tries all candidates of `job` until one meets the target or `stop` is raised, whichever is first. Blocks; it
-    /// returns within 20 ms of the stop (a few at full speed).
-    ///
-    /// Tells candidates apart by nonce and version only, and starts from the same ones each time: a header that was
-    /// searched before must come with another extra nonce or time. Searches of one searcher run one after the other.
-    pub fn search(&self, job: &Job, stop: &StopFlag) -> SearchOutcome {
-        let _turn = self
-            .one_at_a_time
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let hunt = Hunt::new(self, job, stop);
-        if !stop.is_stopped() {
-            self.pool.broadcast(|_| hunt.work());
-        }
-        hunt.outcome()
-    }
-
-    /// The counter of hashes, over all searches so far.
-    #[must_use]
-    pub fn meter(&self) -> &Meter {
-        &self.meter
-    }
-
-    /// Hashes computed over all searches so far.
-    #[must_use]
-    pub fn hashes(&self) -> u64 {
-        self.meter.hashes()
-    }
-
-    /// Name of the kernel.
-    #[must_use]
-    pub fn kernel_name(&self) -> &'static str {
-        self.kernel.name()
-    }
-
-    /// Number of threads.
-    #[must_use]
-    pub fn threads(&self) -> usize {
-        self.pool.current_num_threads()
-    }
-}
-
-/// Puts the calling thread behind all that is more urgent. On Linux niceness is a thread's own.
-#[cfg(target_os = "linux")]
-fn give_way() {
-    const LOWEST: i32 = 19;
-    // Fails nowhere for a lower priority; if it did, mining would merely be as urgent as the rest.
-    let _ = rustix::process::nice(LOWEST);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn give_way() {}
 
 /// One search: what its threads share.
-struct Hunt<'a> {
+pub(super) struct Hunt<'a> {
     searcher: &'a Searcher,
     job: &'a Job,
     stop: &'a StopFlag,
@@ -218,7 +35,7 @@ struct Hunt<'a> {
 }
 
 impl<'a> Hunt<'a> {
-    fn new(searcher: &'a Searcher, job: &'a Job, stop: &'a StopFlag) -> Self {
+    pub(super) fn new(searcher: &'a Searcher, job: &'a Job, stop: &'a StopFlag) -> Self {
         let versions = if job.roll_version { ROLLED_VERSIONS } else { 1 };
         // A limited rate has no use for speed, and one nonce in four versions would be four hashes at once.
         let shared = if searcher.bucket.is_some() {
@@ -243,7 +60,8 @@ impl<'a> Hunt<'a> {
         self.over.load(Ordering::Acquire) || self.stop.is_stopped()
     }
 
-    fn outcome(self) -> SearchOutcome {
+    /// How it ended; asked when all threads have left.
+    pub(super) fn outcome(self) -> SearchOutcome {
         match self
             .found
             .into_inner()
@@ -256,7 +74,8 @@ impl<'a> Hunt<'a> {
     }
 
     /// What each thread does.
-    fn work(&self) {
+    pub(super) fn work(&self) {
+        self.stop.note_begun();
         let mut slice = FIRST_SLICE;
         let mut prepared: Option<(u64, Work)> = None;
         let mut rest = Duration::ZERO;
@@ -359,11 +178,6 @@ impl<'a> Hunt<'a> {
     }
 }
 
-/// The `i`-th version: the job's own with `i` mixed into the bits of BIP 320. The 0th is the job's own.
-fn rolled(version: Version, i: u64) -> Version {
-    Version::from_consensus(version.to_consensus() ^ ((i as i32) << ROLLING_SHIFT))
-}
-
 /// The size of a thread's next slice, so that it takes about [`SLICE`]; it at most doubles.
 fn next_slice(slice: u64, done: u64, busy: Duration) -> u64 {
     let per_second = done as f64 / busy.as_secs_f64().max(1e-9);
@@ -373,23 +187,13 @@ fn next_slice(slice: u64, done: u64, busy: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
 
-    #[test]
-    fn rolled_versions_differ_only_in_the_bits_of_bip_320() {
-        let own = Version::from_consensus(0x2000_0004);
-        assert_eq!(rolled(own, 0), own);
-        let mut seen: Vec<i32> = (0..ROLLED_VERSIONS)
-            .map(|i| rolled(own, i).to_consensus())
-            .collect();
-        assert!(
-            seen.iter()
-                .all(|v| (v ^ 0x2000_0004) & !0x1fff_e000 == 0 && *v >= 4)
-        );
-        seen.sort_unstable();
-        seen.dedup();
-        assert_eq!(seen.len(), 65_536);
-    }
+    use rayon::ThreadPoolBuilder;
+
+    use super::*;
+    use crate::kernel::{self, Kernel};
+    use crate::meter::Meter;
 
     /// Computes nothing and notes what it was asked to search.
     #[derive(Debug, Default)]

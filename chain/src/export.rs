@@ -34,6 +34,14 @@ pub enum ExportError {
         /// Its height.
         height: Height,
     },
+    /// The chain began with a snapshot of coins: blocks below are not here.
+    #[error(
+        "the blocks up to height {base} are not here, for the coins were loaded from a snapshot; export from a node that has them"
+    )]
+    BelowSnapshot {
+        /// Height of the snapshot's block.
+        base: Height,
+    },
     /// Storage failed: fatal.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -50,6 +58,10 @@ pub fn export(
     progress: &mut dyn FnMut(&ExportReport),
 ) -> Result<ExportReport, ExportError> {
     let magic = framing::magic(chain.params());
+    if let Some(base) = chain.snapshot_base() {
+        let base = base.height;
+        return Err(ExportError::BelowSnapshot { base });
+    }
     let mut report = ExportReport::default();
     for height in (0..=chain.tip().height.0).map(Height) {
         let info = chain.at_height(height).expect("not above the tip");

@@ -33,8 +33,8 @@ pub mod verify;
 
 pub use block::CheckedBlock;
 pub use chain::{
-    AcceptError, Acceptance, BlockPosition, BranchStatus, Chain, ChainOptions, ChainTip, NextBlock,
-    Reorg, StoredBlock, TipInfo,
+    AcceptError, Acceptance, BlockPosition, BranchStatus, CacheBudgets, Chain, ChainOptions,
+    ChainTip, InvalidateError, NextBlock, Reorg, StoredBlock, TipInfo,
 };
 pub use coins::Coin;
 pub use params::{NetworkDigest, Params};

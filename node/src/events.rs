@@ -49,6 +49,13 @@ pub enum NodeEvent {
         /// Its height.
         height: Height,
     },
+    /// A snapshot of coins replaced those that were here: its block is the tip, and the blocks below it were left out.
+    SnapshotLoaded {
+        /// Its block's hash.
+        hash: BlockHash,
+        /// The block's height.
+        height: Height,
+    },
     /// The best header chain grew or changed.
     HeaderTip {
         /// Its tip.

@@ -128,7 +128,7 @@ impl Chain {
     }
 
     /// What changed since `old_tip` was the tip.
-    fn change_since(&self, old_tip: NodeId) -> Option<Reorg> {
+    pub(super) fn change_since(&self, old_tip: NodeId) -> Option<Reorg> {
         let tip = self.tip_id();
         if tip == old_tip {
             return None;

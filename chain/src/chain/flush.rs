@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Chain;
+use super::base::find_snapshot_base;
 use crate::coins::CoinCache;
 use crate::probe::Stage;
 use crate::store::{Batch, CoinsAtTip, HeaderRow, OpenCommit, StoreError, block_key};
@@ -130,24 +131,30 @@ impl Chain {
         self.replace_coins(genesis, coins)
     }
 
-    /// Makes `tip` the active tip with `coins`, whatever was active before, and forgets all other coins, on disk too.
-    pub(crate) fn replace_coins(
+    /// Makes `tip` the active tip with `coins`, whatever was active before, and forgets all other coins: on disk first, in one
+    /// commit with what is pending.
+    pub(super) fn replace_coins(
         &mut self,
         tip: NodeId,
         coins: CoinCache,
     ) -> Result<(), StoreError> {
-        self.flush_bodies()?;
-        let genesis = self.active[0];
-        self.active.truncate(1);
-        self.active.extend(self.tree.path(genesis, tip));
-        self.coins = coins;
-        self.tree.reset_tip(tip);
+        self.settle_damaged();
         let batch = Batch {
             forget_coins: true,
-            coins: Some(self.coins_at(tip)),
+            coins: Some(CoinsAtTip {
+                changes: coins.changes(),
+                tip: self.tree.hash(tip),
+            }),
             ..self.pending_batch()
         };
         self.commit(&batch)?;
+        drop(batch);
+        let genesis = self.active[0];
+        self.active.truncate(1);
+        self.active.extend(self.tree.path(genesis, tip));
+        self.snapshot_base = find_snapshot_base(&self.tree, &self.active);
+        self.coins = coins;
+        self.tree.reset_tip(tip);
         self.all_flushed();
         Ok(())
     }

@@ -24,6 +24,7 @@ impl Chain {
             params: Arc::clone(&self.params),
             tree: self.tree.clone(),
             active: self.active.clone(),
+            snapshot_base: self.snapshot_base,
             coins: CoinCache::new(),
             store: self.store.pinned()?,
             pending: Pending::default(),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bitcoin::{BlockHash, OutPoint};
 
+use super::base::find_snapshot_base;
 use super::pending::Pending;
 use super::{Chain, ChainOptions};
 use crate::coins::encoding::{PackedCoin, encode_undo};
@@ -78,6 +79,7 @@ impl Chain {
     ) -> Chain {
         Chain {
             damaged: Mutex::new(lost_bodies(&tree, &active)),
+            snapshot_base: find_snapshot_base(&tree, &active),
             params,
             tree,
             active,

@@ -5,6 +5,7 @@
 
 mod accept;
 mod activate;
+mod base;
 mod connect;
 mod flush;
 mod frozen;
@@ -32,11 +33,14 @@ use crate::tree::{BlockTree, HeaderInfo, NodeId};
 use crate::units::{Height, Timestamp};
 use pending::Pending;
 
+pub use operator::InvalidateError;
 pub(crate) use scratch::Scratch;
 pub use stored::StoredBlock;
 pub use template::NextBlock;
 pub use tips::{BranchStatus, ChainTip};
-pub use types::{AcceptError, Acceptance, BlockPosition, ChainOptions, Reorg, TipInfo};
+pub use types::{
+    AcceptError, Acceptance, BlockPosition, CacheBudgets, ChainOptions, Reorg, TipInfo,
+};
 
 /// The chain of one node.
 ///
@@ -46,6 +50,8 @@ pub struct Chain {
     tree: BlockTree,
     /// The active chain by height, genesis first. Never empty.
     active: Vec<NodeId>,
+    /// The active block whose coins came from a snapshot, if there is one.
+    snapshot_base: Option<NodeId>,
     coins: CoinCache,
     store: Store,
     pending: Pending,

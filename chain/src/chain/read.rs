@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bitcoin::{BlockHash, OutPoint};
 
-use super::Chain;
+use super::{CacheBudgets, Chain};
 use crate::block::CheckedBlock;
 use crate::coins::encoding::decode_undo;
 use crate::coins::{Coin, CoinSetStats, ReadOnlyView, StatsBuilder, Visit, merge};
@@ -138,6 +138,14 @@ impl Chain {
         let changes = self.coins.changes();
         self.store
             .read(|disk| merge(&changes, |base| disk.for_each_coin(base), visit))
+    }
+
+    /// How much memory coins and pages of the database may take.
+    pub fn cache_budgets(&self) -> CacheBudgets {
+        CacheBudgets {
+            database_bytes: self.store.cache_bytes(),
+            coins_bytes: self.coins_budget_bytes,
+        }
     }
 
     /// Bytes that the coins take in the database file, 0 before the first flush in memory.

@@ -34,6 +34,15 @@ impl ChainOptions {
     }
 }
 
+/// How the memory of [`ChainOptions`] is shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheBudgets {
+    /// Bytes for pages of the database.
+    pub database_bytes: usize,
+    /// Bytes for coins.
+    pub coins_bytes: usize,
+}
+
 /// A block and its height.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockPosition {

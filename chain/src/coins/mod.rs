@@ -17,7 +17,7 @@ pub(crate) use apply::{Creation, creations, undo_fits};
 pub(crate) use cache::{Cached, CoinCache, CoinChange};
 pub(crate) use encoding::PackedCoin;
 pub(crate) use merge::{Visit, merge};
-pub use muhash::{MuHash, SetHash};
+pub use muhash::{MuHash, NotASetHash, SetHash};
 pub use stats::CoinSetStats;
 pub(crate) use stats::{StatsBuilder, element};
 pub(crate) use view::{CacheView, ReadOnlyView};

@@ -4,8 +4,10 @@
 //! its elements' numbers modulo 2^3072 - 1103717, and its hash is the SHA-256 of that product.
 
 use std::fmt;
+use std::str::FromStr;
 
 use bitcoin::hashes::{Hash, sha256};
+use bitcoin::hex::FromHex;
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 
@@ -21,6 +23,22 @@ impl fmt::Display for SetHash {
             write!(f, "{byte:02x}")?;
         }
         Ok(())
+    }
+}
+
+/// A text is not the hash of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a hash of coins has 64 hexadecimal digits; copy it from dumptxoutset or gettxoutsetinfo")]
+pub struct NotASetHash;
+
+impl FromStr for SetHash {
+    type Err = NotASetHash;
+
+    /// From the form in which it is shown.
+    fn from_str(text: &str) -> Result<SetHash, NotASetHash> {
+        let mut bytes = <[u8; 32]>::from_hex(text).map_err(|_| NotASetHash)?;
+        bytes.reverse();
+        Ok(SetHash(bytes))
     }
 }
 

@@ -78,6 +78,11 @@ impl Store {
         &self.path
     }
 
+    /// Bytes for pages in memory.
+    pub(crate) fn cache_bytes(&self) -> usize {
+        self.cache_bytes
+    }
+
     /// Reads in one short transaction. What is read is copied out; the transaction ends with the closure, which must not
     /// wait for anything.
     pub(crate) fn read<T, E: From<StoreError>>(

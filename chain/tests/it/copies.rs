@@ -1,15 +1,13 @@
-//! Backups and snapshots.
+//! Backups.
 
 use std::fs;
 use std::path::Path;
 
 use bitcoin::Amount;
 use chain::backup::{BackupError, MANIFEST_NAME, backup, restore};
-use chain::coins::SetHash;
 use chain::fixtures::{Key, TestChain, test_params};
-use chain::snapshot::{SnapshotError, dump, load};
 use chain::store::FILE_NAME;
-use chain::{Chain, ChainOptions, Height, OpenError, Timestamp};
+use chain::{Chain, ChainOptions, Height, OpenError};
 
 const SMALL: ChainOptions = ChainOptions {
     cache_bytes: 4 << 20,
@@ -80,83 +78,4 @@ fn a_damaged_or_foreign_backup_leaves_nothing_behind() {
     let unclear = restore(&copy, &target, TestChain::params(), SMALL).unwrap_err();
     assert!(matches!(unclear, BackupError::Manifest { .. }));
     assert!(!target.join(FILE_NAME).exists());
-}
-
-/// A chain with all headers of `net` and no block.
-fn headers_of(net: &TestChain) -> Chain {
-    let mut chain = Chain::in_memory(TestChain::params());
-    for info in net.chain().tree().iter().skip(1) {
-        chain
-            .accept_header(&info.header, Timestamp(u32::MAX))
-            .unwrap();
-    }
-    chain
-}
-
-#[test]
-fn a_snapshot_stands_in_for_the_blocks_below_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut net = source(dir.path());
-    let mut file = Vec::new();
-    let info = dump(net.chain(), &mut file).unwrap();
-    let mut chain = headers_of(&net);
-    let trusted = info.stats.serialized;
-    assert_eq!(
-        load(&mut chain, &mut file.as_slice(), trusted).unwrap(),
-        info
-    );
-    assert_eq!(chain.tip(), net.chain().tip());
-    assert!(chain.missing_bodies(10).is_empty());
-    assert_eq!(chain.unflushed_bytes(), 0);
-
-    // It goes on from there, reorganisations above the snapshot included.
-    net.mine("b9")
-        .mine("b10")
-        .fork_at("a8")
-        .mine("c9")
-        .mine("c10")
-        .mine("c11");
-    let signatures = chain::rules::spend::SignatureCache::default();
-    for name in ["b9", "b10", "c9", "c10", "c11"] {
-        chain
-            .accept_block(net.block(name).clone(), Timestamp(u32::MAX))
-            .unwrap();
-        chain.activate_best(&signatures, &mut Vec::new()).unwrap();
-    }
-    assert_eq!(chain.tip(), net.chain().tip());
-    assert_eq!(
-        chain.coin_set_stats(true).unwrap(),
-        net.chain().coin_set_stats(true).unwrap()
-    );
-    let twice = load(&mut chain, &mut file.as_slice(), None).unwrap_err();
-    assert!(matches!(twice, SnapshotError::NotEmpty { .. }));
-}
-
-#[test]
-fn a_wrong_snapshot_changes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let net = source(dir.path());
-    let mut file = Vec::new();
-    dump(net.chain(), &mut file).unwrap();
-    let mut chain = headers_of(&net);
-    let before = chain.coin_set_stats(true).unwrap();
-    let distrusted = load(&mut chain, &mut file.as_slice(), Some(SetHash([1; 32]))).unwrap_err();
-    assert!(matches!(distrusted, SnapshotError::WrongHash { .. }));
-    for place in (0..file.len()).step_by(41) {
-        let mut wrong = file.clone();
-        wrong[place] ^= 0x01;
-        assert!(
-            load(&mut chain, &mut wrong.as_slice(), None).is_err(),
-            "flipped at {place}"
-        );
-        assert!(
-            load(&mut chain, &mut &file[..place], None).is_err(),
-            "cut at {place}"
-        );
-    }
-    assert_eq!(chain.tip().height, Height(0));
-    assert_eq!(chain.coin_set_stats(true).unwrap(), before);
-    let mut no_headers = Chain::in_memory(TestChain::params());
-    let unknown = load(&mut no_headers, &mut file.as_slice(), None).unwrap_err();
-    assert!(matches!(unknown, SnapshotError::UnknownBase { .. }));
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod coin_hash;
 mod copies;
 mod crash;
 mod disk_errors;
@@ -13,5 +14,6 @@ mod model;
 mod open;
 mod oracle;
 mod self_repair;
+mod snapshot;
 mod story;
 mod verify;

@@ -10,7 +10,7 @@ use chain::{Chain, ChainOptions, Height, Params, Timestamp};
 const NOW: Timestamp = Timestamp(u32::MAX);
 
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn shared(path: &str) -> Option<PathBuf> {
+pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../shared")
         .join(path);

@@ -12,6 +12,7 @@
 //! | `early` | blocks whose time has not come |
 //! | `template` | what the next block may hold |
 //! | `operator` | what an operator may order |
+//! | `snapshot` | starting from a snapshot of coins |
 //!
 //! *Invariants*: the same inputs, times and seed give the same outputs. Time and randomness come in from outside. After a
 //! storage failure, told once as [`Output::Fatal`], nothing is written.
@@ -31,6 +32,7 @@ pub mod output;
 mod peers;
 mod random;
 mod relay;
+mod snapshot;
 pub mod template;
 mod wake;
 
@@ -41,6 +43,7 @@ pub use input::Input;
 pub use operator::OperatorError;
 pub use output::Output;
 pub use peers::{PeerInfo, PeerTable};
+pub use snapshot::LoadSnapshotError;
 pub use template::{BlockTemplate, TemplateTransaction};
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What an operator may order: chain surgery, networking, single blocks.
 
 use bitcoin::BlockHash;
-use chain::{Reorg, StoreError};
+use chain::{InvalidateError, Reorg, StoreError};
 use p2p::PeerNum;
 use p2p::sync::{Input as EngineInput, PeerSync, SyncProgress};
 
@@ -19,6 +19,9 @@ pub enum OperatorError {
     /// Genesis is beyond question.
     #[error("the genesis block cannot be invalidated; start a network with another --genesis")]
     Genesis,
+    /// The chain cannot be taken back so far.
+    #[error(transparent)]
+    NoWayBack(InvalidateError),
     /// Storage failed: fatal.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -42,7 +45,12 @@ impl NodeCore {
         }
         let reorg = match self.chain.invalidate(hash) {
             Ok(reorg) => reorg,
-            Err(error) => return Err(self.fail_with(error, out).into()),
+            Err(InvalidateError::Store(error)) => return Err(self.fail_with(error, out).into()),
+            Err(refusal) => {
+                // A body that was just found damaged is fetched again.
+                self.settle(now, out);
+                return Err(OperatorError::NoWayBack(refusal));
+            }
         };
         if let Some(reorg) = &reorg {
             self.follow(now, reorg, out);

@@ -34,7 +34,9 @@ impl NodeHandle {
                 Output::Event(event) => {
                     tip_changed |= matches!(
                         event,
-                        NodeEvent::BlockConnected { .. } | NodeEvent::BlockDisconnected { .. }
+                        NodeEvent::BlockConnected { .. }
+                            | NodeEvent::BlockDisconnected { .. }
+                            | NodeEvent::SnapshotLoaded { .. }
                     );
                     log(&event);
                     self.inner.events.push(event);
@@ -86,6 +88,9 @@ fn log(event: &NodeEvent) {
         }
         NodeEvent::BlockRestored { hash, height } => {
             tracing::info!(target: "chain", %height, %hash, "damaged block replaced");
+        }
+        NodeEvent::SnapshotLoaded { hash, height } => {
+            tracing::warn!(target: "chain", %height, %hash, "coins loaded from a snapshot; the blocks below are not validated");
         }
         NodeEvent::HeaderTip { hash, height } => {
             tracing::debug!(target: "chain", %height, %hash, "header tip");

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::args::Args;
-use super::error::Failure;
+use super::error::{Failure, code};
 use super::model::block::{BlockParts, HeaderFields, spent_coins};
 use super::model::{bits_hex, difficulty, target_hex, work_hex};
 use super::registry::Handler::Works;
@@ -182,8 +182,18 @@ pub(super) fn tip_info(chain: &Chain) -> HeaderInfo {
 }
 
 /// The error for a block whose header alone is known.
-pub(super) fn no_body() -> Failure {
-    Failure::misc("Block not available (not fully downloaded)")
+fn no_body(chain: &Chain, hash: &BlockHash) -> Failure {
+    Failure::misc(if chain.is_below_snapshot(hash) {
+        "Block not available (loaded from snapshot; getblockfrompeer fetches it)"
+    } else {
+        "Block not available (not fully downloaded)"
+    })
+}
+
+/// A body to be opened, or why there is none.
+fn stored_body(chain: &Chain, hash: &BlockHash) -> Result<StoredBlock, Failure> {
+    let stored = chain.stored_block(hash)?;
+    stored.ok_or_else(|| no_body(chain, hash))
 }
 
 /// The block that a height or a hash means.
@@ -219,7 +229,7 @@ fn get_block(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     let (stored, header, spent) = node.read(|core| {
         let chain = core.chain();
         let info = known_header(chain, &hash)?;
-        let stored = chain.stored_block(&hash)?.ok_or_else(no_body)?;
+        let stored = stored_body(chain, &hash)?;
         let spent = if verbosity >= 2 {
             spent_coins(chain, &info)?
         } else {
@@ -241,8 +251,8 @@ fn get_block(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
 
 /// A body, decoded and checked while the node goes on.
 pub(crate) fn read_body(node: &NodeHandle, hash: &BlockHash) -> Result<Arc<CheckedBlock>, Failure> {
-    let stored = node.read(|core| core.chain().stored_block(hash))?;
-    opened(node, hash, stored.ok_or_else(no_body)?)
+    let stored = node.read(|core| stored_body(core.chain(), hash))?;
+    opened(node, hash, stored)
 }
 
 /// As [`read_body`], with what the block spent; `None` if it was never connected.
@@ -251,13 +261,10 @@ pub(super) fn read_body_and_spent(
     info: &HeaderInfo,
 ) -> Result<(Arc<CheckedBlock>, Option<Vec<Coin>>), Failure> {
     let (stored, spent) = node.read(|core| {
-        let stored = core.chain().stored_block(&info.hash)?;
+        let stored = stored_body(core.chain(), &info.hash)?;
         Ok::<_, Failure>((stored, spent_coins(core.chain(), info)?))
     })?;
-    Ok((
-        opened(node, &info.hash, stored.ok_or_else(no_body)?)?,
-        spent,
-    ))
+    Ok((opened(node, &info.hash, stored)?, spent))
 }
 
 fn opened(
@@ -268,9 +275,10 @@ fn opened(
     match stored.open() {
         Some(body) => Ok(body),
         // Damaged: reading it once more lets the chain take note, and fetch it again.
-        None => node
-            .read(|core| core.chain().block(hash))?
-            .ok_or_else(no_body),
+        None => node.read(|core| {
+            let chain = core.chain();
+            chain.block(hash)?.ok_or_else(|| no_body(chain, hash))
+        }),
     }
 }
 
@@ -312,6 +320,10 @@ struct ChainInfo {
     chainwork: String,
     size_on_disk: u64,
     pruned: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pruneheight: Option<Height>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    automatic_pruning: Option<bool>,
     warnings: Vec<String>,
     network: String,
     network_digest: String,
@@ -325,6 +337,7 @@ fn get_blockchain_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
         let chain = core.chain();
         let (tip, info) = (chain.tip(), tip_info(chain));
         let headers = chain.tree().best_header().height.max(tip.height);
+        let base = chain.snapshot_base();
         ChainInfo {
             chain: "regtest",
             blocks: tip.height,
@@ -339,7 +352,10 @@ fn get_blockchain_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
             initialblockdownload: core.is_syncing(),
             chainwork: work_hex(tip.chain_work),
             size_on_disk,
-            pruned: false,
+            // Nothing is ever pruned, but blocks below a snapshot are not here.
+            pruned: base.is_some(),
+            pruneheight: base.map(|base| base.height.next()),
+            automatic_pruning: base.map(|_| false),
             warnings: warnings(core),
             network: chain.params().name.clone(),
             network_digest: chain.params().digest.to_string(),
@@ -461,6 +477,7 @@ fn operator_failure(error: OperatorError) -> Failure {
         OperatorError::UnknownBlock(_) => Failure::not_found("Block not found"),
         OperatorError::UnknownPeer(_) => Failure::misc("Peer does not exist"),
         OperatorError::Genesis => Failure::invalid(error.to_string()),
+        OperatorError::NoWayBack(error) => Failure::new(code::DATABASE, error.to_string()),
         OperatorError::Store(error) => error.into(),
     }
 }

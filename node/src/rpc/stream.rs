@@ -133,6 +133,9 @@ pub(super) fn event_json(event: &NumberedEvent) -> Value {
         NodeEvent::BlockRestored { hash, height } => {
             json!({"event": "block-restored", "hash": hash, "height": height})
         }
+        NodeEvent::SnapshotLoaded { hash, height } => {
+            json!({"event": "snapshot-loaded", "hash": hash, "height": height})
+        }
         NodeEvent::HeaderTip { hash, height } => {
             json!({"event": "header-tip", "hash": hash, "height": height})
         }

@@ -3,6 +3,7 @@
 mod core_mend;
 mod core_net;
 mod core_node;
+mod core_operator;
 mod core_peers;
 mod core_pool;
 mod core_support;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod cases;
 mod coin_hash;
 mod copies;
 mod crash;
@@ -13,6 +14,7 @@ mod forks;
 mod model;
 mod open;
 mod oracle;
+mod rulebook;
 mod self_repair;
 mod snapshot;
 mod story;

@@ -11,8 +11,9 @@ use crate::process::Node;
 use crate::rates::submit;
 
 /// Blocks for each of the three.
-const ROUNDS: usize = 15;
-const PAYMENTS: usize = 250;
+const ROUNDS: usize = 31;
+/// For callers to send, for each block.
+const PAYMENTS: usize = 550;
 const BLOCK_PAYMENTS: usize = 1_000;
 /// For callers to be at work.
 const SETTLE: Duration = Duration::from_millis(400);
@@ -33,9 +34,14 @@ pub(crate) fn run() {
     std::fs::write(path("genesis.json"), &network.genesis_json).expect("written");
     let node = Node::start(&folder.path().join("data"), &path("genesis.json"));
     submit(&node.client, &hex(&first));
-    let sent: Vec<String> = network.payments(PAYMENTS).iter().map(hex).collect();
-    std::fs::write(path("payments"), sent.join("\n")).expect("written");
+    let sent: Vec<String> = network
+        .payments(PAYMENTS * ROUNDS)
+        .iter()
+        .map(hex)
+        .collect();
+    let mut sent = sent.chunks(PAYMENTS);
     let mut times = [const { Vec::new() }; 3];
+    let mut rates = Vec::new();
     let mut blocks = network.blocks(BLOCK_PAYMENTS);
     submit(&node.client, &hex(&blocks.next_block()));
     for _ in 0..ROUNDS {
@@ -43,18 +49,30 @@ pub(crate) fn run() {
             let load = match kind {
                 0 => None,
                 1 => Some(load::burner()),
-                _ => Some(load::callers(&node, &path("payments"))),
+                _ => {
+                    let fresh = sent.next().expect("enough for all rounds");
+                    std::fs::write(path("payments"), fresh.join("\n")).expect("written");
+                    Some(load::callers(&node, &path("payments")))
+                }
             };
             let block = hex(&blocks.next_block());
             std::thread::sleep(SETTLE);
+            let (called, start) = (calls(&node.client), Instant::now());
+            std::thread::sleep(SETTLE);
+            if kind == 2 {
+                rates.push((calls(&node.client) - called) / start.elapsed().as_secs_f64());
+            }
             times.push(timed(&node.client, &block));
             drop(load);
         }
     }
     let [quiet, burnt, called] = times;
     show("in quiet", &quiet, &quiet);
-    show("beside a process that burns CPU at nice 19", &burnt, &quiet);
-    show("beside 16 callers at nice 19", &called, &quiet);
+    show("beside a process that burns CPU", &burnt, &quiet);
+    show("beside 16 callers", &called, &quiet);
+    show("beside 16 callers, against burning", &called, &burnt);
+    rates.sort_by(f64::total_cmp);
+    println!("the callers made {:.0} calls/s", rates[rates.len() / 2]);
 }
 
 fn timed(client: &Client, block: &str) -> Times {
@@ -70,11 +88,20 @@ fn timed(client: &Client, block: &str) -> Times {
 
 /// What the node has spent on connecting so far.
 fn connect_seconds(client: &Client) -> f64 {
+    sum_of(client, "mend_validation_seconds_sum{stage=\"connect\"} ")
+}
+
+/// Calls that the node has answered so far.
+fn calls(client: &Client) -> f64 {
+    sum_of(client, "mend_rpc_calls_total{")
+}
+
+/// The sum of the samples that start with `name`.
+fn sum_of(client: &Client, name: &str) -> f64 {
     let page = crate::process::get(client.url(), "/metrics");
-    let name = "mend_validation_seconds_sum{stage=\"connect\"} ";
-    page.lines()
-        .find_map(|line| line.strip_prefix(name)?.parse().ok())
-        .expect("the node tells it")
+    let samples = page.lines().filter(|line| line.starts_with(name));
+    let values = samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    values.sum()
 }
 
 fn show(what: &str, times: &[Times], quiet: &[Times]) {

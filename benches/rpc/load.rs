@@ -10,8 +10,8 @@ use crate::process::{Node, Owned};
 /// Callers at once.
 const CLIENTS: usize = 16;
 
-/// Starts 16 clients in a process of their own, at lower priority than the node: what callers burn is not what is measured. They
-/// ask for counts and blocks (verbosity 1 and 2) and send payments from `file`, one a line.
+/// Starts 16 clients in a process of their own, at the lowest priority there is: what callers burn is not what is measured, only
+/// what the node does for them. They ask for counts and blocks (verbosity 1 and 2) and send payments from `file`, one a line.
 pub(crate) fn callers(node: &Node, file: &str) -> Owned {
     itself(&["load", &node.url, &node.cookie, file])
 }
@@ -21,16 +21,19 @@ pub(crate) fn burner() -> Owned {
     itself(&["burn"])
 }
 
+/// This program again, at the scheduler's idle priority where `chrt` is at hand, else as nice as can be.
 fn itself(words: &[&str]) -> Owned {
     let program = std::env::current_exe().expect("this program");
-    let child = Command::new("nice")
-        .args(["-n", "19"])
-        .arg(program)
-        .args(words)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("nice is at hand");
-    Owned(child)
+    let start = |first: &str, options: &[&str]| {
+        Command::new(first)
+            .args(options)
+            .arg(&program)
+            .args(words)
+            .stdout(Stdio::null())
+            .spawn()
+    };
+    let child = start("chrt", &["--idle", "0"]).or_else(|_| start("nice", &["-n", "19"]));
+    Owned(child.expect("nice is at hand"))
 }
 
 /// Calls until it is ended.

@@ -25,7 +25,8 @@ const MODES: [Mode; 7] = [
 
 /// Answers `GET /metrics`.
 pub(crate) async fn handler(State(node): State<NodeHandle>) -> Response {
-    let text = tokio::task::spawn_blocking(move || text(&node)).await;
+    let reader = node.clone();
+    let text = node.background().read(move || text(&reader)).await;
     match text {
         Ok(text) => {
             let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];

@@ -94,7 +94,8 @@ async fn working(
     node: NodeHandle,
     work: impl FnOnce(&NodeHandle) -> Answer + Send + 'static,
 ) -> Response {
-    match tokio::task::spawn_blocking(move || work(&node)).await {
+    let worker = node.clone();
+    match node.background().read(move || work(&worker)).await {
         Ok(Ok(response)) => response,
         Ok(Err(refusal)) => refusal.into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -140,7 +141,9 @@ fn by_call(node: &NodeHandle, method: &str, params: Value) -> Answer {
     let args = Args::new(call, params)?;
     let result: Reply = match call.handler {
         Handler::Works(work) => work(node, &args)?,
-        Handler::Waits(_) => return Err(Refusal::not_found("no such call")),
+        Handler::Walks(_) | Handler::Drives(_) | Handler::Waits(_) => {
+            return Err(Refusal::not_found("no such call"));
+        }
     };
     Ok(json_text(result.get()))
 }

@@ -7,6 +7,7 @@
     reason = "the shell is where clocks and randomness come from"
 )]
 
+mod background;
 mod chain_thread;
 mod chores;
 mod clock;
@@ -32,6 +33,7 @@ use crate::core::{Input, NodeCore, Now, Output};
 use crate::rpc::{Activity, FilterHeaders};
 use crate::stratum;
 
+pub use background::{Background, WorkLost};
 pub use chain_thread::Message;
 pub use clock::{Clock, unix_millis};
 pub use data_dir::{DataDir, RuntimeFile, write_atomically};
@@ -69,6 +71,7 @@ struct Inner {
     traffic: Arc<Traffic>,
     listening: watch::Sender<Vec<String>>,
     activity: Activity,
+    background: Background,
     filter_headers: FilterHeaders,
     timings: Arc<Timings>,
     indexer: Option<Arc<Indexer>>,
@@ -167,6 +170,11 @@ impl NodeHandle {
     /// The RPC calls that are being carried out, and how many there were.
     pub fn activity(&self) -> &Activity {
         &self.inner.activity
+    }
+
+    /// Threads for what others ask of the node.
+    pub fn background(&self) -> &Background {
+        &self.inner.background
     }
 
     /// Filter headers that were made so far.

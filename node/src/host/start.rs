@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, watch};
 use super::chain_thread::{self, Message, Wake};
 use super::mining::{self, Mining, MiningSettings};
 use super::{
-    Clock, DataDir, EventLog, Indexer, Inner, KEPT_EVENTS, NodeHandle, StopReason, StopSwitch,
-    Timings, indexer, listen, peers, signals,
+    Background, Clock, DataDir, EventLog, Indexer, Inner, KEPT_EVENTS, NodeHandle, StopReason,
+    StopSwitch, Timings, indexer, listen, peers, signals,
 };
 use crate::core::{CoreOptions, NodeCore};
 use crate::rpc::server::{ServerOptions, Service};
@@ -26,7 +26,7 @@ use crate::stratum::{self, StratumOptions};
 
 /// Threads of tokio beside the main one, which drives the swarm: for connections and RPC.
 const WORKER_THREADS: usize = 1;
-/// Threads on which RPC calls work, at most; they end when they are idle.
+/// Threads for calls that change the chain, for templates and for the index, at most; they end when they are idle.
 const BLOCKING_THREADS: usize = 16;
 const IDLE_THREAD_LIFE: Duration = Duration::from_secs(5);
 /// How long the swarm may take to open its ports.
@@ -165,6 +165,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
     node.mining().wake();
     let _ = messages.send(Message::Stop);
     let _ = chain_thread.join();
+    runtime.block_on(node.background().end(STOP_TIMEOUT));
     let flushed = node.shut_down();
     runtime.shutdown_timeout(STOP_TIMEOUT);
     drop(cookie);
@@ -243,6 +244,7 @@ fn new_handle(
             traffic: Arc::new(Traffic::default()),
             listening: watch::Sender::new(Vec::new()),
             activity: Activity::default(),
+            background: Background::default(),
             filter_headers: FilterHeaders::default(),
             timings,
             indexer: index.map(|index| Arc::new(Indexer::new(index))),

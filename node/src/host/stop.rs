@@ -11,8 +11,8 @@ pub enum StopReason {
     Failed(String),
 }
 
-/// The switch that stops a node. The first reason counts.
-#[derive(Debug)]
+/// The switch that stops a node. The first reason counts. Clones are the same switch.
+#[derive(Clone, Debug)]
 pub struct StopSwitch {
     reason: watch::Sender<Option<StopReason>>,
 }

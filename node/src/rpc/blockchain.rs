@@ -15,7 +15,7 @@ use super::args::Args;
 use super::error::{Failure, code};
 use super::model::block::{BlockParts, HeaderFields, spent_coins};
 use super::model::{bits_hex, difficulty, target_hex, work_hex};
-use super::registry::Handler::Works;
+use super::registry::Handler::{Drives, Walks, Works};
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::{null, reply};
@@ -133,21 +133,21 @@ pub(super) const CALLS: &[Call] = &[
         params: &[required("blockhash", Kind::Text, "the block's hash")],
         help: "Treats a block and its descendants as invalid; the best chain without it becomes active.",
         likeness: Likeness::Core,
-        handler: Works(|node, args| judge(node, args, Judgement::Invalid)),
+        handler: Drives(|node, args| judge(node, args, Judgement::Invalid)),
     },
     Call {
         name: "preciousblock",
         params: &[required("blockhash", Kind::Text, "the block's hash")],
         help: "Treats a block as if it had come before all others of equal work.",
         likeness: Likeness::Core,
-        handler: Works(|node, args| judge(node, args, Judgement::Preferred)),
+        handler: Drives(|node, args| judge(node, args, Judgement::Preferred)),
     },
     Call {
         name: "reconsiderblock",
         params: &[required("blockhash", Kind::Text, "the block's hash")],
         help: "Forgets that a block, its ancestors and its descendants were found or called invalid.",
         likeness: Likeness::Core,
-        handler: Works(|node, args| judge(node, args, Judgement::Open)),
+        handler: Drives(|node, args| judge(node, args, Judgement::Open)),
     },
     Call {
         name: "verifychain",
@@ -165,7 +165,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Looks at what is stored, and tells whether all is well. The node goes on meanwhile. Damaged bodies are fetched again.",
         likeness: Likeness::Core,
-        handler: Works(verify_chain),
+        handler: Walks(verify_chain),
     },
 ];
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::args::Args;
 use super::error::Failure;
-use super::registry::Handler::Works;
+use super::registry::Handler::{Walks, Works};
 use super::registry::{self, Call, GROUPS, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::reply;
@@ -21,7 +21,7 @@ pub(super) const CALLS: &[Call] = &[
         )],
         help: "Copies the chain as it is now to a directory, with a manifest. mend restore verifies it. The node goes on meanwhile.",
         likeness: Likeness::Ours,
-        handler: Works(backup),
+        handler: Walks(backup),
     },
     Call {
         name: "getmemoryinfo",

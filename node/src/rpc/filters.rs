@@ -14,7 +14,7 @@ use serde_json::json;
 use super::args::Args;
 use super::blockchain::{known_header, read_body_and_spent};
 use super::error::Failure;
-use super::registry::Handler::Works;
+use super::registry::Handler::Walks;
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::reply;
@@ -30,7 +30,7 @@ pub(super) const CALLS: &[Call] = &[Call {
     help: "Gives a block's compact filter and the header of the chain of filters. The first call walks through all blocks below; what it finds is \
            kept in memory.",
     likeness: Likeness::Core,
-    handler: Works(get_filter),
+    handler: Walks(get_filter),
 }];
 
 /// Filter headers that were made, by block.

@@ -10,7 +10,7 @@ use super::error::{Failure, code};
 use super::grind::grind;
 use super::mining::reject_reason;
 use super::model::descriptor;
-use super::registry::Handler::Works;
+use super::registry::Handler::Drives;
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::reply;
@@ -46,7 +46,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Mines one block with exactly the named transactions. It claims the subsidy and not the fees.",
         likeness: Likeness::Core,
-        handler: Works(generate_block),
+        handler: Drives(generate_block),
     },
     Call {
         name: "generatetoaddress",
@@ -57,7 +57,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Mines blocks at once and gives their hashes. The call takes as long as the difficulty asks.",
         likeness: Likeness::Subset("without maxtries it goes on until it finds"),
-        handler: Works(generate_to_address),
+        handler: Drives(generate_to_address),
     },
     Call {
         name: "generatetodescriptor",
@@ -72,7 +72,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Mines blocks at once, as generatetoaddress does.",
         likeness: Likeness::Subset("addr(), raw() and rawtr() only"),
-        handler: Works(generate_to_descriptor),
+        handler: Drives(generate_to_descriptor),
     },
 ];
 

@@ -11,7 +11,7 @@ use super::args::{Args, address_from, decoded};
 use super::blockchain::{tip_info, warnings};
 use super::error::{Failure, code};
 use super::model::{Btc, bits_hex, difficulty, target_hex, work_float};
-use super::registry::Handler::Works;
+use super::registry::Handler::{Drives, Works};
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::{null, reply};
@@ -100,14 +100,14 @@ pub(super) const CALLS: &[Call] = &[
         help: "Takes a block from a miner. Gives null when it was taken, and BIP 22's word for the reason when not. A missing witness of the \
                coinbase is added.",
         likeness: Likeness::Core,
-        handler: Works(submit_block),
+        handler: Drives(submit_block),
     },
     Call {
         name: "submitheader",
         params: &[required("hexdata", Kind::Text, "the header in hex")],
         help: "Takes a header whose parent is known.",
         likeness: Likeness::Core,
-        handler: Works(submit_header),
+        handler: Drives(submit_header),
     },
 ];
 

@@ -1,7 +1,7 @@
 //! JSON-RPC as Bitcoin Core speaks it.
 //!
 //! ```text
-//! server (HTTP, limits) -> auth -> request (JSON-RPC 1 and 2) -> registry (the table of calls) -> args -> one file per group
+//! http (connections) -> server (limits) -> auth -> request (JSON-RPC 1 and 2) -> registry (the table of calls) -> args -> one file per group
 //! ```
 //!
 //! A call reads and drives the node through [`NodeHandle`](crate::host::NodeHandle) only. What it gives is typed in [`model`].
@@ -15,6 +15,7 @@ pub mod error;
 mod filters;
 mod generate;
 mod grind;
+pub mod http;
 mod mempool;
 mod mining;
 pub mod model;

@@ -70,8 +70,12 @@ pub enum Likeness {
 /// What carries a call out.
 #[derive(Clone, Copy)]
 pub enum Handler {
-    /// Works, on a blocking thread.
+    /// Looks up or shows something, behind what the node does for itself.
     Works(fn(&NodeHandle, &Args) -> Result<Reply, Failure>),
+    /// The same, but it may take long: it reads all coins or many blocks.
+    Walks(fn(&NodeHandle, &Args) -> Result<Reply, Failure>),
+    /// Moves the chain, as urgently as a peer's block does.
+    Drives(fn(&NodeHandle, &Args) -> Result<Reply, Failure>),
     /// Waits for something first, without holding a thread.
     Waits(fn(NodeHandle, Args) -> Waiting),
 }

@@ -16,7 +16,7 @@ use super::error::Failure;
 use super::model::script::ScriptPubKey;
 use super::model::{Btc, descriptor};
 use super::rawtransactions::find::blocks_to_look_into;
-use super::registry::Handler::Works;
+use super::registry::Handler::{Walks, Works};
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::reply;
@@ -37,7 +37,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Writes all unspent outputs of the tip to a file, and gives its hash.",
         likeness: Likeness::Subset("a format of our own; only of the tip"),
-        handler: Works(dump),
+        handler: Walks(dump),
     },
     Call {
         name: "gettxout",
@@ -81,7 +81,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Gives number, sum and hash of all unspent outputs. It reads them all and takes its time.",
         likeness: Likeness::Subset("only at the tip"),
-        handler: Works(get_set_info),
+        handler: Walks(get_set_info),
     },
     Call {
         name: "scantxoutset",
@@ -99,7 +99,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Lists the unspent outputs of some scripts.",
         likeness: Likeness::Subset("addr(), raw() and rawtr() only"),
-        handler: Works(scan),
+        handler: Walks(scan),
     },
     Call {
         name: "verifytxoutproof",

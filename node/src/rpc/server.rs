@@ -1,4 +1,4 @@
-//! HTTP in front of the calls: who may connect, how much, and what a browser must not do.
+//! HTTP in front of the calls: who may call, and how much at once.
 //!
 //! Status codes, headers and words are Bitcoin Core's (`src/httprpc.cpp`, `src/httpserver.cpp`). Every reply has a
 //! `Content-Length`.
@@ -7,44 +7,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use serde_json::value::RawValue;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::args::Args;
 use super::auth::{User, Users};
 use super::error::{Failure, code};
+use super::http;
 use super::registry::{self, Handler};
 use super::request::{self, Asked, Refused, Reply, Request, Version};
 use crate::host::NodeHandle;
 use crate::{metrics, rest};
 
 /// Largest body: Bitcoin Core's 32 MiB. A block of the largest weight is 8 MB in hex.
-const MAX_BODY_BYTES: usize = 32 << 20;
+pub(super) const MAX_BODY_BYTES: usize = 32 << 20;
 /// Bodies above this are read on a blocking thread.
 const SMALL_BODY_BYTES: usize = 64 << 10;
 /// Connections at once; more are closed at once.
-const MAX_CONNECTIONS: usize = 512;
+const MAX_CONNECTIONS: u32 = 512;
 /// Requests at once, worked on or in the queue; more get 503.
 const WORK_QUEUE: usize = 256;
-/// Calls that work at once.
-const WORKERS: usize = 8;
+/// Calls that move the chain at once. What only looks something up has fewer threads, which give way: `host::Background`.
+const DRIVERS: usize = 8;
 /// Calls that wait at once (long polls, `wait...`); more get 503.
 const MAX_WAITING: usize = 128;
-/// How long a client may take to send a header, or a body.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a wrong password is kept waiting, as in Bitcoin Core.
 const WRONG_PASSWORD_PAUSE: Duration = Duration::from_millis(250);
-/// How long open connections may take to end when the node stops.
-const END_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What is served, to whom.
 #[derive(Debug)]
@@ -64,9 +59,8 @@ pub struct Service {
 struct Shared {
     node: NodeHandle,
     options: ServerOptions,
-    connections: Arc<Semaphore>,
     queue: Semaphore,
-    workers: Semaphore,
+    drivers: Semaphore,
     waiting: Semaphore,
 }
 
@@ -77,9 +71,8 @@ impl Service {
             shared: Arc::new(Shared {
                 node,
                 options,
-                connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
                 queue: Semaphore::new(WORK_QUEUE),
-                workers: Semaphore::new(WORKERS),
+                drivers: Semaphore::new(DRIVERS),
                 waiting: Semaphore::new(MAX_WAITING),
             }),
         }
@@ -87,34 +80,8 @@ impl Service {
 
     /// Serves until the node stops.
     pub async fn serve(self, listener: TcpListener) {
-        let router = self.router();
-        let stop = self.shared.node.stop();
-        loop {
-            let stream = tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
-                    Err(error) => {
-                        // Out of file handles, most likely: let some close.
-                        tracing::warn!(target: "rpc", %error, "cannot accept a connection");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        continue;
-                    }
-                },
-                _ = stop.pressed() => break,
-            };
-            let Ok(permit) = Arc::clone(&self.shared.connections).try_acquire_owned() else {
-                continue;
-            };
-            let (router, node) = (router.clone(), self.shared.node.clone());
-            tokio::spawn(async move {
-                serve_connection(stream, router, &node).await;
-                drop(permit);
-            });
-        }
-        // Those who wait for an answer get one.
-        let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
-        let ended = self.shared.connections.acquire_many(all);
-        let _ = tokio::time::timeout(END_TIMEOUT, ended).await;
+        let stop = self.shared.node.stop().clone();
+        http::serve(listener, self.router(), MAX_CONNECTIONS, stop).await;
     }
 
     fn router(&self) -> Router {
@@ -131,58 +98,8 @@ impl Service {
             .with_state(Arc::clone(&self.shared));
         router
             .merge(calls)
-            .layer(middleware::from_fn(same_site_only))
+            .layer(middleware::from_fn(http::same_site_only))
     }
-}
-
-async fn serve_connection(stream: TcpStream, router: Router, node: &NodeHandle) {
-    let _ = stream.set_nodelay(true);
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(READ_TIMEOUT)
-        .max_buf_size(64 << 10)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        _ = node.stop().pressed() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(END_TIMEOUT, connection).await;
-        }
-    }
-}
-
-/// Refuses what a web page of another site makes a browser send: a name in `Host` that leads here only by that site's DNS, or an
-/// `Origin` other than ours.
-async fn same_site_only(request: HttpRequest, next: Next) -> Response {
-    let headers = request.headers();
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = text(header::HOST).unwrap_or_default();
-    let origin = text(header::ORIGIN);
-    if !is_direct_host(host) || origin.is_some_and(|origin| !is_same_origin(origin, host)) {
-        return plain(
-            StatusCode::FORBIDDEN,
-            "Forbidden: use the address of the node itself\n",
-        );
-    }
-    next.run(request).await
-}
-
-/// An IP address, or `localhost`, with or without a port; or nothing (HTTP/1.0).
-fn is_direct_host(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let bare = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name);
-    host.is_empty() || name == "localhost" || bare.parse::<std::net::IpAddr>().is_ok()
-}
-
-fn is_same_origin(origin: &str, host: &str) -> bool {
-    origin.strip_prefix("http://") == Some(host)
 }
 
 async fn json_rpc(State(shared): State<Arc<Shared>>, request: HttpRequest) -> Response {
@@ -199,7 +116,7 @@ async fn json_rpc(State(shared): State<Arc<Shared>>, request: HttpRequest) -> Re
         let text = "Work queue depth exceeded\n";
         return plain(StatusCode::SERVICE_UNAVAILABLE, text);
     };
-    let body = match read_body(body).await {
+    let body = match http::read_body(body, MAX_BODY_BYTES).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
@@ -221,21 +138,6 @@ async fn authorized(shared: &Shared, headers: &HeaderMap) -> Result<User, Respon
     }
     let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"jsonrpc\"")];
     Err((StatusCode::UNAUTHORIZED, ask).into_response())
-}
-
-pub(super) async fn read_body(body: Body) -> Result<Bytes, Response> {
-    let reading = axum::body::to_bytes(body, MAX_BODY_BYTES);
-    match tokio::time::timeout(READ_TIMEOUT, reading).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => Err(plain(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "Request body too large\n",
-        )),
-        Err(_) => Err(plain(
-            StatusCode::REQUEST_TIMEOUT,
-            "Request body too slow\n",
-        )),
-    }
 }
 
 pub(super) async fn parse(body: Bytes) -> Asked {
@@ -321,12 +223,20 @@ async fn call(shared: &Shared, request: Request) -> Result<Reply, Failure> {
     let running = node.activity().begin(call.name, node.clock().mono());
     let result = match call.handler {
         Handler::Works(work) => {
-            let _permit = shared.workers.acquire().await;
             let worker = node.clone();
-            let working = tokio::task::spawn_blocking(move || work(&worker, &args));
-            working
-                .await
-                .unwrap_or_else(|_| Err(Failure::internal("internal error, see the node's log")))
+            let working = node.background().read(move || work(&worker, &args));
+            working.await.unwrap_or_else(lost)
+        }
+        Handler::Walks(walk) => {
+            let walker = node.clone();
+            let walking = node.background().walk(move || walk(&walker, &args));
+            walking.await.unwrap_or_else(lost)
+        }
+        Handler::Drives(drive) => {
+            let _permit = shared.drivers.acquire().await;
+            let driver = node.clone();
+            let driving = tokio::task::spawn_blocking(move || drive(&driver, &args));
+            driving.await.unwrap_or_else(lost)
         }
         Handler::Waits(wait) => match shared.waiting.try_acquire() {
             Err(_) => Err(Failure::new(TOO_MANY_WAITING, "too many calls wait")),
@@ -339,6 +249,12 @@ async fn call(shared: &Shared, request: Request) -> Result<Reply, Failure> {
     node.activity()
         .end(&running, result.is_err(), node.clock().mono());
     result
+}
+
+/// What is answered when the work panicked.
+fn lost(error: impl std::fmt::Display) -> Result<Reply, Failure> {
+    tracing::error!(target: "rpc", %error, "a call was lost");
+    Err(Failure::internal("internal error, see the node's log"))
 }
 
 /// A result as JSON text.
@@ -361,38 +277,4 @@ pub(super) fn json(status: StatusCode, mut body: String) -> Response {
 /// A reply of plain text.
 pub fn plain(status: StatusCode, text: &'static str) -> Response {
     (status, [(header::CONTENT_TYPE, "text/plain")], text).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_addresses_that_need_no_name_server_are_hosts() {
-        for good in [
-            "127.0.0.1:18443",
-            "localhost",
-            "localhost:1",
-            "[::1]:5",
-            "10.0.0.2",
-            "",
-        ] {
-            assert!(is_direct_host(good), "{good}");
-        }
-        for bad in [
-            "evil.example",
-            "evil.example:18443",
-            "127.0.0.1.evil.example:1",
-            "[x]:1",
-        ] {
-            assert!(!is_direct_host(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_page_of_another_site_has_another_origin() {
-        assert!(is_same_origin("http://127.0.0.1:1", "127.0.0.1:1"));
-        assert!(!is_same_origin("http://evil.example", "127.0.0.1:1"));
-        assert!(!is_same_origin("null", "127.0.0.1:1"));
-    }
 }

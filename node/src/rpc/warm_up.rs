@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::error::{Failure, code};
+use super::http::read_body;
 use super::request::{self, Asked, Refused, Request};
-use super::server::{json, parse, plain, read_body};
+use super::server::{MAX_BODY_BYTES, json, parse, plain};
 
 /// Answers every call with -28 until it is ended. It looks at no password, for it tells nothing.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ async fn answer(request: HttpRequest) -> Response {
     if path != "/" && !path.starts_with("/wallet/") {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "Starting\n");
     }
-    let body = match read_body(request.into_body()).await {
+    let body = match read_body(request.into_body(), MAX_BODY_BYTES).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };

@@ -232,6 +232,9 @@ pub struct SentPayment {
     pub fee_sat: u64,
     /// The node that got it first.
     pub node: usize,
+    /// The coins that it spends.
+    #[serde(default)]
+    pub spends: Vec<OutPoint>,
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! `mend testnet demo`: the whole story in half a minute, checked at its end.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -9,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Context;
+use super::scratch::Scratch;
 use super::story::Story;
 use crate::real::{Layout, Network, NetworkOptions, Supervisor};
 use crate::report::HealReport;
@@ -53,7 +53,7 @@ struct Check {
 }
 
 pub(super) fn run(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
-    let directory = Directory::new(args.keep)?;
+    let directory = Scratch::new("demo", args.keep)?;
     let program = std::env::current_exe().context("cannot find the path of this program")?;
     let options = NetworkOptions {
         miners: vec![(0, RATE), (1, RATE), (3, RATE)],
@@ -61,11 +61,11 @@ pub(super) fn run(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
         ..NetworkOptions::new(program, 5)
     };
     let story = Story::begin(!context.json);
-    let outcome = Network::start(Layout::new(&directory.path), &options)
+    let outcome = Network::start(Layout::new(directory.path()), &options)
         .and_then(Supervisor::new)
         .map_err(anyhow::Error::from)
         .and_then(|supervisor| {
-            let path = directory.path.clone();
+            let path = directory.path().to_owned();
             supervisor.network().on_end(move || {
                 // The nodes stop by themselves when this process is gone.
                 let _ = std::fs::remove_dir_all(path);
@@ -79,7 +79,7 @@ pub(super) fn run(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
         Ok(outcome) => outcome,
         Err(error) => {
             directory.keep_for_the_curious();
-            return Err(error.context(format!("logs are in {}", directory.path.display())));
+            return Err(error.context(format!("logs are in {}", directory.path().display())));
         }
     };
     context.print(&outcome, text);
@@ -87,7 +87,7 @@ pub(super) fn run(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
         directory.keep_for_the_curious();
         bail!(
             "the nodes do not agree; logs are in {}",
-            directory.path.display()
+            directory.path().display()
         );
     }
     Ok(())
@@ -206,34 +206,4 @@ fn text(outcome: &Outcome) -> String {
         text += &format!("{mark}  {}: {}\n", check.name, check.detail);
     }
     text + &format!("\nAll in {:.1} s.", outcome.seconds)
-}
-
-/// A directory of its own, removed in the end unless somebody wants to look into it.
-struct Directory {
-    path: PathBuf,
-    keep: std::cell::Cell<bool>,
-}
-
-impl Directory {
-    fn new(keep: bool) -> anyhow::Result<Directory> {
-        let path = std::env::temp_dir().join(format!("mend-demo-{}", std::process::id()));
-        std::fs::create_dir(&path)
-            .with_context(|| format!("cannot make {}; remove it if it is old", path.display()))?;
-        Ok(Directory {
-            path,
-            keep: std::cell::Cell::new(keep),
-        })
-    }
-
-    fn keep_for_the_curious(&self) {
-        self.keep.set(true);
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if !self.keep.get() {
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
-    }
 }

@@ -6,6 +6,8 @@ mod demo;
 mod faults;
 mod life;
 mod money;
+mod run;
+mod scratch;
 mod sim;
 mod story;
 mod units;
@@ -52,6 +54,7 @@ pub struct TestnetArgs {
 enum Command {
     Up(up::UpArgs),
     Demo(demo::DemoArgs),
+    Run(run::RunArgs),
     Status(life::StatusArgs),
     Partition(faults::PartitionArgs),
     Heal(faults::HealArgs),
@@ -103,6 +106,7 @@ pub fn run(args: TestnetArgs) -> anyhow::Result<()> {
     match args.command {
         Command::Up(args) => up::run(&context, &args),
         Command::Demo(args) => demo::run(&context, &args),
+        Command::Run(args) => run::run(&context, &args),
         Command::Status(args) => life::status(&context, &args),
         Command::Partition(args) => faults::partition(&context, args),
         Command::Heal(args) => faults::heal(&context, &args),

@@ -138,19 +138,10 @@ impl Story {
         probes: &[Probe],
         limit: Duration,
     ) -> anyhow::Result<Vec<CoinsInfo>> {
-        self.wait("asking all nodes at one tip", limit, || {
-            let coins: Vec<CoinsInfo> = std::thread::scope(|scope| {
-                let asking: Vec<_> = probes
-                    .iter()
-                    .map(|probe| scope.spawn(|| probe.coins()))
-                    .collect();
-                asking
-                    .into_iter()
-                    .map(|thread| thread.join().expect("asking a node does not panic"))
-                    .collect::<Result<_, _>>()
-            })?;
-            let same = coins.iter().all(|coin| coin.tip == coins[0].tip);
-            Ok(same.then_some(coins))
-        })
+        let coins = observe::coins_at_rest(probes, limit)?;
+        if coins.iter().any(|coin| coin.tip != coins[0].tip) {
+            bail!("the nodes are not on one tip after {} s", limit.as_secs());
+        }
+        Ok(coins)
     }
 }

@@ -1,6 +1,6 @@
 //! Faults: cut, slow, kill, freeze, and the way back.
 
-use super::network::Network;
+use super::network::{LinkSlot, Network};
 use super::orders::LaneChange;
 use super::process::NodeProcess;
 use super::{LabError, NodeState};
@@ -71,12 +71,7 @@ impl Network {
         change: LaneChange,
         one_way: bool,
     ) -> Result<LinkSettings, LabError> {
-        self.check_node(a.max(b))?;
-        let link = self
-            .links
-            .iter_mut()
-            .find(|link| (link.from, link.to) == (a, b) || (link.to, link.from) == (a, b))
-            .ok_or(LabError::NoSuchLink { a, b })?;
+        let link = self.link_between(a, b)?;
         let mut settings = link.settings;
         let a_dials = link.from == a;
         if a_dials || !one_way {
@@ -91,6 +86,24 @@ impl Network {
             link.proxy.set(settings);
         }
         Ok(settings)
+    }
+
+    /// Ends all connections of a link once; its ends may dial again.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuchNode`], [`LabError::NoSuchLink`].
+    pub fn sever(&mut self, a: usize, b: usize) -> Result<(), LabError> {
+        self.link_between(a, b)?.proxy.sever();
+        Ok(())
+    }
+
+    fn link_between(&mut self, a: usize, b: usize) -> Result<&mut LinkSlot, LabError> {
+        self.check_node(a.max(b))?;
+        self.links
+            .iter_mut()
+            .find(|link| (link.from, link.to) == (a, b) || (link.to, link.from) == (a, b))
+            .ok_or(LabError::NoSuchLink { a, b })
     }
 
     /// Ends a node as a crash would.

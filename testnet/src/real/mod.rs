@@ -12,6 +12,7 @@ mod network;
 mod node;
 pub mod orders;
 mod payments;
+pub mod play;
 mod probe;
 mod process;
 mod signals;

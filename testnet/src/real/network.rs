@@ -32,6 +32,8 @@ pub struct NetworkOptions {
     pub miners: Vec<(usize, u64)>,
     /// Who dials whom.
     pub topology: Topology,
+    /// Nodes that are not started with the others.
+    pub down: Vec<usize>,
     /// What every link does at first.
     pub links: LinkSettings,
     /// Wished time between blocks, in seconds.
@@ -54,6 +56,7 @@ impl NetworkOptions {
             nodes,
             miners: Vec::new(),
             topology: Topology::Complete,
+            down: Vec::new(),
             links: LinkSettings::default(),
             spacing_s: 2,
             half_life_blocks: HALF_LIFE_BLOCKS,
@@ -98,7 +101,7 @@ impl LinkSlot {
 }
 
 impl Network {
-    /// Makes a fresh network in `layout`, starts all nodes, and waits until every link is up.
+    /// Makes a fresh network in `layout`, starts its nodes, and waits until every link is up.
     ///
     /// # Errors
     ///
@@ -108,9 +111,10 @@ impl Network {
         let starting: Vec<_> = network
             .nodes
             .iter()
-            .map(|node| node.spawn(&network.program, &network.layout))
+            .filter(|node| !options.down.contains(&node.index))
+            .map(|node| (node.index, node.spawn(&network.program, &network.layout)))
             .collect();
-        for (node, starting) in starting.into_iter().enumerate() {
+        for (node, starting) in starting {
             let ready = starting.and_then(|starting| starting.ready());
             network.take_started(node, ready)?;
         }
@@ -267,6 +271,16 @@ impl Network {
             Some(probe) => probe.connections().is_ok_and(|open| open >= wanted),
             None => true,
         }
+    }
+
+    /// Whether a node works.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuchNode`].
+    pub fn state(&mut self, node: usize) -> Result<NodeState, LabError> {
+        self.check_node(node)?;
+        Ok(self.nodes[node].state())
     }
 
     /// The RPC of a node that is up.

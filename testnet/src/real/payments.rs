@@ -3,7 +3,7 @@
 use bitcoin::{Address, Amount, BlockHash, ScriptBuf};
 
 use super::network::Network;
-use super::{LabError, Probe};
+use super::{LabError, NodeState, Probe};
 use crate::pay::{self, KnownCoin, Payment, SentPayment};
 
 /// More than any fee of the lab's payments: coins are looked for until they cover amount and this.
@@ -28,6 +28,19 @@ impl Network {
     pub fn set_mining(&mut self, node: usize, rate: u64) -> Result<(), LabError> {
         self.probe(node)?
             .set_mining(rate, &self.nodes[node].address)?;
+        self.nodes[node].rate = rate;
+        Ok(())
+    }
+
+    /// As [`Network::set_mining`]; a node that does not run mines so when it is started again.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError`].
+    pub fn plan_mining(&mut self, node: usize, rate: u64) -> Result<(), LabError> {
+        if self.state(node)? == NodeState::Up {
+            return self.set_mining(node, rate);
+        }
         self.nodes[node].rate = rate;
         Ok(())
     }
@@ -77,6 +90,11 @@ impl Network {
             amount_sat: amount.to_sat(),
             fee_sat: (spent - left).to_sat(),
             node: probe.node(),
+            spends: transaction
+                .input
+                .iter()
+                .map(|input| input.previous_output)
+                .collect(),
         };
         self.sent.push(sent.clone());
         Ok(sent)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bitcoin::{Block, BlockHash};
 
 use super::heal::{NodeObservation, Observations, SeenBlock};
-use crate::real::{LabError, Probe};
+use crate::real::{CoinsInfo, LabError, Probe};
 
 /// Pause between two rounds of asking all nodes for their tips: a share of the heal time that is small and known.
 const POLL: Duration = Duration::from_millis(5);
@@ -86,6 +86,32 @@ pub fn wait_for_one_tip(
             }
             _ => std::thread::sleep(POLL),
         }
+    }
+}
+
+/// The coins of all nodes, asked again until no block came in between; as they are when `limit` is over and they still differ.
+///
+/// # Errors
+///
+/// [`LabError::Node`] when one does not answer.
+pub fn coins_at_rest(probes: &[Probe], limit: Duration) -> Result<Vec<CoinsInfo>, LabError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let coins: Vec<CoinsInfo> = std::thread::scope(|scope| {
+            let asking: Vec<_> = probes
+                .iter()
+                .map(|probe| scope.spawn(|| probe.coins()))
+                .collect();
+            asking
+                .into_iter()
+                .map(|thread| thread.join().expect("asking a node does not panic"))
+                .collect::<Result<_, _>>()
+        })?;
+        let same = coins.iter().all(|coin| coin.tip == coins[0].tip);
+        if same || Instant::now() > deadline {
+            return Ok(coins);
+        }
+        std::thread::sleep(POLL * 8);
     }
 }
 

@@ -1,0 +1,134 @@
+//! Scenario files on real processes.
+
+use std::process::Command;
+use std::time::Duration;
+
+use testnet::real::play::{Player, Schedule, options};
+use testnet::real::{Layout, Network, Supervisor};
+use testnet::scenario::Scenario;
+
+/// A minute of the file takes a second.
+const SPLIT: &str = r#"
+    name = "short-split"
+    nodes = 4
+    topology = "complete"
+    duration = "16m"
+    spacing = "1m"
+
+    [[miner]]
+    node = 0
+    share = 2
+
+    [[miner]]
+    node = 3
+    share = 1
+
+    [link]
+    delay_ms = 5
+
+    [payments]
+    every = "20s"
+    accounts = 4
+    until = "12m"
+
+    [[event]]
+    at = "2m"
+    do = "partition"
+    groups = "0,1/2,3"
+
+    [[event]]
+    at = "3m"
+    do = "crash"
+    node = 1
+
+    [[event]]
+    at = "4m"
+    do = "restart"
+    node = 1
+
+    [[event]]
+    at = "5m"
+    do = "pause"
+    node = 2
+
+    [[event]]
+    at = "6m"
+    do = "resume"
+    node = 2
+
+    [[event]]
+    at = "8m"
+    do = "mining"
+    node = 3
+    share = 0
+
+    [[event]]
+    at = "10m"
+    do = "heal"
+
+    [expect]
+    one_tip_within = "60m"
+"#;
+
+#[test]
+fn the_file_of_a_simulation_is_played_on_real_processes() {
+    let scenario = Scenario::from_toml(SPLIT).unwrap();
+    let schedule = Schedule::new(&scenario, None, 1).unwrap();
+    assert_eq!(schedule.duration, Duration::from_secs(16));
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(env!("CARGO_BIN_EXE_mend"), &scenario, &schedule, 1);
+    let network = Network::start(Layout::new(directory.path()), &options).unwrap();
+    let supervisor = Supervisor::new(network).unwrap();
+    let mut told = Vec::new();
+    let player = Player::new(&supervisor, &schedule, 1);
+    let outcome = player.play(&scenario, |what| told.push(what.to_owned()));
+    supervisor.end();
+    let outcome = outcome.unwrap();
+    assert!(outcome.ok, "{outcome}");
+    assert!(outcome.height > 0);
+    assert!(outcome.payments.confirmed > 0, "{outcome}");
+    for step in ["partition 0,1/2,3", "crash node 1", "pause node 2", "heal"] {
+        assert!(told.iter().any(|line| line == step), "{step}: {told:?}");
+    }
+}
+
+#[test]
+fn a_file_that_expects_what_does_not_happen_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wishful.toml");
+    std::fs::write(
+        &file,
+        "name = \"wishful\"\nnodes = 2\ntopology = \"line\"\nduration = \"3s\"\nspacing = \"1s\"\n[expect]\nreorg_of_at_least = 50\n",
+    )
+    .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mend"))
+        .args(["testnet", "run", "--json"])
+        .arg(&file)
+        .env("TMPDIR", directory.path())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(outcome["ok"], false);
+    let failed = outcome["checks"].as_array().unwrap().iter();
+    let failed: Vec<_> = failed.filter(|check| check["ok"] == false).collect();
+    assert_eq!(failed.len(), 1, "{outcome}");
+    assert_eq!(failed[0]["name"], "a deep reorg");
+}
+
+#[test]
+fn what_cannot_be_played_is_one_line_with_a_remedy() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("crowd.toml");
+    std::fs::write(&file, "name = \"crowd\"\nnodes = 1000\nduration = \"1h\"\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mend"))
+        .args(["testnet", "run"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("at most 64 real processes"), "{said}");
+    assert!(said.contains("mend sim run"), "{said}");
+}

@@ -7,6 +7,7 @@ use bitcoin::block::Header;
 use chain::tree::HeaderInfo;
 use chain::{AcceptError, Acceptance, BlockPosition, Reorg, RuleError, StoreError};
 use p2p::sync::Input as EngineInput;
+use p2p::wire::Gossip;
 
 use super::net::is_early;
 use super::{NodeCore, Now, Output};
@@ -15,6 +16,9 @@ use crate::mempool::{Change, Surroundings};
 
 /// Blocks connected in one go. A longer way is walked in steps, so that peers and people are answered in between.
 const BLOCKS_PER_STEP: usize = 32;
+/// Transactions that are gossiped anew when a change of the chain makes them good again. Further ones are found by peers that
+/// compare mempools.
+const MAX_PUBLISHED_AGAIN: usize = 100;
 
 /// Why a submitted block was not taken. `Display` gives the string of BIP 22 for the first three.
 #[derive(Debug, thiserror::Error)]
@@ -227,7 +231,13 @@ impl NodeCore {
         };
         let result = self.mempool.on_reorg(reorg, &world, &mut changes);
         tell_changes(&changes, out);
-        let result = result.and_then(|()| self.adopt_orphans_of_blocks(now, reorg, out));
+        let result = result.and_then(|returned| {
+            let returned = returned.into_iter().take(MAX_PUBLISHED_AGAIN);
+            out.extend(
+                returned.map(|transaction| Output::Publish(Gossip::Transaction(transaction))),
+            );
+            self.adopt_orphans_of_blocks(now, reorg, out)
+        });
         if let Err(error) = result {
             self.fail(error, out);
         }

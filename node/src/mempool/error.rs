@@ -289,6 +289,20 @@ impl MempoolError {
         )
     }
 
+    /// Whether it is the active chain (or what the mempool holds on it) that speaks against a transaction which was good before:
+    /// on another branch it may be good again.
+    #[must_use]
+    pub(super) fn may_pass_on_another_branch(&self) -> bool {
+        matches!(
+            self,
+            MempoolError::MissingInput { .. }
+                | MempoolError::SpendsReplaced(_)
+                | MempoolError::NotFinal { .. }
+                | MempoolError::SequenceLocked(_)
+                | MempoolError::Rule(RuleError::ImmatureCoinbase { .. })
+        )
+    }
+
     /// Whether it can never be valid on any chain, so that who passed it on is to blame. What depends on the tip, on other
     /// transactions or on policy is not held against anyone.
     #[must_use]

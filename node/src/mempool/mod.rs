@@ -6,6 +6,7 @@
 //! | `replace` | a better paying transaction takes the place of those that it conflicts with |
 //! | `evict` | what has to go when the mempool is full or a transaction waited too long |
 //! | `on_reorg` | follows the active chain: confirmed, conflicting, given back |
+//! | `aside` | what the chain contradicted, kept in case it changes again |
 //! | `template` | what the next block holds |
 //! | `orphans`, `refused` | transactions whose parents are missing; those that were refused lately |
 //!
@@ -13,6 +14,7 @@
 //! coin. The mempool reads no clock; times are passed in.
 
 mod accept;
+mod aside;
 mod entry;
 mod error;
 mod evict;
@@ -41,6 +43,7 @@ pub use orphans::Orphans;
 pub use rate::{FeeRate, SatPerKvb};
 pub use template::{Selected, Selection, SelectionLimits};
 
+use aside::Aside;
 use graph::Graph;
 use refused::Refused;
 
@@ -92,6 +95,7 @@ pub struct Mempool {
     max_bytes: usize,
     floor: evict::Floor,
     refused: Refused,
+    aside: Aside,
     sequence: u64,
 }
 
@@ -109,6 +113,7 @@ impl Mempool {
             max_bytes,
             floor: evict::Floor::default(),
             refused: Refused::default(),
+            aside: Aside::default(),
             sequence: 1,
         }
     }
@@ -202,6 +207,12 @@ impl Mempool {
         self.refused.contains(wtxid)
     }
 
+    /// Whether a transaction is kept beside the mempool: the chain contradicts it, and may be changed so that it is good again.
+    #[must_use]
+    pub fn is_set_aside(&self, txid: &Txid) -> bool {
+        self.aside.contains(txid)
+    }
+
     /// Sum of all fees.
     #[must_use]
     pub fn total_fee(&self) -> Amount {
@@ -230,6 +241,7 @@ impl Mempool {
     fn insert(&mut self, entry: Entry, changes: &mut Vec<Change>) {
         self.sequence += 1;
         changes.push(Change::Added(entry.txid));
+        self.aside.remove(&entry.txid);
         self.graph.insert(entry);
     }
 }

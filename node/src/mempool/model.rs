@@ -74,6 +74,10 @@ struct World {
     now: Now,
     /// The naive mempool: transactions in an order in which they could be mined.
     pool: Vec<Transaction>,
+    /// What the chain contradicted, oldest first.
+    aside: Vec<Transaction>,
+    /// Outputs of the active chain that are not spent in it.
+    unspent: BTreeSet<OutPoint>,
     spendable: Vec<Spendable>,
     undone: Vec<bitcoin::BlockHash>,
     salt: u64,
@@ -92,6 +96,8 @@ impl World {
                 wall,
             },
             pool: Vec::new(),
+            aside: Vec::new(),
+            unspent: BTreeSet::new(),
             spendable: Vec::new(),
             undone: Vec::new(),
             salt: 0,
@@ -99,6 +105,7 @@ impl World {
         world.note_outputs(&genesis);
         // Few coins, so that steps meet.
         world.spendable.truncate(6);
+        world.unspent = world.unspent_after(&world.active());
         world
     }
 
@@ -164,6 +171,7 @@ impl World {
         if let Some(replaced) = expected {
             self.pool
                 .retain(|known| !replaced.contains(&known.compute_txid()));
+            self.aside.retain(|known| *known != tx);
             self.pool.push(tx.clone());
             self.note_outputs(&tx);
         }
@@ -215,8 +223,7 @@ impl World {
     }
 
     fn is_there(&self, outpoint: &OutPoint) -> bool {
-        let coin = self.core.chain().coin(outpoint).expect("reads");
-        coin.is_some()
+        self.unspent.contains(outpoint)
             || self
                 .pool
                 .iter()
@@ -276,7 +283,7 @@ impl World {
         let before = self.active();
         let result = self.core.submit_block(self.now, block, &mut Vec::new());
         result.expect("a good block");
-        self.follow(&before);
+        self.follow(&before, &self.active());
     }
 
     fn mine_template(&mut self) {
@@ -340,7 +347,10 @@ impl World {
             .invalidate_block(self.now, &info.hash, &mut Vec::new());
         result.expect("a known block");
         self.undone.push(info.hash);
-        self.follow(&before);
+        // First down from the block, then up to what is best without it.
+        let parent = &before[..from as usize];
+        self.follow(&before, parent);
+        self.follow(parent, &self.active());
     }
 
     fn redo(&mut self) {
@@ -348,7 +358,7 @@ impl World {
             let before = self.active();
             let result = self.core.reconsider_block(self.now, &hash, &mut Vec::new());
             result.expect("a known block");
-            self.follow(&before);
+            self.follow(&before, &self.active());
         }
     }
 
@@ -369,53 +379,117 @@ impl World {
         block.block().txdata[1..].to_vec()
     }
 
-    /// The naive mempool after the active chain changed.
-    fn follow(&mut self, before: &[bitcoin::BlockHash]) {
-        let after = self.active();
-        let shared = before
+    /// The naive mempool after the active chain changed from one to another.
+    fn follow(&mut self, before: &[bitcoin::BlockHash], after: &[bitcoin::BlockHash]) {
+        let shared = before.iter().zip(after).take_while(|(a, b)| a == b).count();
+        let transactions_of = |blocks: &[bitcoin::BlockHash]| -> Vec<Transaction> {
+            let each = blocks.iter().flat_map(|hash| self.transactions_of(hash));
+            each.collect()
+        };
+        let confirmed = transactions_of(&after[shared..]);
+        let returned = transactions_of(&before[shared..]);
+        self.unspent = self.unspent_after(after);
+        let contradicted = self.confirm(&confirmed);
+        if !returned.is_empty() || before.len() > shared {
+            self.give_back(returned, &confirmed);
+        }
+        if contradicted || before.len() > shared {
+            self.try_aside();
+        }
+    }
+
+    fn unspent_after(&self, blocks: &[bitcoin::BlockHash]) -> BTreeSet<OutPoint> {
+        let genesis = &self.core.chain().params().genesis.txdata[1];
+        let mined = blocks[1..]
             .iter()
-            .zip(&after)
-            .take_while(|(a, b)| a == b)
-            .count();
-        let confirmed: Vec<Transaction> = after[shared..]
-            .iter()
-            .flat_map(|hash| self.transactions_of(hash))
-            .collect();
-        let returned: Vec<Transaction> = before[shared..]
-            .iter()
-            .flat_map(|hash| self.transactions_of(hash))
-            .collect();
-        for tx in &confirmed {
+            .flat_map(|hash| self.transactions_of(hash));
+        let mut unspent = BTreeSet::new();
+        for tx in std::iter::once(genesis.clone()).chain(mined) {
+            for input in &tx.input {
+                unspent.remove(&input.previous_output);
+            }
+            let txid = tx.compute_txid();
+            let outputs = 0..tx.output.len() as u32;
+            unspent.extend(outputs.map(|vout| OutPoint { txid, vout }));
+        }
+        unspent
+    }
+
+    /// Takes out what blocks confirm and contradict; tells whether anything was contradicted.
+    fn confirm(&mut self, confirmed: &[Transaction]) -> bool {
+        let mut contradicted = false;
+        for tx in confirmed {
             let txid = tx.compute_txid();
             self.pool.retain(|known| known.compute_txid() != txid);
+            self.aside.retain(|known| known.compute_txid() != txid);
             let rivals = self.pool.iter().filter(|known| conflict(known, tx));
             let gone = self.with_descendants(rivals.map(Transaction::compute_txid).collect());
-            self.pool
-                .retain(|known| !gone.contains(&known.compute_txid()));
+            let (gone, left): (Vec<Transaction>, Vec<Transaction>) = self
+                .pool
+                .drain(..)
+                .partition(|known| gone.contains(&known.compute_txid()));
+            contradicted |= !gone.is_empty();
+            self.pool = left;
+            for tx in gone {
+                self.set_aside(tx);
+            }
         }
+        contradicted
+    }
+
+    fn set_aside(&mut self, tx: Transaction) {
+        if !self.aside.contains(&tx) {
+            self.aside.push(tx);
+        }
+    }
+
+    fn inputs_are_there(&self, tx: &Transaction) -> bool {
+        let mut inputs = tx.input.iter();
+        inputs.all(|input| self.is_there(&input.previous_output))
+    }
+
+    /// Transactions of lost blocks come back if they can; what stood on them goes if it cannot stand any more.
+    fn give_back(&mut self, returned: Vec<Transaction>, confirmed: &[Transaction]) {
         let waiting = std::mem::take(&mut self.pool);
-        let confirmed: BTreeSet<Txid> = confirmed.iter().map(Transaction::compute_txid).collect();
         for tx in returned {
-            let there = tx
-                .input
-                .iter()
-                .all(|input| self.is_there(&input.previous_output));
             let rival = self
                 .pool
                 .iter()
                 .chain(&waiting)
                 .any(|known| conflict(known, &tx));
-            if there && !rival && !confirmed.contains(&tx.compute_txid()) {
+            if confirmed.contains(&tx) {
+                continue;
+            }
+            if self.inputs_are_there(&tx) && !rival {
+                self.aside.retain(|known| *known != tx);
                 self.pool.push(tx);
+            } else {
+                self.set_aside(tx);
             }
         }
         for tx in waiting {
-            if tx
-                .input
-                .iter()
-                .all(|input| self.is_there(&input.previous_output))
-            {
+            if self.inputs_are_there(&tx) {
                 self.pool.push(tx);
+            } else {
+                self.set_aside(tx);
+            }
+        }
+    }
+
+    /// Tries what was set aside, oldest first, until nothing more comes back.
+    fn try_aside(&mut self) {
+        loop {
+            let mut came_back = false;
+            for tx in self.aside.clone() {
+                let rival = self.pool.iter().any(|known| conflict(known, &tx));
+                if self.inputs_are_there(&tx) && !rival {
+                    self.aside.retain(|known| *known != tx);
+                    self.pool.push(tx);
+                    came_back = true;
+                }
+            }
+            if !came_back {
+                return;
             }
         }
     }
@@ -426,6 +500,10 @@ impl World {
         let ours: BTreeSet<Txid> = mempool.entries().map(|entry| entry.txid).collect();
         let naive: BTreeSet<Txid> = self.pool.iter().map(Transaction::compute_txid).collect();
         assert_eq!(ours, naive);
+        let aside = mempool.aside.oldest_first().into_iter();
+        let ours: BTreeSet<Txid> = aside.map(|(txid, _)| txid).collect();
+        let expected = self.aside.iter().map(Transaction::compute_txid).collect();
+        assert_eq!(ours, expected, "set aside");
         let fees: u64 = self.pool.iter().map(|tx| self.fee(tx)).sum();
         assert_eq!(mempool.total_fee().to_sat(), fees);
         let template = self.core.template(self.now).expect("never refused");

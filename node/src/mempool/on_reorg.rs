@@ -1,15 +1,17 @@
-//! Following the active chain: what blocks confirm or contradict goes, what blocks lost comes back.
+//! Following the active chain: what blocks confirm or contradict goes, what blocks lost comes back, and with it what only they
+//! contradicted.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bitcoin::Txid;
+use bitcoin::{Transaction, Txid};
 use chain::rules::transaction as rules;
-use chain::{BlockPosition, CheckedBlock, Reorg, StoreError};
+use chain::{BlockPosition, CheckedBlock, Reorg, StoreError, Timestamp};
 
 use super::accept::{NextBlock, footing_of};
 use super::entry::{Entry, Footing, memory_bytes};
 use super::error::MempoolError;
+use super::evict::EXPIRY_S;
 use super::{Change, Mempool, RemovalReason, Surroundings};
 
 /// Bytes of memory of what one reorg may give back. The oldest come first: the younger may depend on them.
@@ -22,6 +24,9 @@ impl Mempool {
     /// oldest first. What is not valid on the new tip goes: spends of lost coins or of coinbases that are immature again, and
     /// what is locked again.
     ///
+    /// What went because the chain contradicts it is set aside, and tried again here. Gives what came back so: others may not
+    /// have it any more.
+    ///
     /// # Errors
     ///
     /// When the store cannot be read: fatal.
@@ -30,29 +35,40 @@ impl Mempool {
         reorg: &Reorg,
         world: &Surroundings<'_>,
         changes: &mut Vec<Change>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Arc<Transaction>>, StoreError> {
+        let set_aside_before = self.aside.added();
         // While a chain is being fetched nothing is here: then no body need be read.
-        if !self.is_empty() {
+        if !(self.is_empty() && self.aside.is_empty()) {
             for position in &reorg.connected {
                 if let Some(block) = world.chain.block(&position.hash)? {
-                    self.confirm(&block, position, changes);
+                    self.confirm(&block, position, world.now, changes);
                 }
             }
         }
-        if !reorg.disconnected.is_empty() {
+        let gave_back = !reorg.disconnected.is_empty();
+        if gave_back {
             self.take_back_all(reorg, world, changes)?;
             self.drop_what_became_invalid(reorg, world, changes)?;
-            self.evict_to_size(world.now, changes);
         }
+        // What was contradicted just now may have been all that kept another out.
+        let mut returned = Vec::new();
+        if gave_back || self.aside.added() != set_aside_before {
+            returned = self.take_back_from_aside(world, changes)?;
+            self.evict_to_size(world.now, changes);
+            returned.retain(|transaction| self.graph.get(&transaction.compute_txid()).is_some());
+        }
+        let oldest = world.now.0.saturating_sub(EXPIRY_S);
+        self.aside.expire(Timestamp(oldest));
         self.refused.clear();
         self.note_block(world.now);
-        Ok(())
+        Ok(returned)
     }
 
     fn confirm(
         &mut self,
         block: &CheckedBlock,
         position: &BlockPosition,
+        now: Timestamp,
         changes: &mut Vec<Change>,
     ) {
         for (tx, txid) in block.block().txdata.iter().zip(block.txids()).skip(1) {
@@ -63,12 +79,30 @@ impl Mempool {
                 self.remove_one(txid, RemovalReason::Confirmed, changes);
                 continue;
             }
+            self.aside.remove(txid);
             let conflicts = self.conflicts_of(tx);
             if !conflicts.is_empty() {
                 let gone = self.graph.with_descendants(conflicts);
-                self.remove_all(&gone, RemovalReason::Conflict, changes);
+                self.set_aside(&gone, RemovalReason::Conflict, now, changes);
             }
         }
+    }
+
+    /// Removes a set that is closed under descendants, and keeps it for another change of the chain.
+    fn set_aside(
+        &mut self,
+        set: &BTreeSet<Txid>,
+        reason: RemovalReason,
+        now: Timestamp,
+        changes: &mut Vec<Change>,
+    ) {
+        for txid in self.graph.ancestors_first(set) {
+            if let Some(entry) = self.graph.get(&txid) {
+                let transaction = Arc::clone(&entry.transaction);
+                self.aside.add(transaction, txid, now);
+            }
+        }
+        self.remove_all(set, reason, changes);
     }
 
     fn note_confirmed_parent(&mut self, child: &Txid, position: &BlockPosition) {
@@ -90,24 +124,59 @@ impl Mempool {
         changes: &mut Vec<Change>,
     ) -> Result<(), StoreError> {
         let mut bytes = 0;
+        let mut confirmed = None;
         for position in reorg.disconnected.iter().rev() {
             let Some(block) = world.chain.block(&position.hash)? else {
                 continue;
             };
-            for tx in block.block().txdata.iter().skip(1) {
+            for (tx, txid) in block.block().txdata.iter().zip(block.txids()).skip(1) {
                 bytes += memory_bytes(tx);
                 if bytes > MAX_RETURNED_BYTES {
                     return Ok(());
                 }
-                // Confirmed on the new side too, contradicted by it, or not standard: then it stays away.
-                if let Err(MempoolError::Store(error)) =
-                    self.take_back(Arc::new(tx.clone()), world, changes)
-                {
-                    return Err(error);
+                let transaction = Arc::new(tx.clone());
+                match self.take_back(Arc::clone(&transaction), world, changes) {
+                    Ok(()) => {}
+                    Err(MempoolError::Store(error)) => return Err(error),
+                    Err(refusal) if refusal.may_pass_on_another_branch() => {
+                        // Confirmed on the new side too, and all its outputs are spent again: that looks the same.
+                        let confirmed = match &mut confirmed {
+                            Some(confirmed) => confirmed,
+                            None => confirmed.insert(txids_of(&reorg.connected, world)?),
+                        };
+                        if !confirmed.contains(txid) {
+                            self.aside.add(transaction, *txid, world.now);
+                        }
+                    }
+                    // Confirmed on the new side too, or not standard: then it stays away.
+                    Err(_) => {}
                 }
             }
         }
         Ok(())
+    }
+
+    /// Tries what was set aside, oldest first, until nothing more comes back. Gives what did.
+    fn take_back_from_aside(
+        &mut self,
+        world: &Surroundings<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<Vec<Arc<Transaction>>, StoreError> {
+        let mut returned = Vec::new();
+        loop {
+            let before = returned.len();
+            for (txid, transaction) in self.aside.oldest_first() {
+                match self.take_back(Arc::clone(&transaction), world, changes) {
+                    Ok(()) => returned.push(transaction),
+                    Err(MempoolError::Store(error)) => return Err(error),
+                    Err(refusal) if refusal.may_pass_on_another_branch() => {}
+                    Err(_) => self.aside.remove(&txid),
+                }
+            }
+            if returned.len() == before {
+                return Ok(returned);
+            }
+        }
     }
 
     fn drop_what_became_invalid(
@@ -136,7 +205,7 @@ impl Mempool {
             self.graph.set_footing(&txid, footing);
         }
         let gone = self.graph.with_descendants(invalid);
-        self.remove_all(&gone, RemovalReason::Reorg, changes);
+        self.set_aside(&gone, RemovalReason::Reorg, world.now, changes);
         Ok(())
     }
 
@@ -153,6 +222,20 @@ impl Mempool {
         place.check_relative_locks(tx, &coins, world.chain)?;
         Ok(footing_of(tx, &coins, place.height))
     }
+}
+
+/// The transactions of some blocks.
+fn txids_of(
+    blocks: &[BlockPosition],
+    world: &Surroundings<'_>,
+) -> Result<BTreeSet<Txid>, StoreError> {
+    let mut txids = BTreeSet::new();
+    for position in blocks {
+        if let Some(block) = world.chain.block(&position.hash)? {
+            txids.extend(block.txids());
+        }
+    }
+    Ok(txids)
 }
 
 /// Whether the reorg may have changed what an entry stands on: a coin above the fork, a coinbase that is too young for the

@@ -1,5 +1,6 @@
 //! Integration tests of the node.
 
+mod core_aside;
 mod core_mend;
 mod core_net;
 mod core_node;

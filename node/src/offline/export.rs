@@ -5,21 +5,27 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use chain::Chain;
 use clap::Args;
-use serde_json::json;
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
 
-use super::{ChainArgs, progress};
+use super::{ChainArgs, progress, snapshot};
 
 const EXAMPLES: &str = "\
-Example:
-  mend export chain.blk --data-dir node";
+Examples:
+  mend export chain.blk --data-dir node
+  mend export coins.dat --snapshot --data-dir node";
 
-/// Export the active chain to a file in the framing of blk*.dat.
+/// Export the active chain to a file in the framing of blk*.dat, or its coins as a snapshot.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ExportArgs {
     /// The file to write; it must not be there.
     file: PathBuf,
+    /// Write the coins and headers alone, for `mend import --snapshot` and `loadtxoutset`.
+    #[arg(long)]
+    snapshot: bool,
     #[command(flatten)]
     chain: ChainArgs,
 }
@@ -42,27 +48,40 @@ pub fn run(args: ExportArgs) -> anyhow::Result<()> {
     let unfinished = PathBuf::from(unfinished);
     let cannot_write = || format!("cannot write {shown}; check the path and the space on the disk");
     let mut out = BufWriter::new(fs::File::create(&unfinished).with_context(cannot_write)?);
-    let report = chain::export::export(&chain, &mut out, &mut |done| bar.set_position(done.blocks));
+    let written = write(&args, &chain, &mut out, &bar);
     bar.finish_and_clear();
-    let written = report.map_err(anyhow::Error::from).and_then(|report| {
+    let mut finish = || {
         out.flush()?;
         out.get_ref().sync_all()?;
-        fs::rename(&unfinished, &args.file)?;
-        Ok(report)
-    });
-    let report = match written {
-        Ok(report) => report,
+        fs::rename(&unfinished, &args.file)
+    };
+    let finished = written.and_then(|told| finish().with_context(cannot_write).map(|()| told));
+    match finished {
+        Ok((text, json)) => {
+            args.chain.tell(&text, &json);
+            Ok(())
+        }
         Err(error) => {
             // What is left of it is of no use.
             let _ = fs::remove_file(&unfinished);
-            return Err(error.context(cannot_write()));
+            Err(error.context(format!("exporting to {shown}")))
         }
-    };
-    let text = format!(
-        "{} blocks, {} bytes in {shown}",
-        report.blocks, report.bytes
-    );
-    let json = json!({"blocks": report.blocks, "bytes": report.bytes, "file": args.file});
-    args.chain.tell(&text, &json);
-    Ok(())
+    }
+}
+
+/// Writes the blocks or the coins, and gives what there is to tell.
+fn write(
+    args: &ExportArgs,
+    chain: &Chain,
+    out: &mut impl Write,
+    bar: &ProgressBar,
+) -> anyhow::Result<(String, Value)> {
+    if args.snapshot {
+        return snapshot::dump(chain, out, &args.file);
+    }
+    let report = chain::export::export(chain, out, &mut |done| bar.set_position(done.blocks))?;
+    let (blocks, bytes) = (report.blocks, report.bytes);
+    let text = format!("{blocks} blocks, {bytes} bytes in {}", args.file.display());
+    let json = json!({"blocks": blocks, "bytes": bytes, "file": args.file});
+    Ok((text, json))
 }

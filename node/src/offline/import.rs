@@ -3,22 +3,28 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use chain::coins::SetHash;
 use clap::Args;
 use serde_json::json;
 
-use super::{ChainArgs, now, open_file, progress};
+use super::{ChainArgs, now, open_file, progress, snapshot};
 use crate::host::Clock;
 
 const EXAMPLES: &str = "\
-Example:
-  mend import blocks/blk00000.dat --genesis bitcoin-regtest --data-dir node";
+Examples:
+  mend import blocks/blk00000.dat --genesis bitcoin-regtest --data-dir node
+  mend import coins.dat --snapshot 1f0a... --data-dir node";
 
-/// Import blocks from a file in the framing of blk*.dat.
+/// Import blocks from a file in the framing of blk*.dat, or start from a snapshot of coins.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ImportArgs {
     /// The file; blocks may be in any order.
     file: PathBuf,
+    /// The file is a snapshot of coins (`mend export --snapshot`, `dumptxoutset`), and this is the hash of them that you trust.
+    /// Blocks up to it are neither fetched nor validated.
+    #[arg(long, value_name = "TXOUTSET_HASH")]
+    snapshot: Option<SetHash>,
     #[command(flatten)]
     chain: ChainArgs,
 }
@@ -29,6 +35,9 @@ pub struct ImportArgs {
 ///
 /// When the file or the chain cannot be read or written, or no block of it belongs here.
 pub fn run(args: ImportArgs) -> anyhow::Result<()> {
+    if let Some(hash) = args.snapshot {
+        return snapshot::load(&args.chain, &args.file, hash);
+    }
     let file = open_file(&args.file)?;
     let size = file.metadata().map_or(0, |file| file.len());
     let mut chain = args.chain.open(true)?;

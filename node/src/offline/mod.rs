@@ -11,6 +11,7 @@ mod export;
 mod genesis;
 mod import;
 mod progress;
+mod snapshot;
 mod verify;
 
 use std::path::PathBuf;

@@ -25,6 +25,7 @@ pub mod registry;
 pub mod request;
 mod scan;
 pub mod server;
+mod snapshots;
 mod stats;
 mod stream;
 mod templates;

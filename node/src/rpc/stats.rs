@@ -278,20 +278,27 @@ fn get_chain_stats(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
                 in_window += u64::from(count);
             }
         }
+        // Below a snapshot nobody counted.
+        let uncounted = chain.snapshot_base().map(|base| base.height.0);
         let mut shown = json!({
             "time": last.header.time,
-            "txcount": all,
             "window_final_block_hash": last.hash,
             "window_final_block_height": last.height,
             "window_block_count": blocks,
         });
+        if uncounted.is_none() {
+            shown["txcount"] = all.into();
+        }
         let first = chain.at_height(Height(first_height));
         if let Some(first) = first.filter(|_| blocks > 0) {
             let mtp = |info: &HeaderInfo| i64::from(chain.tree().median_time_past(info.id).0);
             let interval = mtp(&last) - mtp(&first);
-            shown["window_tx_count"] = in_window.into();
             shown["window_interval"] = interval.into();
-            if interval > 0 {
+            let counted = uncounted.is_none_or(|base| first_height >= base);
+            if counted {
+                shown["window_tx_count"] = in_window.into();
+            }
+            if interval > 0 && counted {
                 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
                 let rate = in_window as f64 / interval as f64;
                 shown["txrate"] = rate.into();

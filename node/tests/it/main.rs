@@ -13,6 +13,7 @@ mod mining_templates;
 mod rpc_calls;
 mod rpc_clients;
 mod rpc_http;
+mod rpc_snapshot;
 mod rpc_txindex;
 mod stratum_client;
 mod stratum_node;

@@ -51,7 +51,7 @@ const METHODS: &[(&str, &str)] = &[
     ("help", "command"),
     ("importmempool", "filepath options*"),
     ("invalidateblock", "blockhash"),
-    ("loadtxoutset", "path"),
+    ("loadtxoutset", "path txoutset_hash base_hash"),
     ("logging", "include* exclude*"),
     ("preciousblock", "blockhash"),
     ("prioritisetransaction", "txid dummy* fee_delta*"),

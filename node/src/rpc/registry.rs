@@ -8,8 +8,8 @@ use super::args::Args;
 use super::error::Failure;
 use super::request::Reply;
 use super::{
-    blockchain, control, filters, generate, mempool, mining, network, rawtransactions, scan, snapshots,
-    stats, util, wait,
+    blockchain, control, filters, generate, mempool, mining, network, rawtransactions, scan,
+    snapshots, stats, util, wait,
 };
 use crate::host::NodeHandle;
 

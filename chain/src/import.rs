@@ -23,7 +23,10 @@ use crate::store::StoreError;
 use crate::units::Timestamp;
 
 /// Bytes of blocks in a batch. Three batches are under way at a time, decoded to about three times the size.
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: usize = 6 << 20;
+
+/// Bytes of the first batch: signatures wait for it. Each further one is twice as large, up to [`BATCH_BYTES`].
+const FIRST_BATCH_BYTES: usize = BATCH_BYTES / 16;
 
 /// Bytes of blocks that may wait for their parents to come later in the file.
 const MAX_WAITING_BYTES: usize = 32 << 20;
@@ -127,14 +130,16 @@ fn read_ahead(
     let mut frames = FrameReader::new(reader, params);
     let mut batch = Vec::new();
     let mut batch_bytes = 0;
+    let mut enough_bytes = FIRST_BATCH_BYTES;
     let ending = loop {
         match frames.next_block() {
             Err(error) => break Err(error),
             Ok(None) => break Ok(frames.skipped_bytes()),
             Ok(Some((block, frame_bytes))) => {
                 // Only now, so that the last batch is never empty: the final flush hides behind its signatures.
-                if batch_bytes >= BATCH_BYTES {
+                if batch_bytes >= enough_bytes {
                     batch_bytes = 0;
+                    enough_bytes = BATCH_BYTES.min(2 * enough_bytes);
                     let full = std::mem::take(&mut batch);
                     if sender.send(Message::Batch(full)).is_err() {
                         return;

@@ -10,7 +10,7 @@ use crate::store::{Batch, CoinsAtTip, HeaderRow, OpenCommit, StoreError, block_k
 use crate::tree::NodeId;
 
 /// Bytes of pending bodies and undo data above which [`Chain::flush_when_large`] writes them.
-const LARGE_PENDING_BYTES: usize = 16 << 20;
+const LARGE_PENDING_BYTES: usize = 8 << 20;
 
 /// What a changed coin takes on disk, about, in bytes.
 const COIN_BYTES: usize = 80;
@@ -51,7 +51,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Commits what has grown large, for a sync or an import: coins when their cache is full, else bodies above 16 MiB.
+    /// Commits what has grown large, for a sync or an import: coins when their cache is full, else bodies above 8 MiB.
     ///
     /// # Errors
     ///

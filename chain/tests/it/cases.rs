@@ -1,8 +1,8 @@
 //! Cases of the block trees that Bitcoin Core's `feature_block` and btcd's `fullblocktests` play, and of choosing by work, where one
 //! block alone does not show them.
 
-use bitcoin::{Amount, Transaction};
-use chain::fixtures::{GENESIS, Payment, TEST_GENESIS_TIME, TestChain, params_of};
+use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction};
+use chain::fixtures::{GENESIS, Key, Payment, TEST_GENESIS_TIME, TestChain, params_of};
 use chain::params::{Algorithm, GenesisSpec};
 use chain::{AcceptError, Chain, Height, Timestamp};
 
@@ -163,4 +163,51 @@ fn a_short_chain_of_hard_blocks_beats_a_long_one_of_easy_blocks() {
     // And length alone does not bring it back.
     grow(&mut net, "easy40", "more", 10, 60);
     assert_eq!(net.tip(), "hard20");
+}
+
+/// Case 18: BIP 30, where coinbases may repeat because they need not begin with their heights.
+#[test]
+fn a_coinbase_may_repeat_only_after_its_first_outputs_are_spent() {
+    //   G - a1 - x(a1's coinbase again)
+    //          \ a2(spends it) - a3(a1's coinbase again)
+    let mut spec = GenesisSpec::trivial("repeats", TEST_GENESIS_TIME);
+    spec.bip34_height = 17;
+    spec.coinbase_maturity = 1;
+    let mut net = TestChain::on(Chain::in_memory(params_of(&spec)));
+    let script = ScriptBuf::from_bytes(b"not a height".to_vec());
+    let repeated = |net: &mut TestChain, name: &str| {
+        let block = net.build(name).coinbase_script(script.clone()).mine();
+        net.submit(name, block);
+    };
+    repeated(&mut net, "a1");
+    let first = net.block("a1").txdata[0].clone();
+    repeated(&mut net, "x");
+    assert_eq!(
+        net.block("x").txdata[0].compute_txid(),
+        first.compute_txid()
+    );
+    let reason = "bad-txns-BIP30".to_owned();
+    assert_eq!(net.failed(), [("x".to_owned(), reason)]);
+
+    let spends = Payment::new()
+        .spend_output_of(&first, 0, &Key::p2tr("miner"))
+        .pay(&Key::p2tr("alice"), Amount::ONE_BTC)
+        .sign();
+    net.fork_at("a1").including(&spends).mine("a2");
+    let before = net.chain().coin_set_stats(true).unwrap();
+    repeated(&mut net, "a3");
+    assert_eq!(net.failed(), vec![]);
+    assert_eq!(net.tip(), "a3");
+    let outpoint = OutPoint {
+        txid: first.compute_txid(),
+        vout: 0,
+    };
+    let coin = |net: &TestChain| net.chain().coin(&outpoint).unwrap();
+    assert_eq!(coin(&net).map(|coin| coin.height), Some(Height(3)));
+    // Taken back, the coin is gone again, and below that the first one is back.
+    let (a2, a3) = (net.hash("a2"), net.hash("a3"));
+    net.chain_mut().invalidate(&a3).unwrap();
+    assert_eq!(net.chain().coin_set_stats(true).unwrap(), before);
+    net.chain_mut().invalidate(&a2).unwrap();
+    assert_eq!(coin(&net).map(|coin| coin.height), Some(Height(1)));
 }

@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use crate::core::CoreOptions;
 use crate::host::{self, DataDir, MiningSettings, StartOptions, Started};
 use crate::logging;
+use crate::mempool::policy::OutputKinds;
 use crate::rpc::auth::Users;
 use crate::stratum::StratumOptions;
 
@@ -98,6 +99,9 @@ pub struct NodeArgs {
     /// Memory for unconfirmed transactions, in MB.
     #[arg(long, value_name = "MB", default_value_t = 50)]
     mempool: usize,
+    /// Take payments to outputs that can never be spent on this network (P2PKH, P2SH, ...), as tests for other chains make them.
+    #[arg(long)]
+    any_outputs: bool,
     /// Move the node's clock by so many seconds, for experiments.
     #[arg(
         long,
@@ -184,6 +188,10 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
             peers: args.peer,
             seed: host::random_seed(),
             mempool_bytes: megabytes(args.mempool),
+            outputs: match args.any_outputs {
+                true => OutputKinds::Any,
+                false => OutputKinds::Spendable,
+            },
             ..CoreOptions::default()
         },
         listen: args.listen,

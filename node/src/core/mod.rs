@@ -29,6 +29,7 @@ mod mode;
 mod net;
 mod operator;
 pub mod output;
+mod package;
 mod peers;
 mod random;
 mod relay;
@@ -56,6 +57,7 @@ use p2p::sync::{Input as EngineInput, SyncEngine};
 use serde::Serialize;
 
 use crate::events::NodeEvent;
+use crate::mempool::policy::OutputKinds;
 use crate::mempool::{Mempool, Orphans};
 
 /// The two clocks, as the host (or the simulator) passes them in.
@@ -98,6 +100,8 @@ pub struct CoreOptions {
     pub seed: u64,
     /// Bytes of transactions the mempool may hold; 0 for the default of 50 MB.
     pub mempool_bytes: usize,
+    /// Which outputs the mempool takes.
+    pub outputs: OutputKinds,
     /// The peer book as [`NodeCore::book_json`] gave it.
     pub book: Option<String>,
     /// Neither learn addresses of other nodes nor tell them. `connect` implies it.
@@ -152,7 +156,7 @@ impl NodeCore {
     pub fn new(chain: Chain, options: CoreOptions) -> NodeCore {
         let dialer = dial::Dialer::new(&options);
         NodeCore {
-            mempool: Mempool::new(options.mempool_bytes),
+            mempool: Mempool::new(options.mempool_bytes).with_outputs(options.outputs),
             orphans: Orphans::default(),
             signatures: options.signatures.unwrap_or_default(),
             engine: SyncEngine::new(Arc::clone(chain.params()), options.seed),

@@ -191,7 +191,7 @@ impl NodeCore {
     }
 
     /// Tries orphans whose parent has come. Their own gossip was not forwarded, so they are published.
-    fn adopt_orphans(&mut self, now: Now, parent: Txid, out: &mut Vec<Output>) {
+    pub(super) fn adopt_orphans(&mut self, now: Now, parent: Txid, out: &mut Vec<Output>) {
         let mut parents = VecDeque::from([parent]);
         while let Some(parent) = parents.pop_front() {
             for transaction in self.orphans.take_children(&parent) {

@@ -40,9 +40,11 @@ pub struct Candidate {
 
 /// Where a transaction comes from, which decides what is asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     /// A wallet or a peer.
     Offered,
+    /// The same, with others that may pay for it.
+    Together,
     /// A block that left the active chain: signatures were checked, and fees are no concern.
     Returned,
 }
@@ -115,7 +117,7 @@ impl Mempool {
         Ok(txid)
     }
 
-    fn entry_of(&self, candidate: Candidate, world: &Surroundings<'_>) -> Entry {
+    pub(super) fn entry_of(&self, candidate: Candidate, world: &Surroundings<'_>) -> Entry {
         Entry {
             transaction: candidate.transaction,
             txid: candidate.txid,
@@ -135,7 +137,7 @@ impl Mempool {
         }
     }
 
-    fn check(
+    pub(super) fn check(
         &self,
         transaction: Arc<Transaction>,
         world: &Surroundings<'_>,
@@ -148,7 +150,7 @@ impl Mempool {
         if tx.is_coinbase() {
             return Err(MempoolError::Coinbase);
         }
-        policy::check_form(tx)?;
+        policy::check_form(tx, self.kinds)?;
         let place = NextBlock::of(chain);
         if !rules::is_final(tx, place.height, place.median_time_past) {
             return Err(MempoolError::NotFinal {
@@ -184,8 +186,10 @@ impl Mempool {
             sigops,
         };
         let replaced = match origin {
-            Origin::Offered => {
-                self.check_fee(FeeRate { fee, vsize }, world.now)?;
+            Origin::Offered | Origin::Together => {
+                if origin == Origin::Offered {
+                    self.check_fee(FeeRate { fee, vsize }, world.now)?;
+                }
                 let replaced = self.check_replacement(own.rate(), &ancestors, &conflicts)?;
                 self.check_chain(own, &ancestors, &replaced, CHAIN_LIMITS)?;
                 replaced
@@ -198,7 +202,7 @@ impl Mempool {
                 conflicts
             }
         };
-        if origin == Origin::Offered && !world.signatures.contains(&wtxid) {
+        if origin != Origin::Returned && !world.signatures.contains(&wtxid) {
             spend::check_coins(tx, txid, &coins)?;
         }
         world.signatures.insert(wtxid);
@@ -253,7 +257,7 @@ impl Mempool {
             .with_ancestors(spent.filter(|txid| self.graph.get(txid).is_some()))
     }
 
-    fn check_fee(&self, own: FeeRate, now: Timestamp) -> Result<(), MempoolError> {
+    pub(super) fn check_fee(&self, own: FeeRate, now: Timestamp) -> Result<(), MempoolError> {
         let got = own.fee;
         let rate = self.min_fee(now);
         let need = rate.fee_for(own.vsize);

@@ -173,6 +173,17 @@ pub enum MempoolError {
     /// `bad-txns-spends-conflicting-tx`: it depends on what it would replace.
     #[error("the transaction spends an output of {0}, which it would replace")]
     SpendsReplaced(Txid),
+    /// `bip125-replacement-disallowed`: what is judged with others replaces nothing.
+    #[error("a transaction that is judged with others replaces nothing; send it alone")]
+    ReplacementInPackage,
+    /// `max feerate exceeded`: more than its sender wants to pay.
+    #[error("the fee rate {} sat/kvB is above {} sat/kvB; raise maxfeerate if it is meant", .got.0, .limit.0)]
+    AboveMaxRate {
+        /// What it pays.
+        got: SatPerKvb,
+        /// What it may pay.
+        limit: SatPerKvb,
+    },
     /// `mempool full`: it is the cheapest of all.
     #[error("the mempool is full and the fee rate is too low; pay more or wait")]
     Full,
@@ -242,6 +253,8 @@ impl MempoolError {
             MempoolError::ReplacementFee { .. } => "insufficient fee",
             MempoolError::TooManyReplacements { .. } => "too many potential replacements",
             MempoolError::SpendsReplaced(_) => "bad-txns-spends-conflicting-tx",
+            MempoolError::ReplacementInPackage => "bip125-replacement-disallowed",
+            MempoolError::AboveMaxRate { .. } => "max feerate exceeded",
             MempoolError::Full => "mempool full",
             MempoolError::DiskLow => "disk-low",
             MempoolError::Store(_) => "storage-failed",
@@ -300,6 +313,17 @@ impl MempoolError {
                 | MempoolError::NotFinal { .. }
                 | MempoolError::SequenceLocked(_)
                 | MempoolError::Rule(RuleError::ImmatureCoinbase { .. })
+        )
+    }
+
+    /// Whether other transactions of a package may help: parents that come with it, or a child that pays for it.
+    #[must_use]
+    pub(super) fn may_pass_in_package(&self) -> bool {
+        matches!(
+            self,
+            MempoolError::BelowRelayFee { .. }
+                | MempoolError::BelowMempoolFee { .. }
+                | MempoolError::MissingInput { .. }
         )
     }
 

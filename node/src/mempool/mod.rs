@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `accept` | checks a transaction against the rules and the policy, and keeps it |
+//! | `package` | several at once: a child may pay for its parents |
 //! | `replace` | a better paying transaction takes the place of those that it conflicts with |
 //! | `evict` | what has to go when the mempool is full or a transaction waited too long |
 //! | `on_reorg` | follows the active chain: confirmed, conflicting, given back |
@@ -23,6 +24,7 @@ mod graph;
 mod model;
 mod on_reorg;
 mod orphans;
+pub mod package;
 pub mod policy;
 mod rate;
 mod refused;
@@ -45,6 +47,7 @@ pub use template::{Selected, Selection, SelectionLimits};
 
 use aside::Aside;
 use graph::Graph;
+use policy::OutputKinds;
 use refused::Refused;
 
 /// Bytes of memory that the mempool may take unless told otherwise.
@@ -93,6 +96,7 @@ pub struct Surroundings<'a> {
 pub struct Mempool {
     graph: Graph,
     max_bytes: usize,
+    kinds: OutputKinds,
     floor: evict::Floor,
     refused: Refused,
     aside: Aside,
@@ -111,11 +115,18 @@ impl Mempool {
         Mempool {
             graph: Graph::default(),
             max_bytes,
+            kinds: OutputKinds::default(),
             floor: evict::Floor::default(),
             refused: Refused::default(),
             aside: Aside::default(),
             sequence: 1,
         }
+    }
+
+    /// The same mempool, taking other kinds of outputs.
+    #[must_use]
+    pub fn with_outputs(self, kinds: OutputKinds) -> Mempool {
+        Mempool { kinds, ..self }
     }
 
     /// An entry by id.

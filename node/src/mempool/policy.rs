@@ -26,6 +26,8 @@ pub const INCREMENTAL_RELAY_FEE: SatPerKvb = SatPerKvb(100);
 const DUST_RELAY_FEE: SatPerKvb = SatPerKvb(3_000);
 /// Bytes of a witness input as Core counts them for dust: outpoint, lengths, sequence, and a quarter of 107.
 const WITNESS_INPUT_VBYTES: u64 = 32 + 4 + 1 + 107 / 4 + 4;
+/// The same for an input without a witness.
+const OTHER_INPUT_VBYTES: u64 = 32 + 4 + 1 + 107 + 4;
 /// The first byte of a taproot annex (BIP 341).
 const ANNEX_TAG: u8 = 0x50;
 
@@ -58,6 +60,16 @@ pub const RETURNED_CHAIN_LIMITS: ChainLimits = ChainLimits {
     descendant_vsize: 1_000_000,
 };
 
+/// Which outputs are relayed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputKinds {
+    /// Those that can be spent again on this network, and OP_RETURN.
+    #[default]
+    Spendable,
+    /// All that a block may hold: tests that were written for other chains pay to addresses which are dead ends here.
+    Any,
+}
+
 /// Virtual bytes: a quarter of the weight rounded up, or more where signature operations are dense.
 #[must_use]
 pub fn virtual_size(weight: Weight, sigops: u64) -> u64 {
@@ -72,7 +84,7 @@ pub fn virtual_size(weight: Weight, sigops: u64) -> u64 {
 /// # Errors
 ///
 /// The first policy that it does not meet.
-pub fn check_form(transaction: &Transaction) -> Result<(), MempoolError> {
+pub fn check_form(transaction: &Transaction, kinds: OutputKinds) -> Result<(), MempoolError> {
     let got = transaction.version.0;
     if !(1..=MAX_STANDARD_VERSION).contains(&got) {
         return Err(MempoolError::Version {
@@ -87,7 +99,7 @@ pub fn check_form(transaction: &Transaction) -> Result<(), MempoolError> {
             limit: MAX_STANDARD_WEIGHT,
         });
     }
-    check_outputs(&transaction.output)?;
+    check_outputs(&transaction.output, kinds)?;
     let got = transaction.base_size();
     if got < MIN_STANDARD_STRIPPED_SIZE {
         return Err(MempoolError::TooSmall {
@@ -98,12 +110,14 @@ pub fn check_form(transaction: &Transaction) -> Result<(), MempoolError> {
     Ok(())
 }
 
-fn check_outputs(outputs: &[TxOut]) -> Result<(), MempoolError> {
+fn check_outputs(outputs: &[TxOut], kinds: OutputKinds) -> Result<(), MempoolError> {
     let mut data = 0;
     for (output, TxOut { script_pubkey, .. }) in outputs.iter().enumerate() {
         if script_pubkey.is_op_return() {
             data += script_pubkey.len();
-        } else if !chain::rules::spend::is_spendable_kind(script_pubkey) {
+        } else if kinds == OutputKinds::Spendable
+            && !chain::rules::spend::is_spendable_kind(script_pubkey)
+        {
             return Err(MempoolError::OutputKind { output });
         }
     }
@@ -133,7 +147,7 @@ fn check_outputs(outputs: &[TxOut]) -> Result<(), MempoolError> {
     Ok(())
 }
 
-/// The least that an output of this kind may pay: 330 sat for P2TR, 294 for P2WPKH, nothing for OP_RETURN.
+/// The least that an output of this kind may pay: 330 sat for P2TR, 294 for P2WPKH, 546 for P2PKH, nothing for OP_RETURN.
 #[must_use]
 pub fn dust_limit(script: &Script) -> Amount {
     if script.is_op_return() {
@@ -143,7 +157,11 @@ pub fn dust_limit(script: &Script) -> Amount {
         value: Amount::ZERO,
         script_pubkey: script.into(),
     };
-    DUST_RELAY_FEE.fee_for(output.size() as u64 + WITNESS_INPUT_VBYTES)
+    let input = match script.is_witness_program() {
+        true => WITNESS_INPUT_VBYTES,
+        false => OTHER_INPUT_VBYTES,
+    };
+    DUST_RELAY_FEE.fee_for(output.size() as u64 + input)
 }
 
 /// Checks the form of the inputs, `spent[i]` being the script that input `i` unlocks: no scriptSig, no annex, and for P2WPKH
@@ -239,7 +257,7 @@ mod tests {
     }
 
     fn reason(transaction: &Transaction) -> String {
-        check_form(transaction)
+        check_form(transaction, OutputKinds::Spendable)
             .expect_err("not standard")
             .reject_reason()
             .into_owned()
@@ -249,19 +267,22 @@ mod tests {
     fn dust_limits_are_those_that_wallets_know() {
         assert_eq!(dust_limit(&p2tr()), Amount::from_sat(330));
         assert_eq!(dust_limit(&p2wpkh()), Amount::from_sat(294));
-        assert!(check_form(&paying(330, p2tr())).is_ok());
+        assert!(check_form(&paying(330, p2tr()), OutputKinds::Spendable).is_ok());
         assert_eq!(reason(&paying(329, p2tr())), "dust");
-        assert!(check_form(&paying(294, p2wpkh())).is_ok());
+        assert!(check_form(&paying(294, p2wpkh()), OutputKinds::Spendable).is_ok());
         assert_eq!(reason(&paying(293, p2wpkh())), "dust");
     }
 
     #[test]
     fn outputs_that_nobody_could_spend_are_refused() {
         let p2pkh = [&[0x76, 0xa9, 20][..], &[1; 20], &[0x88, 0xac]].concat();
-        assert_eq!(
-            reason(&paying(10_000, ScriptBuf::from_bytes(p2pkh))),
-            "scriptpubkey"
-        );
+        let p2pkh = ScriptBuf::from_bytes(p2pkh);
+        assert_eq!(reason(&paying(10_000, p2pkh.clone())), "scriptpubkey");
+        // Unless that is wished for, and even then not as dust.
+        let any = |value| check_form(&paying(value, p2pkh.clone()), OutputKinds::Any);
+        assert!(any(546).is_ok());
+        let error = any(545).expect_err("dust");
+        assert_eq!(error.reject_reason(), "dust");
         assert_eq!(reason(&paying(10_000, ScriptBuf::new())), "scriptpubkey");
     }
 
@@ -273,13 +294,14 @@ mod tests {
             ScriptBuf::from_bytes(script)
         };
         // 100 kB outside the witness weigh 400,000: the weight limit comes first by a few bytes.
-        assert!(check_form(&paying(0, data(99_900))).is_ok());
+        assert!(check_form(&paying(0, data(99_900)), OutputKinds::Spendable).is_ok());
         assert_eq!(reason(&paying(0, data(100_001))), "tx-size");
         let sum = [TxOut {
             value: Amount::ZERO,
             script_pubkey: data(60_000),
         }];
-        let error = check_outputs(&[&sum[..], &sum[..]].concat()).expect_err("too much");
+        let error = check_outputs(&[&sum[..], &sum[..]].concat(), OutputKinds::Spendable)
+            .expect_err("too much");
         assert_eq!(error.reject_reason(), "datacarrier");
     }
 
@@ -288,7 +310,11 @@ mod tests {
         for (version, ok) in [(0, false), (1, true), (3, true), (4, false), (-1, false)] {
             let mut tx = paying(1_000, p2tr());
             tx.version = transaction::Version(version);
-            assert_eq!(check_form(&tx).is_ok(), ok, "version {version}");
+            assert_eq!(
+                check_form(&tx, OutputKinds::Spendable).is_ok(),
+                ok,
+                "version {version}"
+            );
         }
     }
 
@@ -298,7 +324,7 @@ mod tests {
         assert_eq!(tx.base_size(), 63);
         assert_eq!(reason(&tx), "tx-size-small");
         tx.output[0].script_pubkey = ScriptBuf::from_bytes(vec![0x6a, 3, 1, 1, 1]);
-        assert!(check_form(&tx).is_ok());
+        assert!(check_form(&tx, OutputKinds::Spendable).is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Coins: the set of unspent outputs, and proofs that a transaction is in a block.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::merkle_tree::MerkleBlock;
@@ -289,6 +289,11 @@ fn get_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     let wanted: Vec<Txid> = list.iter().map(id).collect::<Result<_, _>>()?;
     if wanted.is_empty() {
         return Err(Failure::invalid("Parameter 'txids' cannot be empty"));
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = wanted.iter().find(|txid| !seen.insert(**txid)) {
+        let text = format!("Invalid parameter, duplicated txid: {twice}");
+        return Err(Failure::invalid(text));
     }
     let block: Option<BlockHash> = args.opt_hash(1)?;
     let info = match &block {

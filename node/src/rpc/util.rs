@@ -82,6 +82,12 @@ fn estimate_fee(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
             "Invalid conf_target, must be between 1 and 1008",
         ));
     }
+    let mode = args.opt_text(1)?.unwrap_or("unset").to_lowercase();
+    if !["unset", "economical", "conservative"].contains(&mode.as_str()) {
+        return Err(Failure::invalid(
+            "Invalid estimate_mode parameter, must be one of: \"unset\", \"economical\", \"conservative\"",
+        ));
+    }
     let now = node.now();
     let rate_found = node.read(|core| {
         let floor = core.mempool().min_fee(now.wall).max(policy::MIN_RELAY_FEE);

@@ -1,5 +1,6 @@
 //! `getrawtransaction`: where a transaction is, and what it spends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::consensus::encode::serialize_hex;
@@ -66,7 +67,7 @@ fn anywhere(node: &NodeHandle, txid: &Txid) -> Result<Found, Failure> {
     let unconfirmed = node.read(|core| match core.mempool().get(txid) {
         Some(entry) => {
             let transaction = Transaction::clone(&entry.transaction);
-            let spent = coins_of(core, &transaction)?;
+            let spent = coins_of(core, &transaction, &[])?;
             Ok::<_, Failure>(Some(Found {
                 transaction,
                 spent,
@@ -160,17 +161,22 @@ fn in_block(node: &NodeHandle, info: &HeaderInfo, txid: &Txid) -> Result<Option<
     }))
 }
 
-/// The coins that an unconfirmed transaction spends, of the chain and the mempool.
+/// The coins that an unconfirmed transaction spends, of the chain, the mempool and `others`; `None` if one is missing.
 pub(super) fn coins_of(
     core: &NodeCore,
     transaction: &Transaction,
+    others: &[Arc<Transaction>],
 ) -> Result<Option<Vec<Coin>>, Failure> {
+    let unconfirmed = |txid: &Txid| match core.mempool().get(txid) {
+        Some(entry) => Some(Arc::clone(&entry.transaction)),
+        None => others.iter().find(|tx| tx.compute_txid() == *txid).cloned(),
+    };
     let mut coins = Vec::with_capacity(transaction.input.len());
     for input in &transaction.input {
         let outpoint = input.previous_output;
-        let coin = match core.mempool().get(&outpoint.txid) {
+        let coin = match unconfirmed(&outpoint.txid) {
             Some(parent) => {
-                let output = parent.transaction.output.get(outpoint.vout as usize);
+                let output = parent.output.get(outpoint.vout as usize);
                 output.map(|output| Coin {
                     output: output.clone(),
                     height: core.chain().tip().height.next(),

@@ -2,6 +2,7 @@
 
 pub(super) mod find;
 mod make;
+mod packages;
 mod submit;
 
 use bitcoin::Transaction;
@@ -111,11 +112,12 @@ pub(super) const CALLS: &[Call] = &[
                 "BTC that OP_RETURN outputs may burn at most; 0 by default",
             ),
         ],
-        help: "Puts several signed transactions into the mempool, in order, each judged by itself.",
+        help: "Puts a transaction with all its unconfirmed parents into the mempool: the parents first, the child last. What does not pay \
+               enough by itself is judged by the fee rate of all of them together.",
         likeness: Likeness::Subset(
-            "each transaction must pay for itself; a child does not pay for its parents",
+            "what is judged together replaces nothing (no package RBF); peers judge each transaction by itself",
         ),
-        handler: Works(submit::submit_package),
+        handler: Works(packages::submit_package),
     },
     Call {
         name: "testmempoolaccept",
@@ -127,11 +129,10 @@ pub(super) const CALLS: &[Call] = &[
             ),
             MAX_FEE_RATE,
         ],
-        help: "Tells whether the mempool would take transactions, without keeping them.",
-        likeness: Likeness::Subset(
-            "each is tested by itself: a child of another one misses its inputs",
-        ),
-        handler: Works(submit::test_accept),
+        help: "Tells whether the mempool would take transactions, without keeping them. Of several, a later one may spend earlier ones; at the first \
+               that is refused nothing is said of the others.",
+        likeness: Likeness::Core,
+        handler: Works(packages::test_accept),
     },
 ];
 

@@ -1,0 +1,247 @@
+//! Several transactions at once: tested, or put into the mempool.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bitcoin::{Transaction, Txid, Wtxid};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::submit::{Limits, check_signatures_early, refusal};
+use super::transaction_from;
+use crate::host::NodeHandle;
+use crate::mempool::MempoolError;
+use crate::mempool::package::{self, Fit, MAX_PACKAGE_COUNT, Verdict};
+use crate::rpc::args::Args;
+use crate::rpc::error::{Failure, code};
+use crate::rpc::model::Btc;
+use crate::rpc::request::Reply;
+use crate::rpc::server::reply;
+
+fn package_from(args: &Args) -> Result<Vec<Arc<Transaction>>, Failure> {
+    let list = args.list(0)?;
+    if list.is_empty() || list.len() > MAX_PACKAGE_COUNT {
+        let text = format!("Array must contain between 1 and {MAX_PACKAGE_COUNT} transactions.");
+        return Err(Failure::invalid(text));
+    }
+    let hex = |value: &Value| {
+        let text = value
+            .as_str()
+            .ok_or_else(|| Failure::wrong_type("rawtxs must be strings"))?;
+        Ok(Arc::new(transaction_from(text)?))
+    };
+    list.iter().map(hex).collect()
+}
+
+/// Most of the work, outside of the node's lock.
+fn check_all_signatures_early(
+    node: &NodeHandle,
+    package: &[Arc<Transaction>],
+) -> Result<(), Failure> {
+    for (place, transaction) in package.iter().enumerate() {
+        check_signatures_early(node, transaction, &package[..place])?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Fees {
+    base: Btc,
+    #[serde(rename = "effective-feerate", skip_serializing_if = "Option::is_none")]
+    rate: Option<Btc>,
+    #[serde(rename = "effective-includes", skip_serializing_if = "Vec::is_empty")]
+    includes: Vec<Wtxid>,
+}
+
+impl Fees {
+    fn of(fit: &Fit) -> Fees {
+        Fees {
+            base: Btc(fit.fee),
+            rate: Some(crate::rpc::mempool::rate(fit.effective.per_kvb())),
+            includes: fit.includes.clone(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Tested {
+    txid: Txid,
+    wtxid: Wtxid,
+    #[serde(rename = "package-error", skip_serializing_if = "Option::is_none")]
+    package_error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vsize: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fees: Option<Fees>,
+    #[serde(rename = "reject-reason", skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(rename = "reject-details", skip_serializing_if = "Option::is_none")]
+    details: Option<String>,
+}
+
+impl Tested {
+    /// Nothing is said of it.
+    fn unjudged(transaction: &Transaction) -> Tested {
+        Tested {
+            txid: transaction.compute_txid(),
+            wtxid: transaction.compute_wtxid(),
+            package_error: None,
+            allowed: None,
+            vsize: None,
+            fees: None,
+            reason: None,
+            details: None,
+        }
+    }
+
+    fn fill_in(&mut self, verdict: &Verdict, limits: &Limits) {
+        match verdict {
+            Verdict::Fit(fit) if !limits.allow_fee(fit.fee, fit.vsize) => {
+                self.allowed = Some(false);
+                self.reason = Some("max-fee-exceeded".to_owned());
+            }
+            Verdict::Fit(fit) => {
+                self.allowed = Some(true);
+                self.vsize = Some(fit.vsize);
+                self.fees = Some(Fees::of(fit));
+            }
+            Verdict::Refused(error) => {
+                self.allowed = Some(false);
+                self.reason = Some(match error {
+                    MempoolError::MissingInput { .. } => "missing-inputs".to_owned(),
+                    other => other.reject_reason().into_owned(),
+                });
+                self.details = Some(error.to_string());
+            }
+            Verdict::AlreadyHere { .. } | Verdict::OtherWitness(_) | Verdict::NotJudged => {}
+        }
+    }
+}
+
+pub(super) fn test_accept(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let package = package_from(args)?;
+    let limits = Limits::new(args.value(1), &Value::Null)?;
+    let mut tested: Vec<Tested> = package.iter().map(|tx| Tested::unjudged(tx)).collect();
+    if let Err(error) = package::check_form(&package) {
+        for tested in &mut tested {
+            tested.package_error = Some(error.to_string());
+        }
+        return reply(&tested);
+    }
+    check_all_signatures_early(node, &package)?;
+    let verdicts = node.act(|core, now, out| core.test_package(now, &package, out));
+    for (tested, verdict) in tested.iter_mut().zip(&verdicts) {
+        tested.fill_in(verdict, &limits);
+        if tested.reason.as_deref() == Some("max-fee-exceeded") {
+            // As in Core, nothing is said of those that come after.
+            break;
+        }
+    }
+    reply(&tested)
+}
+
+#[derive(Serialize)]
+struct Submitted {
+    txid: Txid,
+    #[serde(rename = "other-wtxid", skip_serializing_if = "Option::is_none")]
+    other_wtxid: Option<Wtxid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vsize: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fees: Option<Fees>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Submitted {
+    fn new(txid: Txid, verdict: Option<&Verdict>) -> Submitted {
+        let mut submitted = Submitted {
+            txid,
+            other_wtxid: None,
+            vsize: None,
+            fees: None,
+            error: None,
+        };
+        match verdict {
+            Some(Verdict::Fit(fit)) => {
+                submitted.vsize = Some(fit.vsize);
+                submitted.fees = Some(Fees::of(fit));
+            }
+            Some(Verdict::AlreadyHere { fee, vsize }) => {
+                submitted.vsize = Some(*vsize);
+                submitted.fees = Some(Fees {
+                    base: Btc(*fee),
+                    rate: None,
+                    includes: Vec::new(),
+                });
+            }
+            Some(Verdict::OtherWitness(wtxid)) => submitted.other_wtxid = Some(*wtxid),
+            Some(Verdict::Refused(error)) => submitted.error = Some(refusal(error).message),
+            Some(Verdict::NotJudged) | None => {
+                submitted.error = Some("package-not-validated".to_owned());
+            }
+        }
+        submitted
+    }
+}
+
+#[derive(Serialize)]
+struct PackageReply {
+    package_msg: String,
+    #[serde(rename = "tx-results")]
+    results: BTreeMap<Wtxid, Submitted>,
+    #[serde(rename = "replaced-transactions")]
+    replaced: Vec<Txid>,
+}
+
+impl PackageReply {
+    fn new(
+        message: &str,
+        package: &[Arc<Transaction>],
+        verdicts: &[Verdict],
+        replaced: impl IntoIterator<Item = Txid>,
+    ) -> PackageReply {
+        let result = |(place, transaction): (usize, &Arc<Transaction>)| {
+            let submitted = Submitted::new(transaction.compute_txid(), verdicts.get(place));
+            (transaction.compute_wtxid(), submitted)
+        };
+        PackageReply {
+            package_msg: message.to_owned(),
+            results: package.iter().enumerate().map(result).collect(),
+            replaced: replaced.into_iter().collect(),
+        }
+    }
+}
+
+pub(super) fn submit_package(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+    let package = package_from(args)?;
+    let limits = Limits::new(args.value(1), args.value(2))?;
+    for transaction in &package {
+        limits.check_burn(transaction)?;
+    }
+    if package.len() > 1 && !package::is_child_with_parents(&package) {
+        let text =
+            "package topology disallowed. not child-with-parents or parents depend on each other.";
+        return Err(Failure::new(code::VERIFY, text));
+    }
+    if let Err(error) = package::check_form(&package) {
+        return reply(&PackageReply::new(&error.to_string(), &package, &[], []));
+    }
+    check_all_signatures_early(node, &package)?;
+    let outcome = node
+        .act(|core, now, out| core.submit_package(now, &package, limits.max_fee_rate, out))
+        .map_err(|error| refusal(&error))?;
+    let message = match outcome.is_success() {
+        true => "success",
+        false => "transaction failed",
+    };
+    let replaced = outcome.replaced.iter().copied();
+    reply(&PackageReply::new(
+        message,
+        &package,
+        &outcome.verdicts,
+        replaced,
+    ))
+}

@@ -10,6 +10,10 @@ use crate::accounts::Accounts;
 pub const COINS_PER_ACCOUNT: u32 = 10;
 /// Value of each, in BTC.
 pub const COIN_BTC: u64 = 10;
+/// Coins that a faucet gets: many, so that it pays often between two blocks.
+pub const FAUCET_COINS: u32 = 100;
+/// Value of each, in BTC.
+pub const FAUCET_COIN_BTC: u64 = 100;
 
 /// What may be chosen about a fresh network.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +24,10 @@ pub struct NetworkPlan {
     pub spacing_s: u32,
     /// By how many blocks the chain must run ahead for the difficulty to double.
     pub half_life_blocks: u32,
+    /// Every block is found at once, at a fixed target: for tests that mine by order, and never for miners that run.
+    pub instant: bool,
+    /// The account that gets a faucet's coins on top, if there is one.
+    pub faucet: Option<u32>,
 }
 
 /// A side that lost half its hash power is back at its pace within a minute or two, and a few lucky blocks change little.
@@ -45,16 +53,26 @@ impl FreshNetwork {
         plan: NetworkPlan,
         accounts: &Accounts,
     ) -> Result<FreshNetwork, GenesisError> {
-        let mut spec = GenesisSpec {
-            name: name.to_owned(),
-            time: plan.time,
-            ..GenesisSpec::default()
+        let mut spec = match plan.instant {
+            true => GenesisSpec::trivial(name, plan.time),
+            false => GenesisSpec {
+                name: name.to_owned(),
+                time: plan.time,
+                ..GenesisSpec::default()
+            },
         };
         spec.pow.spacing_s = plan.spacing_s;
-        spec.pow.half_life_s = Some(plan.spacing_s.saturating_mul(plan.half_life_blocks));
+        if !plan.instant {
+            spec.pow.half_life_s = Some(plan.spacing_s.saturating_mul(plan.half_life_blocks));
+        }
         for account in accounts.list() {
             for _ in 0..COINS_PER_ACCOUNT {
                 spec = spec.allocate(&account.address, Amount::from_int_btc(COIN_BTC));
+            }
+            if plan.faucet == Some(account.index) {
+                for _ in 0..FAUCET_COINS {
+                    spec = spec.allocate(&account.address, Amount::from_int_btc(FAUCET_COIN_BTC));
+                }
             }
         }
         let file = spec.mine()?;
@@ -93,6 +111,8 @@ mod tests {
             time: Timestamp(1_700_000_000),
             spacing_s: 2,
             half_life_blocks: HALF_LIFE_BLOCKS,
+            instant: false,
+            faucet: None,
         };
         let network = FreshNetwork::make("test", plan, &accounts).unwrap();
         let purse = Purse::new(&accounts, network.allocation().unwrap());
@@ -102,5 +122,25 @@ mod tests {
         // What is written can be read.
         let again = Params::from_json(&network.file.to_json()).unwrap();
         assert_eq!(again.genesis_hash, network.params.genesis_hash);
+    }
+    #[test]
+    fn a_network_for_tests_finds_blocks_at_once_and_has_a_faucet() {
+        let accounts = Accounts::from_words(WORDS, 2).unwrap();
+        let plan = NetworkPlan {
+            time: Timestamp(1_700_000_000),
+            spacing_s: 600,
+            half_life_blocks: HALF_LIFE_BLOCKS,
+            instant: true,
+            faucet: Some(1),
+        };
+        let network = FreshNetwork::make("test", plan, &accounts).unwrap();
+        assert_eq!(
+            network.params.genesis.header.bits.to_consensus(),
+            0x207f_ffff
+        );
+        let purse = Purse::new(&accounts, network.allocation().unwrap());
+        assert_eq!(purse.coins(0).len(), COINS_PER_ACCOUNT as usize);
+        let faucet: Amount = purse.coins(1).iter().map(|coin| coin.value).sum();
+        assert_eq!(faucet, Amount::from_int_btc(100 + 100 * 100));
     }
 }

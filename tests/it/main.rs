@@ -6,7 +6,9 @@ mod data;
 mod emitter;
 mod full_disk;
 mod kill;
+mod limits;
 mod process;
+mod regtest_http;
 mod self_repair;
 mod stratum;
 #[path = "../../node/tests/it/stratum_client.rs"]

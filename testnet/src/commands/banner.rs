@@ -43,6 +43,13 @@ pub(super) fn banner(manifest: &Manifest, dir: &str) -> String {
             account.derivation
         );
     }
+    if let Some(http) = &manifest.http {
+        let _ = writeln!(
+            text,
+            "\nHTTP\n  {}/1  for regtest-client (APIURL)\n  curl -d '{{\"address\": \"bcrt1...\", \"amount\": 0.5}}' {}/faucet",
+            http.url, http.url
+        );
+    }
     let _ = writeln!(text, "\nWords\n  {}", manifest.words);
     let _ = writeln!(
         text,

@@ -1,6 +1,7 @@
 //! `mend testnet up`.
 
 use std::fs::OpenOptions;
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use clap::Args;
 use super::{Context, banner, units};
 use crate::accounts;
 use crate::link::{Lane, LinkSettings};
+use crate::real::http::{self, Http};
 use crate::real::{
     Manifest, Network, NetworkOptions, Order, Status, Supervisor, control, last_line,
     own_process_group,
@@ -53,6 +55,17 @@ pub(super) struct UpArgs {
     /// Decides jitter, loss and random topologies.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Blocks only by order, each found at once, as on Bitcoin Core's regtest.
+    #[arg(long, conflicts_with = "miners")]
+    instant: bool,
+    /// Serve a faucet (POST /faucet) and the routes of bitcoinjs' regtest-client (/1/...) by HTTP.
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        num_args = 0..=1,
+        default_missing_value = http::DEFAULT_ADDRESS
+    )]
+    http: Option<SocketAddr>,
     /// Run in the background.
     #[arg(long)]
     detach: bool,
@@ -69,7 +82,11 @@ pub(super) fn run(context: &Context, args: &UpArgs) -> anyhow::Result<()> {
     if args.detach {
         return detach(context);
     }
+    let listener = args.http.map(Http::listen).transpose()?;
     let supervisor = Supervisor::new(Network::start(context.layout.clone(), &options)?)?;
+    let http = listener.map(|listener| Http::serve(listener, &supervisor));
+    // Ends before the nodes do.
+    let _http = http.transpose()?;
     let manifest = supervisor.network().manifest();
     supervisor.serve(|| {
         print(context, &manifest);
@@ -84,7 +101,7 @@ fn options(args: &UpArgs) -> anyhow::Result<NetworkOptions> {
     /// Two such miners find a block in about 0.7 s at the limit; the difficulty does the rest.
     const DEFAULT_RATE: u64 = 100_000;
     let nodes = usize::try_from(args.nodes)?;
-    let miners = match (args.miners.as_slice(), args.no_mining) {
+    let miners = match (args.miners.as_slice(), args.no_mining || args.instant) {
         (_, true) => vec![],
         ([], false) if nodes == 1 => vec![(0, DEFAULT_RATE)],
         ([], false) => vec![(0, DEFAULT_RATE), (nodes - 1, DEFAULT_RATE)],
@@ -104,6 +121,11 @@ fn options(args: &UpArgs) -> anyhow::Result<NetworkOptions> {
         _ => Topology::Regular(6),
     });
     let program = std::env::current_exe().context("cannot find the path of this program")?;
+    let node_arguments = match args.http {
+        // Whoever asks by HTTP may ask for any transaction, and pays to P2PKH what is not to be spent again.
+        Some(_) => ["--txindex", "--any-outputs"].map(str::to_owned).to_vec(),
+        None => vec![],
+    };
     Ok(NetworkOptions {
         miners,
         topology,
@@ -112,6 +134,9 @@ fn options(args: &UpArgs) -> anyhow::Result<NetworkOptions> {
         accounts: args.accounts,
         words: args.words.clone(),
         seed: args.seed,
+        instant: args.instant,
+        faucet: args.http.is_some(),
+        node_arguments,
         ..NetworkOptions::new(program, nodes)
     })
 }

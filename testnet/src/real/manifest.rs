@@ -25,6 +25,18 @@ pub struct Manifest {
     pub words: String,
     /// Funded accounts.
     pub accounts: Vec<AccountEntry>,
+    /// Where other programs find the testnet by HTTP, if it serves that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpEntry>,
+}
+
+/// The testnet's own HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpEntry {
+    /// Its URL, without a slash at the end. `/1` below it is what regtest-client takes as its `APIURL`.
+    pub url: String,
+    /// The account that the faucet pays from.
+    pub faucet_account: u32,
 }
 
 /// One node.

@@ -6,6 +6,7 @@
 pub mod control;
 mod error;
 mod faults;
+pub mod http;
 pub mod layout;
 pub mod manifest;
 mod network;

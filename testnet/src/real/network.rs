@@ -8,13 +8,16 @@ use chain::{Params, Timestamp};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::manifest::{AccountEntry, LinkEntry, Manifest, NodeEntry};
+use super::manifest::{AccountEntry, HttpEntry, LinkEntry, Manifest, NodeEntry};
 use super::node::NodeSlot;
 use super::process::NodeProcess;
 use super::{LabError, Layout, NodeState, Probe};
 use crate::accounts::{Accounts, WORDS};
 use crate::link::{LinkProxy, LinkSettings};
-use crate::network::{COIN_BTC, COINS_PER_ACCOUNT, FreshNetwork, HALF_LIFE_BLOCKS, NetworkPlan};
+use crate::network::{
+    COIN_BTC, COINS_PER_ACCOUNT, FAUCET_COIN_BTC, FAUCET_COINS, FreshNetwork, HALF_LIFE_BLOCKS,
+    NetworkPlan,
+};
 use crate::pay::{Purse, SentPayment};
 use crate::scenario::{Groups, Topology};
 
@@ -46,6 +49,12 @@ pub struct NetworkOptions {
     pub words: String,
     /// Decides jitter, loss and random topologies.
     pub seed: u64,
+    /// Every block is found at once: for tests that mine by order.
+    pub instant: bool,
+    /// One more account, the last, with coins for a faucet.
+    pub faucet: bool,
+    /// More arguments for every node.
+    pub node_arguments: Vec<String>,
 }
 
 impl NetworkOptions {
@@ -63,6 +72,9 @@ impl NetworkOptions {
             accounts: 6,
             words: WORDS.to_owned(),
             seed: 1,
+            instant: false,
+            faucet: false,
+            node_arguments: Vec::new(),
         }
     }
 }
@@ -79,6 +91,8 @@ pub struct Network {
     pub(super) purse: Purse,
     pub(super) sent: Vec<SentPayment>,
     pub(super) partition: Option<Groups>,
+    /// Where other programs find it by HTTP.
+    pub(super) http: Option<HttpEntry>,
     /// Runs the proxies. Last, so that it outlives them.
     runtime: tokio::runtime::Runtime,
 }
@@ -128,13 +142,16 @@ impl Network {
         let root = std::path::absolute(layout.root())
             .map_err(|error| LabError::io(layout.root(), &error))?;
         let layout = Layout::new(root);
-        let accounts = Accounts::from_words(&options.words, options.accounts)
+        let count = options.accounts + u32::from(options.faucet);
+        let accounts = Accounts::from_words(&options.words, count)
             .map_err(|error| LabError::Refused(error.to_string()))?;
         let name = format!("testnet-{}", std::process::id());
         let plan = NetworkPlan {
             time: wall_clock(),
             spacing_s: options.spacing_s,
             half_life_blocks: options.half_life_blocks,
+            instant: options.instant,
+            faucet: options.faucet.then_some(options.accounts),
         };
         let fresh = FreshNetwork::make(&name, plan, &accounts)
             .map_err(|error| LabError::Refused(error.to_string()))?;
@@ -164,6 +181,7 @@ impl Network {
             purse,
             sent: Vec::new(),
             partition: None,
+            http: None,
             runtime,
         };
         network.lay_links(options)?;
@@ -209,6 +227,7 @@ impl Network {
                     .filter(|link| link.from == index)
                     .map(LinkSlot::multiaddress)
                     .collect(),
+                more: options.node_arguments.clone(),
                 process: None,
                 last_start: None,
                 paused: false,
@@ -359,12 +378,17 @@ impl Network {
             proxy: link.multiaddress(),
         });
         let funded = Amount::from_int_btc(COIN_BTC * u64::from(COINS_PER_ACCOUNT));
+        let faucet = self.http.as_ref().map(|http| http.faucet_account);
+        let extra = Amount::from_int_btc(FAUCET_COIN_BTC * u64::from(FAUCET_COINS));
         let accounts = self.accounts.list().iter().map(|account| AccountEntry {
             index: account.index,
             address: account.address.to_string(),
             segwit_address: account.segwit_address.to_string(),
             derivation: account.path.clone(),
-            funded_sat: funded.to_sat(),
+            funded_sat: match faucet == Some(account.index) {
+                true => (funded + extra).to_sat(),
+                false => funded.to_sat(),
+            },
         });
         Manifest {
             name: self.name.clone(),
@@ -375,6 +399,7 @@ impl Network {
             links: links.collect(),
             words: self.accounts.words().to_owned(),
             accounts: accounts.collect(),
+            http: self.http.clone(),
         }
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct NodeSlot {
     pub(super) address: String,
     /// Proxies that it dials, as multiaddresses.
     pub(super) dials: Vec<String>,
+    /// More arguments.
+    pub(super) more: Vec<String>,
     /// Its process, while it has one.
     pub(super) process: Option<NodeProcess>,
     /// What it said at its last start.
@@ -56,6 +58,7 @@ impl NodeSlot {
             arguments.extend(mine.map(str::to_owned));
             arguments.push(self.rate.to_string());
         }
+        arguments.extend(self.more.iter().cloned());
         arguments
     }
 
@@ -111,6 +114,7 @@ mod tests {
             rate,
             address: "bcrt1p".to_owned(),
             dials: vec!["/ip4/127.0.0.1/tcp/9".to_owned()],
+            more: Vec::new(),
             process: None,
             last_start: None,
             paused: false,

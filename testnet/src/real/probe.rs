@@ -13,6 +13,8 @@ use super::LabError;
 
 /// How long a node on this machine may take for an answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Calls in one round trip, at most.
+const BATCH: usize = 1_000;
 /// How long a call may take that mines blocks.
 const PATIENT_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -173,6 +175,32 @@ impl Probe {
         self.call("getrawmempool", json!([]))
     }
 
+    /// All transactions of the mempool that are still there when they are asked for.
+    pub fn mempool_transactions(&self) -> Result<Vec<Transaction>, LabError> {
+        const METHOD: &str = "getrawtransaction";
+        let calls: Vec<(&str, Value)> = self
+            .mempool()?
+            .iter()
+            .map(|txid| (METHOD, json!([txid])))
+            .collect();
+        let mut found = Vec::with_capacity(calls.len());
+        for calls in calls.chunks(BATCH) {
+            let answers = self.client.call_batch(calls);
+            for answer in answers.map_err(|error| self.error(METHOD, &error.to_string()))? {
+                match answer {
+                    Ok(hex) => {
+                        let decoded = deserialize_hex(hex.as_str().unwrap_or_default());
+                        found.push(decoded.map_err(|e| self.error(METHOD, &e.to_string()))?);
+                    }
+                    // It left meanwhile.
+                    Err(RpcError::Rpc { code: -5, .. }) => {}
+                    Err(error) => return Err(self.error(METHOD, &error.to_string())),
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Number of connections.
     pub fn connections(&self) -> Result<usize, LabError> {
         self.call("getconnectioncount", json!([]))
@@ -182,6 +210,11 @@ impl Probe {
     pub fn is_unspent(&self, coin: &OutPoint) -> Result<bool, LabError> {
         let found: Value = self.call("gettxout", json!([coin.txid, coin.vout, true]))?;
         Ok(!found.is_null())
+    }
+
+    /// Any call, with the node's own error.
+    pub(super) fn ask(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+        self.client.call(method, params)
     }
 
     /// Hands a transaction to the node.

@@ -13,7 +13,7 @@ const COINS_PER_SPLITTER: usize = 1_000;
 const COIN: Amount = Amount::from_sat(100_000);
 const FEE: Amount = Amount::from_sat(1_000);
 /// What a payment of [`Blocks`] gives away, and its fee.
-const SMALL: Amount = Amount::from_sat(600);
+const SMALL: Amount = Amount::from_sat(400);
 
 /// A network whose first block makes 20,000 coins.
 pub(crate) struct Network {

@@ -1,5 +1,7 @@
 //! `mend sim`: scenarios in virtual time.
 
+mod table;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -13,6 +15,8 @@ use crate::invariants::Rule;
 use crate::report;
 use crate::scenario::{Change, Scenario};
 use crate::sim::{self, Run};
+
+use table::{TableArgs, run_table};
 
 /// Run scenarios in virtual time: many nodes, hours in seconds, the same again from the same seed.
 ///
@@ -31,6 +35,7 @@ pub struct SimArgs {
 #[derive(Subcommand, Debug)]
 enum Command {
     Run(RunArgs),
+    Table(TableArgs),
     Sweep(SweepArgs),
     Shrink(ShrinkArgs),
     Figures(FiguresArgs),
@@ -138,6 +143,7 @@ struct CheckArgs {
 pub fn run_sim(args: SimArgs) -> anyhow::Result<()> {
     match args.command {
         Command::Run(run) => run_once(&run, args.json),
+        Command::Table(table) => run_table(&table, args.json),
         Command::Sweep(sweep) => run_sweep(&sweep, args.json),
         Command::Shrink(shrink) => run_shrink(&shrink),
         Command::Figures(figures) => print_figures(&figures.trace, args.json),
@@ -162,8 +168,10 @@ fn read(file: &ScenarioFile) -> anyhow::Result<Scenario> {
 }
 
 fn read_with(path: &Path, changes: &[Change]) -> anyhow::Result<Scenario> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the scenario {}", path.display()))?;
+    let text = std::fs::read_to_string(path).with_context(|| {
+        let path = path.display();
+        format!("cannot read {path}; give a scenario file, as those in scenarios/")
+    })?;
     Scenario::from_toml_with(&text, changes).with_context(|| path.display().to_string())
 }
 

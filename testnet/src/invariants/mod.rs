@@ -32,7 +32,7 @@ pub enum Rule {
     NobodyIsPunished,
     /// Storage does not fail, and opens after a crash.
     StorageHolds,
-    /// Every payment is confirmed, waits, was overtaken, or went down with its node.
+    /// Every payment is confirmed, waits, was overtaken by another of the same coin, or went down with its node.
     NoPaymentIsLost,
     /// A node's own blocks are valid.
     OwnBlocksAreValid,

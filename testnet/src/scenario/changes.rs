@@ -33,6 +33,15 @@ impl FromStr for Change {
 }
 
 impl Change {
+    /// Whether the change is made in a field, or around or inside of it.
+    pub(super) fn is_about(&self, field: &str) -> bool {
+        let inside = |outer: &str, inner: &str| {
+            let rest = inner.strip_prefix(outer);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        inside(&self.path, field) || inside(field, &self.path)
+    }
+
     /// Makes the change.
     pub(super) fn apply(&self, table: &mut Table) -> Result<(), ScenarioError> {
         let mut parts: Vec<&str> = self.path.split('.').collect();

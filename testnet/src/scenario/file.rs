@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::action::EventEntry;
-use super::{Action, Change, Span, Topology};
+use super::{Action, Change, FileError, Span, Topology};
 use crate::link::Lane;
 
 /// Most nodes of a simulation: about 1 MB each.
@@ -152,11 +152,9 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// [`ScenarioError`] names the field (or the line, where the text is no TOML).
-    pub fn from_toml(text: &str) -> Result<Scenario, ScenarioError> {
-        let scenario: Scenario = toml::from_str(text).map_err(no_toml)?;
-        scenario.check()?;
-        Ok(scenario)
+    /// [`FileError`] names the line and the field.
+    pub fn from_toml(text: &str) -> Result<Scenario, FileError> {
+        Scenario::from_toml_with(text, &[])
     }
 
     /// As [`Scenario::from_toml`], with some fields changed.
@@ -164,16 +162,26 @@ impl Scenario {
     /// # Errors
     ///
     /// As [`Scenario::from_toml`], for the file as well as for the changes.
-    pub fn from_toml_with(text: &str, changes: &[Change]) -> Result<Scenario, ScenarioError> {
-        if changes.is_empty() {
-            return Scenario::from_toml(text);
-        }
-        let mut table: toml::Table = toml::from_str(text).map_err(no_toml)?;
-        for change in changes {
-            change.apply(&mut table)?;
-        }
-        let scenario: Scenario = table.try_into().map_err(no_toml)?;
-        scenario.check()?;
+    pub fn from_toml_with(text: &str, changes: &[Change]) -> Result<Scenario, FileError> {
+        let no_toml = |error: toml::de::Error| FileError::of_toml(text, &error);
+        let scenario: Scenario = if changes.is_empty() {
+            toml::from_str(text).map_err(no_toml)?
+        } else {
+            let mut table: toml::Table = toml::from_str(text).map_err(no_toml)?;
+            for change in changes {
+                let applied = change.apply(&mut table);
+                applied.map_err(|error| FileError { line: None, error })?;
+            }
+            let read = table.try_into();
+            read.map_err(|error| FileError::of_changes(&error))?
+        };
+        scenario.check().map_err(|error| {
+            // What was changed stands in no line of the file.
+            match changes.iter().any(|change| change.is_about(&error.field)) {
+                true => FileError { line: None, error },
+                false => FileError::of_field(text, error),
+            }
+        })?;
         Ok(scenario)
     }
 
@@ -197,135 +205,6 @@ impl Scenario {
         actions.sort_by_key(|(at, _)| *at);
         Ok(actions)
     }
-
-    /// Checks everything that TOML cannot.
-    ///
-    /// # Errors
-    ///
-    /// [`ScenarioError`] for the first field that makes no sense.
-    pub fn check(&self) -> Result<(), ScenarioError> {
-        let error = |field: &str, problem: String| Err(ScenarioError::new(field, problem));
-        if !(1..=MAX_NODES).contains(&self.nodes) {
-            return error(
-                "nodes",
-                format!("is {}, expected 1 to {MAX_NODES}", self.nodes),
-            );
-        }
-        if self.duration.0 == 0 {
-            return error("duration", "is 0, expected some time, as in 1h".to_owned());
-        }
-        if self.spacing.0 < 1_000 {
-            return error(
-                "spacing",
-                format!("is {}, expected 1ms or more", self.spacing),
-            );
-        }
-        check_lane("link", &self.link)?;
-        self.check_regions()?;
-        for (index, miner) in self.miners.iter().enumerate() {
-            self.check_node(&format!("miner[{index}].node"), miner.node)?;
-            check_weight(&format!("miner[{index}].share"), miner.share)?;
-        }
-        if self.gossip.degree == 0 {
-            return error("gossip.degree", "is 0, expected 1 or more".to_owned());
-        }
-        check_share("gossip.loss", self.gossip.loss)?;
-        if let Some(payments) = &self.payments {
-            if payments.every.0 == 0 {
-                return error("payments.every", "is 0, expected some time".to_owned());
-            }
-            if !(1..=10_000).contains(&payments.accounts) {
-                let problem = format!("is {}, expected 1 to 10000", payments.accounts);
-                return error("payments.accounts", problem);
-            }
-        }
-        for (index, node) in self.down.iter().enumerate() {
-            self.check_node(&format!("down[{index}]"), *node)?;
-        }
-        if let Some(chaos) = &self.chaos {
-            chaos.check()?;
-        }
-        self.check_events()
-    }
-
-    fn check_events(&self) -> Result<(), ScenarioError> {
-        for (index, entry) in self.events.iter().enumerate() {
-            let field = format!("event[{index}]");
-            let action = entry.read(&field)?;
-            if entry.at > self.duration {
-                let problem = format!("is {}, after the end at {}", entry.at, self.duration);
-                return Err(ScenarioError::new(format!("{field}.at"), problem));
-            }
-            self.check_node(&field, action.highest_node())?;
-            match &action {
-                Action::Link { lane, .. } => check_lane(&format!("{field}.lane"), lane)?,
-                Action::GossipLoss(share) => check_share(&format!("{field}.share"), *share)?,
-                Action::Mining { share, .. } => check_weight(&format!("{field}.share"), *share)?,
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn check_regions(&self) -> Result<(), ScenarioError> {
-        let Some(regions) = &self.regions else {
-            return Ok(());
-        };
-        let count = regions.shares.len();
-        for (index, share) in regions.shares.iter().enumerate() {
-            check_weight(&format!("regions.shares[{index}]"), *share)?;
-        }
-        if count == 0 || regions.shares.iter().sum::<f64>() <= 0.0 {
-            return Err(ScenarioError::new("regions.shares", "has no weight at all"));
-        }
-        let square = regions.delay_ms.len() == count
-            && regions.delay_ms.iter().all(|row| row.len() == count);
-        if !square {
-            let problem = format!("is not {count} rows of {count} delays");
-            return Err(ScenarioError::new("regions.delay_ms", problem));
-        }
-        Ok(())
-    }
-
-    fn check_node(&self, field: &str, node: usize) -> Result<(), ScenarioError> {
-        if node < self.nodes {
-            return Ok(());
-        }
-        let problem = format!(
-            "names node {node}; there are the nodes 0 to {}",
-            self.nodes - 1
-        );
-        Err(ScenarioError::new(field, problem))
-    }
-}
-
-fn no_toml(error: toml::de::Error) -> ScenarioError {
-    ScenarioError::new("file", error.to_string().trim().to_owned())
-}
-
-fn check_lane(field: &str, lane: &Lane) -> Result<(), ScenarioError> {
-    lane.check()
-        .map_err(|problem| ScenarioError::new(field, problem.to_string()))
-}
-
-fn check_share(field: &str, share: f64) -> Result<(), ScenarioError> {
-    if (0.0..=1.0).contains(&share) {
-        return Ok(());
-    }
-    Err(ScenarioError::new(
-        field,
-        format!("is {share}, expected 0 to 1"),
-    ))
-}
-
-fn check_weight(field: &str, weight: f64) -> Result<(), ScenarioError> {
-    if weight.is_finite() && weight >= 0.0 {
-        return Ok(());
-    }
-    Err(ScenarioError::new(
-        field,
-        format!("is {weight}, expected 0 or more"),
-    ))
 }
 
 fn default_topology() -> Topology {
@@ -433,6 +312,6 @@ mod tests {
     fn regions_need_a_square_of_delays() {
         let text = format!("{SPLIT}\n[regions]\nshares = [0.5, 0.5]\ndelay_ms = [[1, 2]]\n");
         let error = Scenario::from_toml(&text).unwrap_err();
-        assert_eq!(error.field, "regions.delay_ms");
+        assert_eq!(error.error.field, "regions.delay_ms");
     }
 }

@@ -3,8 +3,10 @@
 pub mod action;
 pub mod changes;
 pub mod chaos;
+mod check;
 pub mod file;
 pub mod groups;
+pub mod place;
 pub mod span;
 pub mod topology;
 
@@ -12,5 +14,6 @@ pub use action::Action;
 pub use changes::Change;
 pub use file::{Scenario, ScenarioError};
 pub use groups::Groups;
+pub use place::FileError;
 pub use span::Span;
 pub use topology::Topology;

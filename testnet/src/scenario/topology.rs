@@ -46,6 +46,18 @@ impl Topology {
             Topology::Regular(degree) => regular(nodes, degree as usize, rng),
         }
     }
+
+    /// Whether two nodes may have a link; certain but for random graphs.
+    pub fn may_have_link(self, nodes: usize, a: usize, b: usize) -> bool {
+        let (low, high) = (a.min(b), a.max(b));
+        let apart = high - low;
+        match self {
+            Topology::Complete | Topology::Regular(_) => apart > 0,
+            Topology::Line => apart == 1,
+            Topology::Ring => apart == 1 || (apart > 0 && apart == nodes - 1),
+            Topology::Star => apart > 0 && low == 0,
+        }
+    }
 }
 
 fn complete(nodes: usize) -> Vec<(usize, usize)> {
@@ -176,6 +188,13 @@ mod tests {
                     "{topology} of {nodes}: a pair twice"
                 );
                 assert!(links.iter().all(|(a, b)| a != b));
+                for (a, b) in complete(nodes) {
+                    let linked = pairs.contains(&(a.min(b), a.max(b)));
+                    let may = topology.may_have_link(nodes, a, b);
+                    let certain = !matches!(topology, Topology::Regular(_));
+                    assert!(may == linked || (may && !certain), "{topology}: {a}, {b}");
+                }
+                assert!(!topology.may_have_link(nodes, 0, 0));
             }
         }
     }

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{Block, BlockHash, OutPoint, Transaction, Txid};
 use chain::{Chain, Height};
-use node::events::NodeEvent;
-use node::mempool::RemovalReason;
 use serde::{Deserialize, Serialize};
 
 use super::stats::PaymentFigures;
@@ -19,15 +17,12 @@ use crate::invariants::Rule;
 pub enum Fate {
     /// In the final chain.
     Confirmed,
-    /// In some mempool, or on a branch that some node is on.
+    /// In some mempool, or on a branch that some node is on, or set aside by a node whose branch contradicts it for now.
     Waiting,
     /// Its payer spent the same coin at another node, and that payment came through.
     Conflicted,
     /// It spends what a payment gave that came to nothing.
     Void,
-    /// A block contradicted it everywhere it was known, and was taken back later. Mempools do not remember what blocks
-    /// contradict (nor do Bitcoin Core's): its payer has to send it again.
-    Overtaken,
     /// Every node that had it crashed before another had it. Mempools live in memory.
     Crashed,
     /// None of these: a node lost it. That is a violation.
@@ -45,7 +40,6 @@ struct Paid {
     inputs: Vec<OutPoint>,
     blocks: Vec<BlockHash>,
     holders_crashed: bool,
-    overtaken: bool,
 }
 
 impl Payments {
@@ -64,7 +58,6 @@ impl Payments {
             inputs,
             blocks: Vec::new(),
             holders_crashed: false,
-            overtaken: false,
         });
     }
 
@@ -80,37 +73,12 @@ impl Payments {
     /// A node is about to crash: what only it has is lost with it.
     pub(super) fn node_crashes(&mut self, node: usize, nodes: &[SimNode]) {
         for (txid, paid) in &mut self.all {
-            let mut holders = (0..nodes.len()).filter(|node| holds(&nodes[*node], txid, paid));
+            let mut holders = (0..nodes.len()).filter(|node| {
+                let sim = &nodes[*node];
+                holds(sim, txid, paid) || sets_aside(sim, txid)
+            });
             if holders.next() == Some(node) && holders.next().is_none() {
                 paid.holders_crashed = true;
-            }
-        }
-    }
-
-    /// Collects the payments that an event takes from a node's mempool or chain.
-    pub(super) fn note_contested(&self, event: &NodeEvent, contested: &mut Vec<Txid>) {
-        match event {
-            NodeEvent::TransactionRemoved {
-                txid,
-                reason: RemovalReason::Conflict | RemovalReason::Reorg,
-            } => contested.push(*txid),
-            NodeEvent::BlockDisconnected { hash, .. } => {
-                let in_it = self
-                    .all
-                    .iter()
-                    .filter(|(_, paid)| paid.blocks.contains(hash));
-                contested.extend(in_it.map(|(txid, _)| *txid));
-            }
-            _ => {}
-        }
-    }
-
-    /// Of the payments that a node lost with a change of its chain: those that its chain now contradicts, and nobody has.
-    pub(super) fn note_overtaken(&mut self, contested: &[Txid], node: usize, nodes: &[SimNode]) {
-        for txid in contested {
-            if let Some(paid) = self.all.get_mut(txid) {
-                let held = nodes.iter().any(|node| holds(node, txid, paid));
-                paid.overtaken |= !held && !can_be_spent(&nodes[node], &paid.inputs);
             }
         }
     }
@@ -125,10 +93,15 @@ impl Payments {
             }
         }
         self.derive_fates(&mut fates);
-        // Only what has no better reason: the descendants of what came to nothing were contradicted with it.
-        for (txid, paid) in &self.all {
-            if paid.overtaken {
-                fates.entry(*txid).or_insert(Fate::Overtaken);
+        // A node on the best chain that sets a payment aside has a reason for it that was found by now; if not, it is lost.
+        let elsewhere = |node: &&SimNode| node.tip != best.map(|chain| chain.tip().hash);
+        for txid in self.all.keys() {
+            if nodes
+                .iter()
+                .filter(elsewhere)
+                .any(|node| sets_aside(node, txid))
+            {
+                fates.entry(*txid).or_insert(Fate::Waiting);
             }
         }
         self.derive_fates(&mut fates);
@@ -209,15 +182,10 @@ fn holds(node: &SimNode, txid: &Txid, paid: &Paid) -> bool {
     })
 }
 
-/// Whether a node holds all these coins for unspent, those of its mempool among them.
-fn can_be_spent(node: &SimNode, coins: &[OutPoint]) -> bool {
-    node.core.as_ref().is_some_and(|core| {
-        coins.iter().all(|coin| {
-            let confirmed = core.chain().coin(coin).is_ok_and(|found| found.is_some());
-            let exists = confirmed || core.mempool().get(&coin.txid).is_some();
-            exists && core.mempool().spender(coin).is_none()
-        })
-    })
+/// Whether a node that is up keeps a payment for another change of its chain.
+fn sets_aside(node: &SimNode, txid: &Txid) -> bool {
+    let core = node.core.as_ref();
+    core.is_some_and(|core| core.mempool().is_set_aside(txid))
 }
 
 /// The fate that can be seen without knowing that of other payments.

@@ -4,6 +4,7 @@ use node::core::Input;
 
 use super::trace::Line;
 use super::world::{Event, World};
+use crate::invariants::Rule;
 use crate::scenario::action::EventEntry;
 use crate::scenario::{Action, Groups, Span};
 
@@ -51,7 +52,7 @@ impl World<'_> {
                 lane,
                 one_way,
             } => {
-                let Some(link) = self.wires.link_between(between.0, between.1) else {
+                let Some(link) = self.link_between(between) else {
                     return;
                 };
                 let first_dials = self.wires.links[link].from == between.0;
@@ -65,7 +66,7 @@ impl World<'_> {
                 self.release(link);
             }
             Action::Sever(between) => {
-                if let Some(link) = self.wires.link_between(between.0, between.1) {
+                if let Some(link) = self.link_between(between) {
                     self.sever(link);
                 }
             }
@@ -73,6 +74,16 @@ impl World<'_> {
             Action::Clock { node, offset_s } => self.nodes[node].clock_offset_s = offset_s,
             Action::Mining { node, share } => self.shares[node] = share,
         }
+    }
+
+    /// The link between two nodes. If there is none, the fault that was asked for cannot happen.
+    fn link_between(&mut self, (a, b): (usize, usize)) -> Option<usize> {
+        let link = self.wires.link_between(a, b);
+        if link.is_none() {
+            let detail = format!("nodes {a} and {b} have no link with this seed");
+            self.watch.violate(self.now_us, Rule::FaultsHappen, detail);
+        }
+        link
     }
 
     fn partition(&mut self, groups: &Groups) {

@@ -3,12 +3,10 @@
 use node::core::{Input, Output};
 use node::events::NodeEvent;
 use p2p::swarm::AnswerToken;
-use p2p::sync::{GossipId, RequestId};
-use p2p::wire::{BlockBytes, Gossip, Request, Response, Verdict};
+use p2p::sync::RequestId;
+use p2p::wire::{BlockBytes, Request, Response};
 use p2p::{Direction, PeerNum};
-use rand::RngExt;
 
-use super::gossip::{CONTROL_BYTES, HEARTBEAT_US, ItemId, LAZY_DEGREE};
 use super::trace::Line;
 use super::wires::{Arrival, ConnId, DIAL_FAILS_US, Held, REQUEST_TIMEOUT_US, RESET_US};
 use super::world::{Asked, Event, World};
@@ -18,10 +16,10 @@ const FRAME_BYTES: usize = 12;
 
 impl World<'_> {
     /// Does what a core wants done, in order.
-    pub(super) fn carry_out(&mut self, node: usize, outputs: Vec<Output>) {
+    pub(super) fn carry_out(&mut self, node: usize, mut outputs: Vec<Output>) {
         let mut taken_back = 0;
-        let mut contested = Vec::new();
-        for output in outputs {
+        let mut tip_moved = false;
+        for output in outputs.drain(..) {
             match output {
                 Output::Dial(address) => self.dial(node, address),
                 Output::Disconnect { peer, reason } => self.disconnect(node, peer.0, reason),
@@ -37,7 +35,10 @@ impl World<'_> {
                 Output::Publish(gossip) => self.publish(node, gossip),
                 Output::Verdict { id, verdict } => self.decide(node, id, verdict),
                 Output::Event(event) => {
-                    self.payments.note_contested(&event, &mut contested);
+                    tip_moved |= matches!(
+                        event,
+                        NodeEvent::BlockConnected { .. } | NodeEvent::BlockDisconnected { .. }
+                    );
                     self.tell(node, &event, &mut taken_back);
                 }
                 Output::WakeAt(due) => self.schedule_wake(node, due.as_micros()),
@@ -47,9 +48,11 @@ impl World<'_> {
                 }
             }
         }
-        self.payments.note_overtaken(&contested, node, &self.nodes);
         self.counters.note_reorg(&mut taken_back);
-        self.note_tip(node);
+        if tip_moved {
+            self.note_tip(node);
+        }
+        self.outputs = outputs;
     }
 
     fn tell(&mut self, node: usize, event: &NodeEvent, taken_back: &mut u32) {
@@ -198,9 +201,9 @@ impl World<'_> {
         let Some(to) = self.wires.other_end(connection, node) else {
             return;
         };
-        let mut encoded = Vec::new();
-        request.encode(&mut encoded);
-        let bytes = encoded.len() + FRAME_BYTES;
+        self.encoded.clear();
+        request.encode(&mut self.encoded);
+        let bytes = self.encoded.len() + FRAME_BYTES;
         self.counters.sent(request.kind(), bytes);
         let event = Event::Request {
             connection,
@@ -268,7 +271,10 @@ impl World<'_> {
             return;
         };
         let (bytes, kind) = match &response {
-            Some(response) => (response_bytes(response) + FRAME_BYTES, response.kind()),
+            Some(response) => (
+                response_bytes(response, &mut self.encoded) + FRAME_BYTES,
+                response.kind(),
+            ),
             None => (FRAME_BYTES, "refusal"),
         };
         self.counters.sent(kind, bytes);
@@ -324,98 +330,6 @@ impl World<'_> {
             },
         );
     }
-
-    /// Own messages go to all neighbours.
-    fn publish(&mut self, node: usize, gossip: Gossip) {
-        if let Some(item) = self.rumours.publish(self.now_us, node, gossip) {
-            self.spread(node, item, None, true);
-        }
-    }
-
-    fn decide(&mut self, node: usize, id: GossipId, verdict: Verdict) {
-        let Some((item, source)) = self.nodes[node].undecided.remove(&id) else {
-            return;
-        };
-        match verdict {
-            Verdict::Accept => self.spread(node, item, Some(source), false),
-            Verdict::Ignore => {}
-            Verdict::Reject => {
-                let t = self.now_us;
-                self.watch.rejected_gossip(t, node);
-            }
-        }
-    }
-
-    /// Passes a message on: to the mesh (or all neighbours), and later to some of the others.
-    fn spread(&mut self, node: usize, item: ItemId, source: Option<ConnId>, to_all: bool) {
-        let neighbours: Vec<(ConnId, usize)> = self.wires.neighbours[node]
-            .iter()
-            .filter(|(number, _)| Some(**number) != source)
-            .filter(|(number, _)| to_all || self.rumours.is_mesh(node, **number))
-            .map(|(number, other)| (*number, *other))
-            .collect();
-        for (connection, to) in neighbours {
-            self.gossip_to(connection, node, to, item);
-        }
-        // Heartbeats of different nodes are spread over the second.
-        let phase = (node as u64).wrapping_mul(618_033) % HEARTBEAT_US;
-        let beat = (self.now_us + HEARTBEAT_US - phase).div_euclid(HEARTBEAT_US) * HEARTBEAT_US;
-        self.queue
-            .push(beat + phase, Event::Heartbeat { node, item });
-    }
-
-    fn gossip_to(&mut self, connection: ConnId, from: usize, to: usize, item: ItemId) {
-        let Some((bytes, kind)) = self.rumours.describe(item) else {
-            return;
-        };
-        self.counters.sent(kind, bytes);
-        let loss = self.gossip_loss;
-        if loss > 0.0 && self.streams.wires.random::<f64>() < loss {
-            return;
-        }
-        let event = Event::Gossip {
-            connection,
-            to,
-            item,
-        };
-        self.send(connection, from, bytes, event);
-    }
-
-    pub(super) fn heartbeat(&mut self, node: usize, item: ItemId) {
-        if self.nodes[node].core.is_none() {
-            return;
-        }
-        let missing: Vec<(ConnId, usize)> = self.wires.neighbours[node]
-            .iter()
-            .filter(|(number, _)| !self.rumours.is_mesh(node, **number))
-            .filter(|(_, other)| !self.rumours.has(**other, item))
-            .map(|(number, other)| (*number, *other))
-            .take(LAZY_DEGREE)
-            .collect();
-        for (connection, to) in missing {
-            // Told, asked for, sent: the last of the three carries the message.
-            self.counters.sent("gossip-control", 2 * CONTROL_BYTES);
-            self.gossip_to(connection, node, to, item);
-        }
-    }
-
-    pub(super) fn gossip_arrives(&mut self, connection: ConnId, to: usize, item: ItemId) {
-        if self.wires.other_end(connection, to).is_none() || self.nodes[to].core.is_none() {
-            return;
-        }
-        let Some(gossip) = self.rumours.arrive(to, item) else {
-            return;
-        };
-        self.next_number += 1;
-        let id = GossipId(self.next_number);
-        self.nodes[to].undecided.insert(id, (item, connection));
-        let input = Input::Gossip {
-            peer: PeerNum(connection),
-            id,
-            gossip: (*gossip).clone(),
-        };
-        self.feed(to, input);
-    }
 }
 
 /// Blocks arrive as bytes: decoded anew, not shared with the sender.
@@ -431,12 +345,13 @@ fn as_received(response: Response) -> Response {
     }
 }
 
-fn response_bytes(response: &Response) -> usize {
+/// Bytes of a response; `encoded` is room to write it to.
+fn response_bytes(response: &Response, encoded: &mut Vec<u8>) -> usize {
     match response {
         Response::Blocks(blocks) => blocks.iter().map(|block| block.block().total_size()).sum(),
         other => {
-            let mut encoded = Vec::new();
-            other.encode(&mut encoded);
+            encoded.clear();
+            other.encode(encoded);
             encoded.len()
         }
     }

@@ -16,6 +16,7 @@ mod queue;
 mod random;
 mod setup;
 pub mod shrink;
+mod spread;
 pub mod stats;
 pub mod sweep;
 pub mod trace;

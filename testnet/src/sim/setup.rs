@@ -103,6 +103,8 @@ pub(super) fn world<'a>(
         trace: Trace::new(trace),
         counters: Counters::default(),
         watch: Watch::new(scenario.nodes, last_act.0, acts),
+        outputs: Vec::new(),
+        encoded: Vec::new(),
         params,
         streams,
     };
@@ -174,6 +176,7 @@ impl World<'_> {
         let sim = &self.nodes[node];
         let address = format!("{}/p2p/{}", sim.address, peer_id(node));
         self.watch.started(node);
+        self.note_tip(node);
         self.feed(node, Input::Listening { address });
         self.feed(node, Input::Tick);
     }

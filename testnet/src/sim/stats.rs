@@ -68,8 +68,6 @@ pub struct PaymentFigures {
     pub conflicted: u64,
     /// Spending what a payment gave that came to nothing.
     pub void: u64,
-    /// Contradicted by a block that was taken back later; to be sent again.
-    pub overtaken: u64,
     /// Lost with the only nodes that had them, which crashed.
     pub crashed: u64,
     /// None of these.
@@ -85,7 +83,6 @@ impl PaymentFigures {
             Fate::Waiting => &mut self.waiting,
             Fate::Conflicted => &mut self.conflicted,
             Fate::Void => &mut self.void,
-            Fate::Overtaken => &mut self.overtaken,
             Fate::Crashed => &mut self.crashed,
             Fate::Vanished => &mut self.vanished,
         } += 1;
@@ -213,7 +210,6 @@ impl std::fmt::Display for Summary {
             waiting,
             conflicted,
             void,
-            overtaken,
             crashed,
             vanished,
         } = self.payments;
@@ -228,7 +224,6 @@ impl std::fmt::Display for Summary {
                     "conflicted (the coin was spent at another node)",
                 ),
                 (void, "void (their parent came to nothing)"),
-                (overtaken, "overtaken by a block that was taken back"),
                 (crashed, "lost with the only node that had them"),
                 (vanished, "VANISHED"),
             ] {

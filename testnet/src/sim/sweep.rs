@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::stats::MinerFigures;
 use super::{Run, simulate};
 use crate::invariants::Rule;
 use crate::scenario::{Scenario, ScenarioError};
@@ -31,6 +32,8 @@ pub struct Sweep {
     pub slowest_agreement: Option<(f64, u64)>,
     /// Actions of all runs, by name.
     pub actions: BTreeMap<String, u64>,
+    /// Blocks found and stale in all runs, for each miner.
+    pub miners: Vec<MinerFigures>,
 }
 
 /// A seed with violations.
@@ -74,6 +77,7 @@ pub fn sweep(
         deepest_reorg: 0,
         slowest_agreement: None,
         actions: BTreeMap::new(),
+        miners: Vec::new(),
     };
     Ok(parts.into_iter().fold(empty, Sweep::plus))
 }
@@ -102,6 +106,7 @@ impl Sweep {
             deepest_reorg: summary.reorgs.keys().next_back().copied().unwrap_or(0),
             slowest_agreement: summary.one_tip_after_ms.map(|ms| (ms, run.seed)),
             actions: summary.actions.clone(),
+            miners: summary.miners.clone(),
         }
     }
 
@@ -119,9 +124,25 @@ impl Sweep {
         for (name, count) in other.actions {
             *self.actions.entry(name).or_default() += count;
         }
+        self.miners = summed(&self.miners, &other.miners);
         self
     }
 }
+
+/// The figures of each miner, from both.
+fn summed(some: &[MinerFigures], others: &[MinerFigures]) -> Vec<MinerFigures> {
+    let mut miners: BTreeMap<usize, MinerFigures> = BTreeMap::new();
+    for figures in some.iter().chain(others) {
+        let sum = miners.entry(figures.node).or_default();
+        sum.node = figures.node;
+        sum.found += figures.found;
+        sum.stale += figures.stale;
+    }
+    miners.into_values().collect()
+}
+
+/// Miners whose figures are shown to people.
+const MINERS_SHOWN: usize = 16;
 
 impl std::fmt::Display for Sweep {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -143,6 +164,19 @@ impl std::fmt::Display for Sweep {
         writeln!(f, "deepest reorg    {} blocks", self.deepest_reorg)?;
         if let Some((ms, seed)) = self.slowest_agreement {
             writeln!(f, "slowest one tip  {:.1} s (seed {seed})", ms / 1e3)?;
+        }
+        let stale: u64 = self.miners.iter().map(|miner| miner.stale).sum();
+        let share = stale as f64 / self.blocks.max(1) as f64;
+        writeln!(f, "stale            {stale} ({:.3}%)", share * 100.0)?;
+        if self.miners.len() <= MINERS_SHOWN {
+            for MinerFigures { node, found, stale } in &self.miners {
+                let kept = (found - stale).max(1);
+                let rate = *stale as f64 / kept as f64 * 100.0;
+                writeln!(
+                    f,
+                    "  node {node}: {found} found, {stale} stale for {kept} in the chain ({rate:.3}%)"
+                )?;
+            }
         }
         writeln!(f, "violations       {} runs", self.failed.len())?;
         for failure in self.failed.iter().take(20) {

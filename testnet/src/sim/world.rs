@@ -53,6 +53,10 @@ pub(super) struct World<'a> {
     pub(super) trace: Trace<'a>,
     pub(super) counters: Counters,
     pub(super) watch: Watch,
+    /// Empty; its memory is used again and again.
+    pub(super) outputs: Vec<node::core::Output>,
+    /// The last message that was measured.
+    pub(super) encoded: Vec<u8>,
 }
 
 /// One node of a run.
@@ -229,7 +233,7 @@ impl World<'_> {
             sim.inbox.push(input);
             return;
         }
-        let mut outputs = Vec::new();
+        let mut outputs = std::mem::take(&mut self.outputs);
         core.handle(now, input, &mut outputs);
         self.carry_out(node, outputs);
     }

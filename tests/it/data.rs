@@ -160,3 +160,61 @@ fn a_backup_is_made_of_a_running_node_and_restored() {
     assert!(text.contains("SHA-256"), "{text}");
     assert!(!folder.path().join("third/chain.redb").exists());
 }
+
+#[test]
+fn the_coins_of_a_chain_are_exported_and_another_node_starts_from_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let (old, new, file) = (path("old"), path("new"), path("coins.dat"));
+    let node = Node::start(&folder.path().join("old"), &REGTEST);
+    node.call(&["generatetoaddress", "5", ADDRESS]);
+    let tip = node.call(&["getbestblockhash"]);
+    node.stop();
+    let command = |first: &[&'static str], dir: &str| -> Vec<String> {
+        let words = first.iter().map(|word| (*word).to_owned());
+        let more = ["--data-dir", dir, "--json", REGTEST[0], REGTEST[1]].map(str::to_owned);
+        words.chain(more).collect()
+    };
+    let run = |words: Vec<String>| -> Value {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        serde_json::from_str(&told(&words)).expect("JSON")
+    };
+    let mut export = command(&["export"], &old);
+    export.extend(["--snapshot".to_owned(), file.clone()]);
+    let written = run(export);
+    assert_eq!(
+        (&written["coins_written"], &written["base_hash"]),
+        (&5.into(), &tip.as_str().into())
+    );
+    let trusted = written["txoutset_hash"]
+        .as_str()
+        .expect("a hash")
+        .to_owned();
+    let import = |hash: &str| {
+        let mut words = command(&["import"], &new);
+        words.extend([file.clone(), "--snapshot".to_owned(), hash.to_owned()]);
+        words
+    };
+    let wrong = import(&"11".repeat(32));
+    let words: Vec<&str> = wrong.iter().map(String::as_str).collect();
+    let (_, text) = refused(&words);
+    assert!(text.contains("do not trust it"), "{text}");
+    assert!(!folder.path().join("new").exists(), "nothing was begun");
+    let loaded = run(import(&trusted));
+    assert_eq!(loaded["tip_hash"], tip.as_str());
+    let node = Node::start(&folder.path().join("new"), &REGTEST);
+    assert_eq!(node.call(&["getblockcount"]), "5");
+    node.call(&["generatetoaddress", "1", ADDRESS]);
+    node.stop();
+    // Its blocks cannot be exported: they were never here.
+    let blocks = path("blocks.dat");
+    let (_, text) = refused(&[
+        "export",
+        &blocks,
+        "--data-dir",
+        &new,
+        REGTEST[0],
+        REGTEST[1],
+    ]);
+    assert!(text.contains("loaded from a snapshot"), "{text}");
+}

@@ -388,6 +388,19 @@ fn two_nodes_are_joined_cut_and_joined_again() {
     eventually("b to follow a", || b.call("getblockcount", json!([])) == 5);
     let peers = b.call("getpeerinfo", json!([]));
     assert_eq!(peers[0]["peer_id"], a.started.peer_id.as_str());
+    // Bytes are counted by peer: what is asked and answered by kind, the rest together.
+    let got = |field: &str| peers[0]["bytesrecv_per_msg"][field].as_u64();
+    assert!(got("response:headers") >= Some(5 * 80), "{peers}");
+    assert!(got("*other*") > Some(0), "{peers}");
+    assert!(peers[0]["bytessent_per_msg"]["request:headers"].as_u64() > Some(0));
+    for (whole, parts) in [
+        ("bytesrecv", "bytesrecv_per_msg"),
+        ("bytessent", "bytessent_per_msg"),
+    ] {
+        let parts = peers[0][parts].as_object().expect("by kind").values();
+        let sum: u64 = parts.filter_map(Value::as_u64).sum();
+        assert_eq!(peers[0][whole], sum, "{peers}");
+    }
     assert_eq!(b.call("getconnectioncount", json!([])), 1);
     assert_eq!(a.call("getnetworkinfo", json!([]))["connections_in"], 1);
     assert!(b.call("getnettotals", json!([]))["totalbytesrecv"].as_u64() > Some(0));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::{StreamProtocol, request_response};
 
+use super::meter::{Meter, Parcel};
 use super::traffic::{Channel, Traffic, Way};
 use crate::wire::limits::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
 use crate::wire::{Request, Response, WireError};
@@ -25,14 +26,26 @@ impl Codec {
     pub(super) fn new(traffic: Arc<Traffic>) -> Codec {
         Codec { traffic }
     }
+
+    fn count_sent(&self, channel: Channel, kind: &str, meter: Option<&Meter>, frame: &[u8]) {
+        let bytes = frame.len() - PREFIX_BYTES;
+        self.traffic.count(channel, kind, Way::Sent, bytes);
+        if let Some(meter) = meter {
+            meter.count(channel, kind, Way::Sent, bytes);
+        }
+    }
 }
 
 impl request_response::Codec for Codec {
     type Protocol = StreamProtocol;
-    type Request = Request;
-    type Response = Response;
+    type Request = Parcel<Request>;
+    type Response = Parcel<Response>;
 
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Request>
+    async fn read_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+    ) -> io::Result<Parcel<Request>>
     where
         T: AsyncRead + Unpin + Send,
     {
@@ -40,10 +53,14 @@ impl request_response::Codec for Codec {
         let request = Request::decode(&bytes).map_err(malformed)?;
         self.traffic
             .count(Channel::Request, request.kind(), Way::Received, bytes.len());
-        Ok(request)
+        Ok(Parcel::received(request, bytes.len()))
     }
 
-    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Response>
+    async fn read_response<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+    ) -> io::Result<Parcel<Response>>
     where
         T: AsyncRead + Unpin + Send,
     {
@@ -55,25 +72,21 @@ impl request_response::Codec for Codec {
             Way::Received,
             bytes.len(),
         );
-        Ok(response)
+        Ok(Parcel::received(response, bytes.len()))
     }
 
     async fn write_request<T>(
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        request: Request,
+        parcel: Parcel<Request>,
     ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
-        let frame = frame(MAX_REQUEST_BYTES, |out| request.encode(out))?;
-        self.traffic.count(
-            Channel::Request,
-            request.kind(),
-            Way::Sent,
-            frame.len() - PREFIX_BYTES,
-        );
+        let frame = frame(MAX_REQUEST_BYTES, |out| parcel.message.encode(out))?;
+        let kind = parcel.message.kind();
+        self.count_sent(Channel::Request, kind, parcel.meter.as_deref(), &frame);
         io.write_all(&frame).await
     }
 
@@ -81,15 +94,14 @@ impl request_response::Codec for Codec {
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        response: Response,
+        parcel: Parcel<Response>,
     ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
-        let frame = frame(MAX_RESPONSE_BYTES, |out| response.encode(out))?;
-        let bytes = frame.len() - PREFIX_BYTES;
-        self.traffic
-            .count(Channel::Response, response.kind(), Way::Sent, bytes);
+        let frame = frame(MAX_RESPONSE_BYTES, |out| parcel.message.encode(out))?;
+        let kind = parcel.message.kind();
+        self.count_sent(Channel::Response, kind, parcel.meter.as_deref(), &frame);
         io.write_all(&frame).await
     }
 }

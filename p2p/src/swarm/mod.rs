@@ -16,6 +16,7 @@ mod gate;
 mod gossip;
 mod identity;
 mod listen;
+mod meter;
 mod reason;
 mod throttle;
 mod traffic;
@@ -31,6 +32,7 @@ use crate::sync::{GossipId, RequestId};
 use crate::wire::{Gossip, Request, Response, Verdict};
 use crate::{Direction, PeerNum};
 
+pub use meter::PeerTraffic;
 pub use traffic::{Channel, KindTraffic, Traffic, WireTraffic};
 
 /// Directives for a log filter that silence libraries which warn of what is normal here, such as gossip seen twice.

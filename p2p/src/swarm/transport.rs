@@ -16,6 +16,7 @@ use libp2p::identity::Keypair;
 use libp2p::{PeerId, Transport, noise, tcp, yamux};
 
 use super::SwarmError;
+use super::meter::{Meter, Metered};
 use super::traffic::{Traffic, Way};
 use crate::wire::limits::HANDSHAKE_TIMEOUT;
 
@@ -29,21 +30,20 @@ pub(super) fn build(
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, SwarmError> {
     let noise = noise::Config::new(key)
         .map_err(|error| SwarmError::new(format!("encryption cannot be set up: {error}")))?;
+    let meters = Arc::clone(&traffic);
     let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .map(move |stream, _| Counted { stream, traffic })
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux::Config::default())
         .timeout(HANDSHAKE_TIMEOUT);
-    let transport = transport.map(|(peer, muxer), _| {
-        let muxer = StreamMuxerBox::new(muxer);
-        (
-            peer,
-            StreamMuxerBox::new(EndsInTime {
-                muxer,
-                deadline: None,
-            }),
-        )
+    let transport = transport.map(move |(peer, muxer), _| {
+        let connection = Connection {
+            muxer: StreamMuxerBox::new(muxer),
+            meter: meters.new_meter(peer),
+            deadline: None,
+        };
+        (peer, StreamMuxerBox::new(connection))
     });
     let transport = transport.map_err(|error| match error {
         TransportTimeoutError::Timeout => io::ErrorKind::TimedOut.into(),
@@ -102,31 +102,34 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     }
 }
 
-/// A connection whose end does not wait for a peer that takes nothing any more.
+/// A connection that counts what its streams carry, and whose end does not wait for a peer that takes nothing any more.
 ///
 /// Ending a Yamux connection flushes it first. Over a link that is cut without a reset this blocks for minutes, the peer
 /// counts as connected, and after healing every fresh connection to it would be refused as a second one.
-struct EndsInTime {
+struct Connection {
     muxer: StreamMuxerBox,
+    meter: Arc<Meter>,
     deadline: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
-impl StreamMuxer for EndsInTime {
-    type Substream = SubstreamBox;
+impl StreamMuxer for Connection {
+    type Substream = Metered<SubstreamBox>;
     type Error = io::Error;
 
     fn poll_inbound(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<SubstreamBox>> {
-        Pin::new(&mut self.muxer).poll_inbound(cx)
+    ) -> Poll<io::Result<Self::Substream>> {
+        let opened = Pin::new(&mut self.muxer).poll_inbound(cx);
+        opened.map_ok(|stream| Metered::new(stream, Arc::clone(&self.meter)))
     }
 
     fn poll_outbound(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<SubstreamBox>> {
-        Pin::new(&mut self.muxer).poll_outbound(cx)
+    ) -> Poll<io::Result<Self::Substream>> {
+        let opened = Pin::new(&mut self.muxer).poll_outbound(cx);
+        opened.map_ok(|stream| Metered::new(stream, Arc::clone(&self.meter)))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -183,8 +186,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_over_a_stalled_link_ends_all_the_same() {
-        let mut muxer = EndsInTime {
+        let mut muxer = Connection {
             muxer: StreamMuxerBox::new(Stalled),
+            meter: Arc::default(),
             deadline: None,
         };
         let end = futures::future::poll_fn(|cx| Pin::new(&mut muxer).poll_close(cx));

@@ -101,7 +101,7 @@ pub(super) const CALLS: &[Call] = &[
         params: &[],
         help: "Lists the connected peers.",
         likeness: Likeness::Subset(
-            "bytes are not counted by peer and given as 0; addresses are multiaddresses; peer_id, listens and tip are ours",
+            "bytes are those of its streams, without encryption, and gossip that is sent counts as *other*; addresses are multiaddresses; peer_id, listens and tip are ours",
         ),
         handler: Works(peers::get_peers),
     },

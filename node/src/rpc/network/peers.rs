@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bitcoin::BlockHash;
 use chain::Timestamp;
 use p2p::Direction;
+use p2p::swarm::{KindTraffic, PeerTraffic};
 use serde::Serialize;
 
 use crate::core::{NodeCore, PeerInfo};
@@ -60,12 +61,43 @@ struct Tip {
     chainwork: String,
 }
 
+/// What is in the streams beside messages of ours: gossip that is sent, identify, ping, and how protocols are agreed on.
+const OTHER: &str = "*other*";
+
+impl Peer {
+    fn count(&mut self, traffic: &PeerTraffic) {
+        self.bytessent = traffic.streams.sent_bytes;
+        self.bytesrecv = traffic.streams.received_bytes;
+        let by_kind = |bytes: fn(&KindTraffic) -> u64, whole: u64| {
+            let counted = traffic.kinds.iter().filter(|kind| bytes(kind) > 0);
+            let named = counted.map(|kind| {
+                (
+                    format!("{}:{}", kind.channel.name(), kind.kind),
+                    bytes(kind),
+                )
+            });
+            let mut by_kind: BTreeMap<String, u64> = named.collect();
+            let rest = whole.saturating_sub(by_kind.values().sum());
+            by_kind.insert(OTHER.to_owned(), rest);
+            by_kind
+        };
+        self.bytessent_per_msg = by_kind(|kind| kind.sent_bytes, self.bytessent);
+        self.bytesrecv_per_msg = by_kind(|kind| kind.received_bytes, self.bytesrecv);
+    }
+}
+
 pub(super) fn get_peers(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
     let own = node.listening().into_iter().next().unwrap_or_default();
-    let peers = node.read(|core| {
+    let mut peers = node.read(|core| {
         let shown = core.peers().iter().map(|peer| shown_peer(core, peer, &own));
         shown.collect::<Vec<Peer>>()
     });
+    // Counters of their own: the core is not held for them.
+    for peer in &mut peers {
+        if let Some(traffic) = node.traffic().peer(&peer.peer_id) {
+            peer.count(&traffic);
+        }
+    }
     reply(&peers)
 }
 
@@ -95,7 +127,6 @@ fn shown_peer(core: &NodeCore, peer: &PeerInfo, own: &str) -> Peer {
         lastrecv: time(peer.last_message),
         last_transaction: time(peer.last_transaction),
         last_block: time(peer.last_block),
-        // Clients want the fields; the bytes are counted for all peers together, in getnettotals.
         bytessent: 0,
         bytesrecv: 0,
         bytessent_per_msg: BTreeMap::new(),

@@ -12,6 +12,7 @@ use libp2p::{Multiaddr, PeerId, identify};
 
 use super::Driver;
 use super::dials::Dial;
+use crate::swarm::meter::Parcel;
 use crate::swarm::{Event, address, reason};
 use crate::wire::limits::{
     MAX_AGENT_CHARS, MAX_EARLY_MESSAGES, MAX_LISTEN_ADDRESSES, MAX_LISTEN_UPDATES,
@@ -56,7 +57,7 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) enum Early {
     /// A question.
-    Request(InboundRequestId, Request, ResponseChannel<Response>),
+    Request(InboundRequestId, Request, ResponseChannel<Parcel<Response>>),
     /// Gossip.
     Gossip(MessageId, Gossip, usize),
 }

@@ -83,12 +83,14 @@ impl<E: Fn(Event)> Driver<E> {
         let Some(gossip) = self.topics.decode(message) else {
             self.traffic
                 .count(Channel::Gossip, "malformed", Way::Received, bytes);
+            self.count_received(&source, Channel::Gossip, "malformed", bytes);
             self.report(&id, &source, MessageAcceptance::Reject);
             self.malformed(connection_id, source);
             return;
         };
         self.traffic
             .count(Channel::Gossip, gossip.kind(), Way::Received, bytes);
+        self.count_received(&source, Channel::Gossip, gossip.kind(), bytes);
         if !self.connections.is_unknown(connection_id) {
             self.gossiped(connection_id, id, gossip, bytes);
             return;

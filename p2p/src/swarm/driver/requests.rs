@@ -1,7 +1,9 @@
 //! Questions and answers: ours by their id, those of peers by tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use libp2p::PeerId;
 use libp2p::request_response::{
     self, InboundRequestId, Message, OutboundRequestId, ResponseChannel,
 };
@@ -10,6 +12,8 @@ use libp2p::swarm::ConnectionId;
 use super::Driver;
 use super::connections::{Early, Stage};
 use crate::PeerNum;
+use crate::swarm::meter::{Meter, Parcel};
+use crate::swarm::traffic::{Channel, Way};
 use crate::swarm::{AnswerToken, Event, reason};
 use crate::sync::RequestId;
 use crate::wire::limits::{MAX_INBOUND_REQUESTS_PER_PEER, MAX_OUTBOUND_REQUESTS_PER_PEER};
@@ -19,10 +23,18 @@ use crate::wire::{Request, Response};
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     ours: BTreeMap<OutboundRequestId, Ours>,
-    theirs: BTreeMap<AnswerToken, (InboundRequestId, ResponseChannel<Response>)>,
+    theirs: BTreeMap<AnswerToken, Theirs>,
     /// Every request of a peer from its arrival until its answer is delivered or dropped.
     serving: BTreeMap<InboundRequestId, Serving>,
     last_token: u64,
+}
+
+/// A request of a peer that was handed on.
+#[derive(Debug)]
+struct Theirs {
+    inbound: InboundRequestId,
+    channel: ResponseChannel<Parcel<Response>>,
+    meter: Option<Arc<Meter>>,
 }
 
 /// A request of ours.
@@ -40,7 +52,7 @@ struct Serving {
     token: Option<AnswerToken>,
 }
 
-type ExchangeEvent = request_response::Event<Request, Response>;
+type ExchangeEvent = request_response::Event<Parcel<Request>, Parcel<Response>>;
 
 impl<E: Fn(Event)> Driver<E> {
     /// Asks a peer.
@@ -64,7 +76,8 @@ impl<E: Fn(Event)> Driver<E> {
             return fail("too many requests wait for this peer");
         }
         let exchange = &mut self.swarm.behaviour_mut().exchange;
-        let outbound = exchange.send_request(&connection.peer, request);
+        let parcel = Parcel::to_send(request, self.traffic.meter_of(&connection.peer));
+        let outbound = exchange.send_request(&connection.peer, parcel);
         connection.asked.insert(outbound);
         self.requests.ours.insert(
             outbound,
@@ -78,16 +91,21 @@ impl<E: Fn(Event)> Driver<E> {
 
     /// Answers a peer, or drops its request.
     pub(super) fn answer(&mut self, token: AnswerToken, response: Option<Response>) {
-        let Some((inbound, channel)) = self.requests.theirs.remove(&token) else {
+        let Some(theirs) = self.requests.theirs.remove(&token) else {
             return;
         };
+        let Theirs {
+            inbound,
+            channel,
+            meter,
+        } = theirs;
         // A dropped channel ends the stream, which the peer sees at once.
         if let Some(response) = response
             && self
                 .swarm
                 .behaviour_mut()
                 .exchange
-                .send_response(channel, response)
+                .send_response(channel, Parcel::to_send(response, meter))
                 .is_err()
         {
             tracing::debug!(%inbound, "the answer came too late");
@@ -97,21 +115,29 @@ impl<E: Fn(Event)> Driver<E> {
     pub(super) fn exchange(&mut self, event: ExchangeEvent) {
         match event {
             ExchangeEvent::Message {
+                peer,
                 connection_id,
                 message,
-                ..
             } => match message {
                 Message::Request {
                     request_id,
                     request,
                     channel,
                 } => {
-                    self.received_request(connection_id, request_id, request, channel);
+                    let Parcel { message, bytes, .. } = request;
+                    self.count_received(&peer, Channel::Request, message.kind(), bytes);
+                    self.received_request(connection_id, request_id, message, channel);
                 }
                 Message::Response {
                     request_id,
                     response,
                 } => {
+                    let Parcel {
+                        message: response,
+                        bytes,
+                        ..
+                    } = response;
+                    self.count_received(&peer, Channel::Response, response.kind(), bytes);
                     if let Some(Ours { peer, id, .. }) = self.finished(request_id) {
                         (self.events)(Event::Response { peer, id, response });
                     }
@@ -143,13 +169,20 @@ impl<E: Fn(Event)> Driver<E> {
         }
     }
 
+    /// For the peer alone; the codec has counted it for all.
+    pub(super) fn count_received(&self, peer: &PeerId, channel: Channel, kind: &str, bytes: usize) {
+        if let Some(meter) = self.traffic.meter_of(peer) {
+            meter.count(channel, kind, Way::Received, bytes);
+        }
+    }
+
     /// Hands a peer's request on, or keeps it until the peer is up.
     fn received_request(
         &mut self,
         id: ConnectionId,
         inbound: InboundRequestId,
         request: Request,
-        channel: ResponseChannel<Response>,
+        channel: ResponseChannel<Parcel<Response>>,
     ) {
         // Whatever returns early drops the channel, and with it the request.
         let Some(connection) = self.connections.get_mut(id) else {
@@ -180,11 +213,12 @@ impl<E: Fn(Event)> Driver<E> {
         id: ConnectionId,
         inbound: InboundRequestId,
         request: Request,
-        channel: ResponseChannel<Response>,
+        channel: ResponseChannel<Parcel<Response>>,
     ) {
         let Some(&Stage::Up(peer)) = self.connections.stage(id) else {
             return;
         };
+        let connection_peer = self.connections.get_mut(id).map(|known| known.peer);
         // Gone if it was given up while it was held back.
         let Some(serving) = self.requests.serving.get_mut(&inbound) else {
             return;
@@ -192,7 +226,15 @@ impl<E: Fn(Event)> Driver<E> {
         self.requests.last_token += 1;
         let token = AnswerToken(self.requests.last_token);
         serving.token = Some(token);
-        self.requests.theirs.insert(token, (inbound, channel));
+        let meter = connection_peer.and_then(|peer| self.traffic.meter_of(&peer));
+        self.requests.theirs.insert(
+            token,
+            Theirs {
+                inbound,
+                channel,
+                meter,
+            },
+        );
         (self.events)(Event::Request {
             peer,
             token,

@@ -7,6 +7,7 @@
 //! cargo run --release -- mutations 5000 1    # so many blocks changed at random, from a seed
 //! cargo run --release -- file blk00000.dat   # a recorded chain of regtest
 //! cargo run --release -- speed 100000        # import of so many one-input payments by both
+//! cargo run --release -- reorg 1000          # a reorganisation of so many blocks by both
 //! ```
 //!
 //! Exits with 1 if anything differs, and prints what.
@@ -20,6 +21,7 @@ mod ours;
 mod pair;
 mod random;
 mod recorded;
+mod reorg;
 mod scene;
 mod sign;
 mod speed;
@@ -53,6 +55,10 @@ fn main() -> ExitCode {
             speed::run(number(payments));
             ExitCode::SUCCESS
         }
+        ["reorg", depth] => {
+            reorg::run(number(depth));
+            ExitCode::SUCCESS
+        }
         ["file", path] => {
             let (tally, end) = recorded::compare(Path::new(path));
             println!("{end}");
@@ -60,7 +66,8 @@ fn main() -> ExitCode {
         }
         _ => {
             eprintln!(
-                "say one of: all, cases, faults, mutations COUNT SEED, file PATH, speed PAYMENTS"
+                "say one of: all, cases, faults, mutations COUNT SEED, file PATH, speed PAYMENTS, \
+                 reorg BLOCKS"
             );
             ExitCode::FAILURE
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use bitcoin::consensus::serialize;
-use bitcoin::{Amount, Block};
+use bitcoin::{Amount, Block, Transaction};
 use chain::fixtures::{BlockBuilder, Key, Payment};
 use chain::import::import;
 use chain::{Chain, ChainOptions, Height, Params};
@@ -17,7 +17,7 @@ use crate::pair::now;
 use crate::recorded;
 use crate::scene::Owned;
 
-const PAYMENTS_PER_BLOCK: u64 = 1_000;
+const PAYMENTS_PER_BLOCK: u32 = 1_000;
 
 /// Blocks before the first coinbase can be spent.
 const FIRST_BLOCKS: u32 = 101;
@@ -27,17 +27,17 @@ const PAID: Amount = Amount::from_sat(1_000);
 
 const ROUNDS: usize = 3;
 
-/// Seconds of an import.
-struct Seconds {
-    wall: f64,
-    cpu: f64,
+/// What a piece of work took.
+pub(crate) struct Seconds {
+    pub(crate) wall: f64,
+    pub(crate) cpu: f64,
 }
 
 /// Makes a chain of so many payments, and imports it with both in turn.
 pub(crate) fn run(payments: u64) {
     let dir = TempDir::new().expect("a directory can be made");
     let file = dir.path().join("blk00000.dat");
-    let blocks = make(payments.div_ceil(PAYMENTS_PER_BLOCK));
+    let blocks = make(payments.div_ceil(u64::from(PAYMENTS_PER_BLOCK)));
     std::fs::write(&file, framed(&blocks)).expect("the disk has room");
     println!(
         "{} blocks, {payments} one-input P2TR payments",
@@ -85,7 +85,7 @@ fn import_by_us(file: &Path) -> Seconds {
     })
 }
 
-fn measure(work: impl FnOnce()) -> Seconds {
+pub(crate) fn measure(work: impl FnOnce()) -> Seconds {
     let (start, cpu) = (Instant::now(), cpu_seconds());
     work();
     Seconds {
@@ -108,51 +108,78 @@ fn cpu_seconds() -> f64 {
 
 /// Blocks until a coin matures, one that divides it, and blocks whose payments each spend the change of one before.
 fn make(full_blocks: u64) -> Vec<Block> {
-    let params = Params::bitcoin_regtest();
-    let (payer, payee) = (Key::p2tr("payer"), Key::p2tr("payee"));
-    let mut blocks: Vec<Block> = Vec::new();
-    let next = |blocks: &[Block]| {
-        let parent = blocks.last().unwrap_or(&params.genesis).header;
-        let height = Height(blocks.len() as u32 + 1);
-        BlockBuilder::on(&params, &parent, height).reward_to(payer.script())
-    };
-    for _ in 0..FIRST_BLOCKS {
-        blocks.push(next(&blocks).mine());
-    }
-    let coinbase = Owned::of(&blocks[0].txdata[0], 0, &payer);
-    let part = coinbase.output.value / PAYMENTS_PER_BLOCK;
-    let divide = Payment::new().spend(coinbase.outpoint, &coinbase.output, &payer);
-    let divide = (0..PAYMENTS_PER_BLOCK)
-        .fold(divide, |payment, _| payment.pay(&payer, part))
-        .sign();
-    blocks.push(next(&blocks).with(&divide).mine());
-    let mut coins: Vec<Owned> = (0..PAYMENTS_PER_BLOCK as u32)
-        .map(|vout| Owned::of(&divide, vout, &payer))
-        .collect();
-    for _ in 0..full_blocks {
-        let payments: Vec<_> = coins
-            .par_iter()
-            .map(|coin| {
-                Payment::new()
-                    .spend(coin.outpoint, &coin.output, &payer)
-                    .pay(&payer, coin.output.value - PAID)
-                    .pay(&payee, PAID)
-                    .sign()
-            })
+    let mut growing = Growing::start(PAYMENTS_PER_BLOCK);
+    growing.grow(full_blocks, PAID);
+    growing.blocks
+}
+
+/// A chain of payments in the making.
+#[derive(Clone)]
+pub(crate) struct Growing {
+    /// Without genesis.
+    pub(crate) blocks: Vec<Block>,
+    /// What the next block's payments spend.
+    coins: Vec<Owned>,
+}
+
+impl Growing {
+    /// Blocks until a coin matures, and one that divides it among the payments of each block to come.
+    pub(crate) fn start(payments_per_block: u32) -> Growing {
+        let payer = Key::p2tr("payer");
+        let mut growing = Growing {
+            blocks: Vec::new(),
+            coins: Vec::new(),
+        };
+        for _ in 0..FIRST_BLOCKS {
+            growing.mine(&[]);
+        }
+        let coinbase = Owned::of(&growing.blocks[0].txdata[0], 0, &payer);
+        let part = coinbase.output.value / u64::from(payments_per_block);
+        let divide = Payment::new().spend(coinbase.outpoint, &coinbase.output, &payer);
+        let divide = (0..payments_per_block)
+            .fold(divide, |payment, _| payment.pay(&payer, part))
+            .sign();
+        growing.mine(std::slice::from_ref(&divide));
+        growing.coins = (0..payments_per_block)
+            .map(|vout| Owned::of(&divide, vout, &payer))
             .collect();
-        coins = payments
-            .par_iter()
-            .map(|tx| Owned::of(tx, 0, &payer))
-            .collect();
-        let builder = next(&blocks);
-        blocks.push(
-            payments
-                .iter()
-                .fold(builder, |builder, tx| builder.with(tx))
-                .mine(),
-        );
+        growing
     }
-    blocks
+
+    /// Adds blocks whose payments each spend the change of one before, and give `paid` away.
+    pub(crate) fn grow(&mut self, blocks: u64, paid: Amount) {
+        let (payer, payee) = (Key::p2tr("payer"), Key::p2tr("payee"));
+        for _ in 0..blocks {
+            let payments: Vec<_> = self
+                .coins
+                .par_iter()
+                .map(|coin| {
+                    Payment::new()
+                        .spend(coin.outpoint, &coin.output, &payer)
+                        .pay(&payer, coin.output.value - paid)
+                        .pay(&payee, paid)
+                        .sign()
+                })
+                .collect();
+            self.coins = payments
+                .par_iter()
+                .map(|tx| Owned::of(tx, 0, &payer))
+                .collect();
+            self.mine(&payments);
+        }
+    }
+
+    fn mine(&mut self, payments: &[Transaction]) {
+        let params = Params::bitcoin_regtest();
+        let parent = self.blocks.last().unwrap_or(&params.genesis).header;
+        let height = Height(self.blocks.len() as u32 + 1);
+        let builder =
+            BlockBuilder::on(&params, &parent, height).reward_to(Key::p2tr("payer").script());
+        let builder = payments
+            .iter()
+            .fold(builder, |builder, tx| builder.with(tx));
+        self.blocks.push(builder.mine());
+    }
 }
 
 fn framed(blocks: &[Block]) -> Vec<u8> {

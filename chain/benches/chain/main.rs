@@ -9,7 +9,7 @@
 //! cargo bench -p chain -- import-file FILE DATA_DIR
 //! cargo bench -p chain -- headers 1000000
 //! cargo bench -p chain -- chains 1000           # in memory, as a simulation holds them
-//! cargo bench -p chain -- reorg 1000            # blocks of 100 payments each
+//! cargo bench -p chain -- reorg 1000            # blocks of 100 payments each, the same ones or others on the other side
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a benchmark shows its numbers")]
@@ -57,6 +57,10 @@ fn main() {
         ["load-headers", data_dir] => headers::load(Path::new(data_dir)),
         ["chains", chains] => chains::run(count(chains)),
         ["reorg", blocks] => reorg::run(count(blocks)),
+        ["reorg-files", old, new, data_dir] => {
+            reorg::run_files(Path::new(old), Path::new(new), Path::new(data_dir))
+        }
+        ["reorg-stored", data_dir] => reorg::run_stored(Path::new(data_dir)),
         _ => {}
     }
 }

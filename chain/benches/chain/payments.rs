@@ -8,7 +8,7 @@ use chain::framing::magic;
 use chain::{Height, Params};
 use rayon::prelude::*;
 
-/// What each payment gives away, and what it leaves to the miner: nothing.
+/// What each payment gives away unless something else is said. It leaves nothing to the miner.
 const PAID: Amount = Amount::from_sat(1_000);
 
 pub(crate) struct PaymentChain {
@@ -25,6 +25,11 @@ pub(crate) fn params(payments_per_block: usize) -> Params {
 }
 
 pub(crate) fn make(blocks: usize, payments_per_block: usize) -> PaymentChain {
+    make_paying(PAID, blocks, payments_per_block)
+}
+
+/// As [`make`], on the same network: with another amount all payments are others.
+pub(crate) fn make_paying(paid: Amount, blocks: usize, payments_per_block: usize) -> PaymentChain {
     let params = params(payments_per_block);
     let (payer, payee) = (Key::p2tr("payer"), Key::p2tr("payee"));
     let coins = &params.genesis.txdata[1];
@@ -42,10 +47,10 @@ pub(crate) fn make(blocks: usize, payments_per_block: usize) -> PaymentChain {
         let payments: Vec<Transaction> = purses
             .par_iter()
             .map(|(outpoint, output)| {
-                let change = output.value - PAID;
+                let change = output.value - paid;
                 Payment::new()
                     .spend(*outpoint, output, &payer)
-                    .pay(&payee, PAID)
+                    .pay(&payee, paid)
                     .pay(&payer, change)
                     .sign()
             })

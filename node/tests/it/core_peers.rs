@@ -5,7 +5,7 @@ use std::time::Duration;
 use bitcoin::{OutPoint, Transaction};
 use node::core::{AddNode, Input, OperatorError, Output};
 use p2p::sync::GossipId;
-use p2p::wire::{Gossip, Request, Verdict};
+use p2p::wire::{Gossip, Request, Response, Verdict};
 use p2p::{Direction, PeerNum};
 
 use super::core_support::{FEE, Lone, alice, bob, new_core, pay, pay_on};
@@ -181,4 +181,45 @@ fn peers_that_we_dialled_are_asked_for_addresses_in_turn_and_ever_more_seldom() 
     assert!(asked.contains(&ALICE) && asked.contains(&BOB));
     assert!(!asked.contains(&PeerNum(9)), "it dialled us");
     assert!((8..20).contains(&asked.len()), "{asked:?} in an hour");
+}
+
+#[test]
+fn case_53_a_stale_tip_is_a_reason_to_dial_one_peer_more() {
+    let mut lone = Lone::new();
+    let dialled: Vec<PeerNum> = (1..=8).map(PeerNum).collect();
+    for peer in &dialled {
+        peer_up(&mut lone, *peer, Direction::Outbound);
+    }
+    let asked = lone.out.drain(..).find_map(|output| match output {
+        Output::Request {
+            peer,
+            id,
+            request: Request::Peers,
+        } => Some((peer, id)),
+        _ => None,
+    });
+    let (peer, id) = asked.expect("a peer that we dialled is asked for addresses");
+    let others: Vec<String> = (20..23)
+        .map(|n| {
+            format!(
+                "/ip4/127.0.0.1/tcp/{}/p2p/{}",
+                20_000 + n,
+                peer_id(PeerNum(n))
+            )
+        })
+        .collect();
+    lone.handle(Input::Response {
+        peer,
+        id,
+        response: Response::Peers(others.clone()),
+    });
+    lone.mine();
+    lone.out.clear();
+    let spacing = u64::from(lone.core.chain().params().pow.spacing_s);
+    lone.pass(Duration::from_secs(14 * spacing));
+    assert!(take_dials(&mut lone).is_empty(), "all slots are taken");
+    lone.pass(Duration::from_secs(spacing));
+    let more = take_dials(&mut lone);
+    assert_eq!(more.len(), 1, "{more:?}");
+    assert!(others.contains(&more[0]), "{more:?}");
 }

@@ -151,6 +151,7 @@ fn run_miner(args: MineArgs) -> anyhow::Result<()> {
         rate: args.rate,
         duty: args.duty,
         background: false,
+        ..SearchOptions::default()
     })?;
     let terminal = std::io::stdout().is_terminal() && !args.json;
     let style = if terminal {

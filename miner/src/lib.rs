@@ -17,6 +17,7 @@ mod client;
 pub mod kernel;
 mod merkle;
 mod meter;
+mod pause;
 mod search;
 mod stop;
 mod template;
@@ -25,6 +26,7 @@ mod throttle;
 pub use cli::{MineArgs, run};
 pub use merkle::CoinbasePath;
 pub use meter::{Meter, RateWindow, format_rate};
+pub use pause::PauseGate;
 pub use search::{Job, SearchError, SearchOptions, SearchOutcome, Searcher};
 pub use stop::StopFlag;
 pub use template::{

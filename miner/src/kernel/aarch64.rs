@@ -1,8 +1,8 @@
 //! The SHA-2 instructions of 64-bit Arm: one nonce per stream, several streams interleaved.
 //!
-//! Not yet run on an Arm CPU by its authors. Its arithmetic is tested on other CPUs against a model of the six
-//! instructions and operations that it uses (`aarch64_model.rs`, made from Arm's published pseudocode); at run
-//! time the self-test decides whether it takes part.
+//! Run in an emulated CPU only, and never timed. On other CPUs its arithmetic is tested against a model of the six instructions and
+//! operations that it uses (`aarch64_model.rs`, made from Arm's published pseudocode); at run time the self-test decides whether it
+//! takes part.
 
 #![expect(
     unsafe_code,

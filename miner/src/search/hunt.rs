@@ -80,6 +80,10 @@ impl<'a> Hunt<'a> {
         let mut prepared: Option<(u64, Work)> = None;
         let mut rest = Duration::ZERO;
         while !self.is_over() {
+            if self.searcher.pause.is_closed() {
+                self.searcher.pause.wait_open(|| self.is_over());
+                continue;
+            }
             let Some(granted) = self.allowance(slice) else {
                 continue;
             };
@@ -194,6 +198,7 @@ mod tests {
     use super::*;
     use crate::kernel::{self, Kernel};
     use crate::meter::Meter;
+    use crate::pause::PauseGate;
 
     /// Computes nothing and notes what it was asked to search.
     #[derive(Debug, Default)]
@@ -240,6 +245,7 @@ mod tests {
             bucket: None,
             duty: None,
             meter: Meter::default(),
+            pause: PauseGate::new(),
             one_at_a_time: Mutex::new(()),
         };
         let job = Job {

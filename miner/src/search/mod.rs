@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::kernel::{self, ByNameError, Kernel};
 use crate::meter::Meter;
+use crate::pause::PauseGate;
 use crate::stop::StopFlag;
 use crate::throttle::Bucket;
 use hunt::Hunt;
@@ -35,6 +36,8 @@ pub struct SearchOptions {
     pub duty: Option<u8>,
     /// Give way to everything else on the machine: the threads run at the lowest priority, where the system has any.
     pub background: bool,
+    /// While it is closed, the threads rest.
+    pub pause: PauseGate,
 }
 
 /// Why there is no searcher.
@@ -70,6 +73,7 @@ pub struct Searcher {
     bucket: Option<Mutex<Bucket>>,
     duty: Option<u8>,
     meter: Meter,
+    pause: PauseGate,
     one_at_a_time: Mutex<()>,
 }
 
@@ -86,6 +90,7 @@ impl Searcher {
             rate,
             duty,
             background,
+            pause,
         } = options;
         if rate == Some(0) {
             return Err(SearchError::ZeroRate);
@@ -116,6 +121,7 @@ impl Searcher {
             bucket: rate.map(|rate| Mutex::new(Bucket::new(rate, Instant::now()))),
             duty: duty.filter(|&duty| duty < 100),
             meter: Meter::default(),
+            pause,
             one_at_a_time: Mutex::new(()),
         })
     }

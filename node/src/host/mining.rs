@@ -1,15 +1,15 @@
 //! The node's own miner: template, search, submit, again.
 //!
 //! It pauses while the node syncs, takes up a new tip at once, and looks for new transactions every second. Its dial
-//! (on or off, rate, address) can be turned while the node runs. Its threads have the lowest priority, so that blocks and
-//! payments are checked as fast as without it.
+//! (on or off, rate, address) can be turned while the node runs. Its threads have the lowest priority and rest while a block is
+//! connected, so that blocks and payments are checked as fast as without it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bitcoin::Address;
-use miner::{Job, SearchOptions, SearchOutcome, Searcher, StopFlag};
+use miner::{Job, PauseGate, SearchOptions, SearchOutcome, Searcher, StopFlag};
 
 use super::{NodeHandle, StopReason};
 use crate::core::{BlockTemplate, Mode};
@@ -42,6 +42,8 @@ pub struct Mining {
     found: AtomicU64,
     stale: AtomicU64,
     hashes_before: AtomicU64,
+    /// Closed while blocks are connected.
+    pause: PauseGate,
 }
 
 /// How long the miner took to search on new tips.
@@ -49,7 +51,7 @@ pub struct Mining {
 pub struct TipSwitches {
     /// How many there were.
     pub count: u64,
-    /// Seconds from the new tip to the first nonce on it, summed up.
+    /// Seconds from the new tip to the first thread that searches on it, summed up.
     pub seconds: f64,
     /// The longest, in seconds.
     pub worst_s: f64,
@@ -104,6 +106,22 @@ pub struct MiningStatus {
     pub switches: TipSwitches,
 }
 
+impl State {
+    /// Notes how long a change of the tip waited, once a search on the new tip has begun.
+    fn note_switch(&mut self) {
+        let begun = self
+            .search
+            .as_ref()
+            .and_then(|search| search.stop.begun_at());
+        if let (Some(changed), Some(begun)) = (self.tip_changed, begun)
+            && begun >= changed
+        {
+            self.switches.note(begun - changed);
+            self.tip_changed = None;
+        }
+    }
+}
+
 impl Mining {
     /// A miner with its dial at `settings`.
     pub fn new(settings: MiningSettings) -> Mining {
@@ -121,12 +139,19 @@ impl Mining {
             found: AtomicU64::new(0),
             stale: AtomicU64::new(0),
             hashes_before: AtomicU64::new(0),
+            pause: PauseGate::new(),
         }
+    }
+
+    /// Holds the search up while it is closed; the threads stay where they are.
+    pub(super) fn gate(&self) -> PauseGate {
+        self.pause.clone()
     }
 
     /// What it did and does.
     pub fn status(&self) -> MiningStatus {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.note_switch();
         MiningStatus {
             settings: state.settings.clone(),
             pause: state.pause,
@@ -145,27 +170,19 @@ impl Mining {
     /// The active tip changed: what is being searched is stale.
     pub(super) fn tip_changed(&self) {
         let mut state = self.lock();
+        state.note_switch();
+        // Before the clock is read: a search that begins later and is stale then knows that it is stopped.
+        self.interrupt(&state);
         if state.search.is_some() {
             // Of several changes in a row the first counts: since then the search was stale.
             state.tip_changed.get_or_insert_with(Instant::now);
         }
-        self.interrupt(&state);
     }
 
     /// Wakes the miner to look around, as when the node stops.
     pub(super) fn wake(&self) {
         self.interrupt(&self.lock());
         self.changed.notify_all();
-    }
-
-    /// A search begins. If `stop` is raised already, it is stale, and the next one counts.
-    fn searching(&self, stop: &StopFlag) {
-        let mut state = self.lock();
-        if !stop.is_stopped()
-            && let Some(changed) = state.tip_changed.take()
-        {
-            state.switches.note(changed.elapsed());
-        }
     }
 
     fn set(&self, settings: MiningSettings) {
@@ -256,7 +273,7 @@ fn run(node: &NodeHandle) {
         }
         let searcher = match engine.take() {
             Some((known, searcher)) if known == settings => searcher,
-            _ => match new_searcher(&settings) {
+            _ => match new_searcher(&settings, node.inner.mining.gate()) {
                 Ok(searcher) => searcher,
                 Err(error) => {
                     tracing::error!(target: "miner", "{error}");
@@ -289,6 +306,7 @@ fn next_search(node: &NodeHandle) -> Option<(MiningSettings, StopFlag)> {
         if state.settings.active {
             // The flag is there before the template is made, so that no new tip is missed in between.
             let stop = StopFlag::new();
+            state.note_switch();
             state.search = Some(Search {
                 stop: stop.clone(),
                 since: Instant::now(),
@@ -315,11 +333,15 @@ fn reason_to_pause(mode: Mode, while_syncing: bool) -> Option<&'static str> {
     }
 }
 
-fn new_searcher(settings: &MiningSettings) -> Result<Searcher, miner::SearchError> {
+fn new_searcher(
+    settings: &MiningSettings,
+    pause: PauseGate,
+) -> Result<Searcher, miner::SearchError> {
     Searcher::new(SearchOptions {
         threads: settings.threads,
         rate: settings.rate,
         background: true,
+        pause,
         ..SearchOptions::default()
     })
 }
@@ -350,7 +372,6 @@ fn search_one(
         target: block.header.target(),
         roll_version: false,
     };
-    mining.searching(stop);
     let (start, hashes) = (Instant::now(), searcher.hashes());
     let outcome = searcher.search(&job, stop);
     let done = searcher.hashes().saturating_sub(hashes);

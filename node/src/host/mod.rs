@@ -20,6 +20,7 @@ mod listen;
 mod mining;
 mod peers;
 mod signals;
+mod stages;
 mod start;
 mod stop;
 mod timings;

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::chain_thread::{self, Message, Wake};
 use super::mining::{self, Mining, MiningSettings};
+use super::stages::Stages;
 use super::{
     Background, Clock, DataDir, EventLog, Indexer, Inner, KEPT_EVENTS, NodeHandle, StopReason,
     StopSwitch, Timings, indexer, listen, peers, signals,
@@ -223,7 +224,8 @@ fn new_handle(
     messages: std_mpsc::Sender<Message>,
 ) -> NodeHandle {
     let timings = Arc::new(Timings::default());
-    chain.set_probe(timings.clone());
+    let mining = Mining::new(options.mining.clone());
+    chain.set_probe(Arc::new(Stages::new(timings.clone(), mining.gate())));
     let tip = chain.tip();
     let tip = chain::BlockPosition {
         hash: tip.hash,
@@ -239,7 +241,7 @@ fn new_handle(
             chain_thread: messages,
             wake: Wake::never(),
             stop: StopSwitch::new(),
-            mining: Mining::new(options.mining.clone()),
+            mining,
             stratum: stratum::Books::default(),
             traffic: Arc::new(Traffic::default()),
             listening: watch::Sender::new(Vec::new()),

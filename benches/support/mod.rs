@@ -1,6 +1,7 @@
 //! Real nodes for benchmarks, and a chain of payments for them.
 #![allow(dead_code, unreachable_pub, reason = "each benchmark uses some of it")]
 
+pub mod hard;
 pub mod node;
 pub mod paying;
 #[path = "../../chain/benches/chain/payments.rs"]
@@ -17,11 +18,15 @@ pub const PAYMENTS_PER_BLOCK: usize = 1_000;
 
 /// Writes the genesis.json of [`payments::params`], so that `mend` can be started on that network.
 pub fn write_genesis(folder: &Path, payments_per_block: usize) -> PathBuf {
-    let payer = Key::p2tr("payer").address();
     let trivial = GenesisSpec::trivial("test", TEST_GENESIS_TIME);
-    let spec =
-        (0..payments_per_block).fold(trivial, |spec, _| spec.allocate(&payer, Amount::ONE_BTC));
-    let file = spec.mine().expect("a network of two hashes a block");
+    write_spec(folder, trivial, payments_per_block)
+}
+
+/// Writes the genesis.json of a network with one coin for each payment of a block.
+pub fn write_spec(folder: &Path, spec: GenesisSpec, payments_per_block: usize) -> PathBuf {
+    let payer = Key::p2tr("payer").address();
+    let spec = (0..payments_per_block).fold(spec, |spec, _| spec.allocate(&payer, Amount::ONE_BTC));
+    let file = spec.mine().expect("a nonce is soon found");
     let path = folder.join("genesis.json");
     std::fs::write(&path, file.to_json()).expect("the temporary folder can be written");
     path

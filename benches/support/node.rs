@@ -1,6 +1,7 @@
 //! One node process.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -89,6 +90,19 @@ impl Node {
             assert!(Instant::now() < deadline, "waited in vain: {what}");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// A number of its page of metrics; `name` with its labels.
+    pub fn metric(&self, name: &str) -> f64 {
+        let host = self.client.url().trim_start_matches("http://");
+        let host = host.trim_end_matches('/');
+        let mut stream = TcpStream::connect(host).expect("the node listens");
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("an answer");
+        let value = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
+        page.lines().find_map(value).expect("the node tells it")
     }
 
     /// Number of connections.

@@ -1,8 +1,9 @@
 //! Blocks of payments that nodes relay: each pays a fee, and spends the change of one in the block before.
 
 use bitcoin::{Amount, Block, OutPoint, Transaction, TxOut};
-use chain::Height;
 use chain::fixtures::{BlockBuilder, Key, Payment};
+use chain::{Height, Params};
+use rayon::prelude::*;
 
 use super::payments;
 
@@ -11,30 +12,46 @@ const FEE: Amount = Amount::from_sat(1_000);
 /// What each payment gives away.
 const PAID: Amount = Amount::from_sat(1_000);
 
+/// Coins that are paid from again and again.
+pub struct Purses(Vec<(OutPoint, TxOut)>);
+
+impl Purses {
+    /// The coins that a network of [`super::write_spec`] has from the start.
+    pub fn of(params: &Params) -> Purses {
+        let coins = &params.genesis.txdata[1];
+        let txid = coins.compute_txid();
+        let points = (0..).map(|vout| OutPoint { txid, vout });
+        Purses(points.zip(coins.output.clone()).collect())
+    }
+
+    /// A payment from each, which spends the change of the one before.
+    pub fn pay(&mut self) -> Vec<Transaction> {
+        let payments: Vec<Transaction> = self
+            .0
+            .par_iter()
+            .map(|(outpoint, output)| pay(*outpoint, output))
+            .collect();
+        let change = |payment: &Transaction| {
+            let txid = payment.compute_txid();
+            (OutPoint { txid, vout: 1 }, payment.output[1].clone())
+        };
+        self.0 = payments.iter().map(change).collect();
+        payments
+    }
+}
+
 /// `blocks` blocks of `per_block` payments each, on the network of [`payments::params`].
 pub fn blocks(blocks: usize, per_block: usize) -> Vec<Block> {
     let params = payments::params(per_block);
-    let coins = &params.genesis.txdata[1];
-    let mut purses: Vec<(OutPoint, TxOut)> =
-        output_points(coins).zip(coins.output.clone()).collect();
+    let mut purses = Purses::of(&params);
     let mut made: Vec<Block> = Vec::with_capacity(blocks);
     for height in (1..).map(Height).take(blocks) {
         let parent = made.last().unwrap_or(&params.genesis).header;
-        let mut builder = BlockBuilder::on(&params, &parent, height);
-        for (outpoint, output) in &mut purses {
-            let payment = pay(*outpoint, output);
-            *outpoint = OutPoint::new(payment.compute_txid(), 1);
-            *output = payment.output[1].clone();
-            builder = builder.with(&payment);
-        }
-        made.push(builder.mine());
+        let builder = BlockBuilder::on(&params, &parent, height);
+        let payments = purses.pay();
+        made.push(payments.iter().fold(builder, BlockBuilder::with).mine());
     }
     made
-}
-
-fn output_points(transaction: &Transaction) -> impl Iterator<Item = OutPoint> {
-    let txid = transaction.compute_txid();
-    (0..).map(move |vout| OutPoint { txid, vout })
 }
 
 fn pay(outpoint: OutPoint, output: &TxOut) -> Transaction {

@@ -66,7 +66,18 @@ fn main() {
         "forks",
         b"\x30\x30\x31\x32\x00\x04\xf0\xfe\x30\x01\xfc\x30",
     );
+    write_snapshot();
     write_messages(&block);
+}
+
+/// Behind magic, version and digest, which the target puts in front.
+fn write_snapshot() {
+    const BEGINNING_BYTES: usize = 8 + 4 + 32;
+    let mut net = TestChain::new();
+    let mut file = Vec::new();
+    net.mine("a1").mine("a2");
+    chain::snapshot::dump(net.chain(), &mut file).expect("in memory");
+    write("snapshot", "two", &file[BEGINNING_BYTES..]);
 }
 
 #[cfg(feature = "wire")]

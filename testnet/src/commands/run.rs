@@ -56,8 +56,8 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> anyhow::Result<()> {
         directory.keep_for_the_curious();
         bail!("not what {path} expects; logs are in {logs}");
     }
-    if args.keep {
-        eprintln!("data and logs are in {logs}");
+    if args.keep && !context.json {
+        println!("data and logs are in {logs}");
     }
     Ok(())
 }

@@ -61,6 +61,18 @@ pub enum RpcError {
         /// The start of the body.
         body: String,
     },
+    /// The node serves another network than its caller wants.
+    #[error(
+        "the node at {url} has the genesis {found}, the wallet belongs to {expected}; name the wallet's node with --rpc"
+    )]
+    OtherNetwork {
+        /// Where.
+        url: String,
+        /// Hash of its block 0.
+        found: String,
+        /// Hash of the wanted one.
+        expected: String,
+    },
     /// The address is not one.
     #[error("{url} is not an RPC address; write it as http://127.0.0.1:18443")]
     Url {
@@ -84,7 +96,9 @@ impl RpcError {
             RpcError::Connect { .. } | RpcError::Timeout { .. } | RpcError::Cookie { .. } => true,
             RpcError::Rpc { code, .. } => *code == -28,
             RpcError::Http { status, .. } => *status == 503,
-            RpcError::Unauthorized { .. } | RpcError::Url { .. } => false,
+            RpcError::Unauthorized { .. }
+            | RpcError::OtherNetwork { .. }
+            | RpcError::Url { .. } => false,
         }
     }
 }

@@ -287,6 +287,7 @@ fn a_faucet_that_is_asked_too_often_says_when_to_come_back() {
 
 /// The same by JavaScript: plain `fetch`, and regtest-client and bitcoinjs-lib where `JS_PACKAGES` names the folder that has them.
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn a_javascript_client_is_served() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/js/regtest.mjs");
     if Command::new("node").arg("--version").output().is_err() {

@@ -148,6 +148,40 @@ fn a_wallet_goes_on_with_another_node_when_one_is_gone() {
 }
 
 #[test]
+fn a_node_of_another_network_is_passed_over_and_never_taken_for_the_wallets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = Node::start(&folder.path().join("own"), &REGTEST);
+    // The network of the repository: another genesis, the same kind of addresses.
+    let other = Node::start(&folder.path().join("other"), &[]);
+    let wallets = Wallets::new();
+    wallets.create(&node, "alice");
+    mine(&node, 1, &wallets.address(&node, "alice"));
+    let path = wallets.path("alice");
+    let path = path.to_str().expect("text");
+    let [own, own_cookie] = ["rpc", "cookie"].map(|name| node.field(name).to_owned());
+    let [strange, strange_cookie] = ["rpc", "cookie"].map(|name| other.field(name));
+    let balance = ["wallet", "balance", "--json", "--wallet", path];
+    let own = ["--rpc", &own, "--cookie-file", &own_cookie];
+    let alone = ["--rpc", strange, "--cookie-file", strange_cookie];
+    let args = [&balance[..], &alone, &own].concat();
+    let told: Value = serde_json::from_str(&crate::process::told(&args)).expect("JSON");
+    assert_eq!(told["immature"], "50.00000000");
+
+    // The wallet's own node is gone: the other one is no way out.
+    node.stop();
+    let before = fs::read(path).expect("read");
+    for nodes in [[&own[..], &alone].concat(), alone.to_vec()] {
+        let (code, error) = refused(&[&balance[..], &nodes].concat());
+        assert_eq!(code, 1);
+        assert!(
+            error.contains(strange) && error.contains("name the wallet's node with --rpc"),
+            "{error}"
+        );
+    }
+    assert_eq!(fs::read(path).expect("read"), before);
+}
+
+#[test]
 fn secrets_are_sealed_and_only_their_owner_may_read_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = Node::start(folder.path(), &REGTEST);

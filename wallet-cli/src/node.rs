@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bdk_bitcoind_rpc::bitcoincore_rpc::{self, RpcApi, jsonrpc};
 use bitcoin::{BlockHash, Transaction};
 use clap::Args;
@@ -38,6 +38,10 @@ pub(crate) struct Node {
     endpoints: Vec<(String, Client)>,
     /// The one that answered last: asked first.
     current: Cell<usize>,
+    /// The network that every node must be of, by its genesis hash, once that is known.
+    network: Cell<Option<BlockHash>>,
+    /// The node that was found to be of it. Another one is looked at before it is asked anything else.
+    checked: Cell<Option<usize>>,
 }
 
 impl Node {
@@ -63,16 +67,22 @@ impl Node {
         Ok(Node {
             endpoints,
             current: Cell::new(0),
+            network: Cell::new(None),
+            checked: Cell::new(None),
         })
     }
 
-    /// Calls the node that answered last, then the others, once each. An error that a node answered is final.
+    /// Calls the node that answered last, then the others, once each. An error that a node answered is final; a node of another
+    /// network counts as one that does not answer.
     pub(crate) fn ask(&self, method: &str, params: &Value) -> Result<Value, RpcError> {
         let count = self.endpoints.len();
         let mut last = None;
         for step in 0..count {
             let index = (self.current.get() + step) % count;
-            match self.endpoints[index].1.call(method, params.clone()) {
+            let asked = self
+                .check_endpoint(index)
+                .and_then(|()| self.endpoints[index].1.call(method, params.clone()));
+            match asked {
                 Err(error) if !is_answer(&error) => last = Some(error),
                 answered => {
                     self.current.set(index);
@@ -89,15 +99,30 @@ impl Node {
         serde_json::from_value(value).context("the node's answer to getblockhash is not a hash")
     }
 
-    /// Refuses a node of another network than the wallet's.
+    /// From now on only nodes of this network are asked; fails when there is none.
     pub(crate) fn check_network(&self, expected: BlockHash) -> anyhow::Result<()> {
-        let found = self.genesis()?;
-        if found != expected {
-            bail!(
-                "the node at {} has the genesis {found}, the wallet belongs to {expected}; name the wallet's node with --rpc",
-                self.endpoints[self.current.get()].0
-            );
+        self.network.set(Some(expected));
+        self.genesis().map(drop)
+    }
+
+    fn check_endpoint(&self, index: usize) -> Result<(), RpcError> {
+        let Some(expected) = self.network.get() else {
+            return Ok(());
+        };
+        if self.checked.get() == Some(index) {
+            return Ok(());
         }
+        let (url, client) = &self.endpoints[index];
+        let found = client.call("getblockhash", json!([0]))?;
+        let found = found.as_str().unwrap_or("unknown");
+        if found != expected.to_string() {
+            return Err(RpcError::OtherNetwork {
+                url: url.clone(),
+                found: found.to_owned(),
+                expected: expected.to_string(),
+            });
+        }
+        self.checked.set(Some(index));
         Ok(())
     }
 

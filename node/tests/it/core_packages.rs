@@ -51,11 +51,11 @@ fn test(lone: &mut Lone, list: &[&Transaction]) -> Vec<String> {
 }
 
 fn fits(outcome: &PackageOutcome) -> Vec<&Fit> {
-    let fit = |verdict| match verdict {
-        &Verdict::Fit(ref fit) => fit,
+    let fits = outcome.verdicts.iter().map(|verdict| match verdict {
+        Verdict::Fit(fit) => fit,
         other => panic!("{other:?}"),
-    };
-    outcome.verdicts.iter().map(fit).collect()
+    });
+    fits.collect()
 }
 
 /// A child of all of `parents`, each of which pays bob with its first output.

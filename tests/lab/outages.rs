@@ -53,6 +53,7 @@ fn set_one_way(lab: &Lab, flow: Flow) {
 }
 
 /// Both sides mine all the while; in the end all nodes are on the chain of the side with more work, with the same coins.
+#[expect(clippy::print_stdout, reason = "the times are worth knowing")]
 fn heal_after(seconds: u64) {
     let outages = [Outage::Resets, Outage::Silence, Outage::OneWaySilence];
     std::thread::scope(|scope| {

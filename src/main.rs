@@ -8,10 +8,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Blocks are many small pieces, made by one thread and dropped by another: the system's allocator costs 3% of an import.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A minimal proof-of-work blockchain node that is made to be split apart and to mend itself.
 #[derive(Parser)]
 #[command(name = "mend", version, propagate_version = true)]

@@ -16,10 +16,6 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
-/// As in the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 mod chains;
 mod headers;
 mod import;

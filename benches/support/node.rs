@@ -128,11 +128,11 @@ impl Node {
         std::fs::read_to_string(&self.log).expect("its log can be read")
     }
 
-    /// When it logged that a block was connected, in microseconds of the day. `word` is part of that line.
-    pub fn log_of_connection(&self, word: &str) -> Option<u64> {
+    /// When it first logged a line with both words, in microseconds of the day.
+    pub fn logged_at(&self, what: &str, word: &str) -> Option<u64> {
         let log = self.log();
         let mut lines = log.lines();
-        let line = lines.find(|line| line.contains("block connected") && line.contains(word))?;
+        let line = lines.find(|line| line.contains(what) && line.contains(word))?;
         micros_of_day(line)
     }
 

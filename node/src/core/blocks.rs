@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use bitcoin::Block;
 use bitcoin::block::Header;
+use bitcoin::{Block, BlockHash};
 use chain::tree::HeaderInfo;
 use chain::{AcceptError, Acceptance, BlockPosition, Reorg, RuleError, StoreError};
 use p2p::sync::Input as EngineInput;
@@ -54,11 +54,18 @@ impl SubmitError {
     }
 }
 
+/// A block that was taken, and that is to be connected next.
+#[derive(Debug)]
+#[must_use = "it is connected by `NodeCore::connect_submitted`"]
+pub struct Submitted {
+    hash: BlockHash,
+    acceptance: Acceptance,
+    announced: bool,
+}
+
 impl NodeCore {
-    /// Takes a block from a miner or an operator: checked, connected if it is best, announced if it became the tip, and on
-    /// disk when this returns.
-    ///
-    /// A block on a side branch is stored and not connected: `chain().is_active(..)` tells.
+    /// Takes a block from a miner or an operator: [`NodeCore::take_submitted`], [`NodeCore::connect_submitted`] and
+    /// [`NodeCore::make_durable`] in one, for hosts that need not act in between.
     ///
     /// # Errors
     ///
@@ -69,13 +76,60 @@ impl NodeCore {
         block: Block,
         out: &mut Vec<Output>,
     ) -> Result<Acceptance, SubmitError> {
+        let submitted = self.take_submitted(now, block, out)?;
+        let connected = self.connect_submitted(now, submitted, out);
+        self.make_durable(now, out)?;
+        connected
+    }
+
+    /// Checks a block from a miner or an operator and keeps it. If it is the child of the tip, peers are told of it at once:
+    /// its work is done, and they check the rest themselves.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not taken.
+    pub fn take_submitted(
+        &mut self,
+        now: Now,
+        block: Block,
+        out: &mut Vec<Output>,
+    ) -> Result<Submitted, SubmitError> {
         self.check_writable()?;
         let hash = block.block_hash();
+        let announced = block.header.prev_blockhash == self.chain.tip().hash;
         self.check_not_known(&hash)?;
         let acceptance = match self.take_block(now, block, out) {
             Ok(acceptance) => acceptance,
             Err(refusal) => return Err(self.refuse_submitted(refusal, &hash, out)),
         };
+        if announced {
+            self.announce(&hash, out);
+        }
+        Ok(Submitted {
+            hash,
+            acceptance,
+            announced,
+        })
+    }
+
+    /// Connects a block that was taken, if its chain is the best. It may be acknowledged after [`NodeCore::make_durable`].
+    ///
+    /// A block on a side branch is stored and not connected: `chain().is_active(..)` tells.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be connected.
+    pub fn connect_submitted(
+        &mut self,
+        now: Now,
+        submitted: Submitted,
+        out: &mut Vec<Output>,
+    ) -> Result<Acceptance, SubmitError> {
+        let Submitted {
+            hash,
+            acceptance,
+            announced,
+        } = submitted;
         let mut verdict = Ok(acceptance);
         let tip_before = self.chain.tip().hash;
         loop {
@@ -89,11 +143,11 @@ impl NodeCore {
             }
         }
         self.check_writable()?;
-        if self.chain.tip().hash == hash && hash != tip_before {
-            self.announce_tip(out);
+        let is_new_tip = self.chain.tip().hash == hash && hash != tip_before;
+        if is_new_tip && !announced {
+            self.announce(&hash, out);
         }
         self.tell_header_tip(out);
-        self.make_durable(now, out)?;
         self.drive(now, EngineInput::ChainChanged, out);
         self.settle(now, out);
         verdict
@@ -119,7 +173,7 @@ impl NodeCore {
         Ok(info)
     }
 
-    fn check_not_known(&self, hash: &bitcoin::BlockHash) -> Result<(), SubmitError> {
+    fn check_not_known(&self, hash: &BlockHash) -> Result<(), SubmitError> {
         match self.chain.tree().get(hash).map(|info| info.status) {
             Some(status) if !status.may_be_valid() => {
                 Err(SubmitError::Duplicate("duplicate-invalid"))
@@ -132,7 +186,7 @@ impl NodeCore {
     fn refuse_submitted(
         &mut self,
         refusal: AcceptError,
-        hash: &bitcoin::BlockHash,
+        hash: &BlockHash,
         out: &mut Vec<Output>,
     ) -> SubmitError {
         match refusal {
@@ -244,10 +298,9 @@ impl NodeCore {
         self.plan_flush(now, out);
     }
 
-    /// Spreads our own block, if it is the tip.
-    pub(super) fn announce_tip(&mut self, out: &mut Vec<Output>) {
-        let tip = self.chain.tip().hash;
-        match self.chain.block(&tip) {
+    /// Spreads a block that is here.
+    fn announce(&mut self, hash: &BlockHash, out: &mut Vec<Output>) {
+        match self.chain.block(hash) {
             Ok(Some(block)) => {
                 let nonce = self.nonces.next();
                 out.push(Output::Publish(self.engine.announce(&block, nonce)));

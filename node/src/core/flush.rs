@@ -61,19 +61,21 @@ impl NodeCore {
         }
     }
 
-    /// Commits headers and bodies, so that a crash loses no block that was acknowledged; coins follow with the next flush,
-    /// or are made again from the bodies.
-    pub(super) fn make_durable(
-        &mut self,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) -> Result<(), StoreError> {
+    /// Commits headers and bodies, so that a crash loses no block that is acknowledged after this; coins follow with the next
+    /// flush, or are made again from the bodies.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: the node stops.
+    pub fn make_durable(&mut self, now: Now, out: &mut Vec<Output>) -> Result<(), StoreError> {
         if self.flush.volatile {
             return Ok(());
         }
+        self.check_writable()?;
         match self.chain.flush_bodies() {
             Ok(()) => {
                 self.flush.due.get_or_insert(now.mono + FLUSH_AFTER);
+                self.plan_wake_up(now, out);
                 Ok(())
             }
             Err(error) => Err(self.fail_with(error, out)),

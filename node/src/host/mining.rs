@@ -382,11 +382,7 @@ fn search_one(
     };
     block.header = header;
     let hash = header.block_hash();
-    let result = node.act(|core, now, out| {
-        let result = core.submit_block(now, block, out);
-        result.map(|_| core.chain().is_active(&hash))
-    });
-    match result {
+    match node.submit_block(block) {
         Ok(true) => {
             mining.found.fetch_add(1, Ordering::Relaxed);
             tracing::info!(target: "miner", height = %template.height, %hash, "block found");

@@ -23,6 +23,7 @@ mod signals;
 mod stages;
 mod start;
 mod stop;
+mod submit;
 mod timings;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -98,11 +99,15 @@ impl NodeHandle {
     /// When an earlier change panicked: the core may be half changed, and the node is about to stop.
     pub fn act<R>(&self, act: impl FnOnce(&mut NodeCore, Now, &mut Vec<Output>) -> R) -> R {
         let (result, moved) = self.act_quietly(act);
-        if moved {
-            // The chain thread sleeps by the old time.
-            let _ = self.inner.chain_thread.send(Message::LookAtTheClock);
-        }
+        self.rouse_chain_thread(moved);
         result
+    }
+
+    /// The chain thread sleeps by the old time to wake, if that was moved.
+    fn rouse_chain_thread(&self, moved: bool) {
+        if moved {
+            self.tell_chain_thread(Message::LookAtTheClock);
+        }
     }
 
     /// As [`NodeHandle::act`], for the chain thread itself. Also tells whether the time to wake was set.
@@ -110,10 +115,18 @@ impl NodeHandle {
         &self,
         act: impl FnOnce(&mut NodeCore, Now, &mut Vec<Output>) -> R,
     ) -> (R, bool) {
+        self.step(&mut self.write_lock(), act)
+    }
+
+    /// One of the steps of a change: what the core wants is carried out before the next.
+    fn step<R>(
+        &self,
+        core: &mut NodeCore,
+        act: impl FnOnce(&mut NodeCore, Now, &mut Vec<Output>) -> R,
+    ) -> (R, bool) {
         let mut outputs = Vec::new();
-        let mut core = self.write_lock();
-        let result = act(&mut core, self.inner.clock.now(), &mut outputs);
-        let moved = self.carry_out(&core, outputs);
+        let result = act(core, self.inner.clock.now(), &mut outputs);
+        let moved = self.carry_out(core, outputs);
         (result, moved)
     }
 

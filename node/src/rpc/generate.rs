@@ -125,12 +125,7 @@ fn generate(
 const STALE: &str = "ProcessNewBlock, block not accepted: another block came first";
 
 fn submit_own(node: &NodeHandle, block: Block) -> Result<(), Failure> {
-    let hash = block.block_hash();
-    let active = node.act(|core, now, out| {
-        core.submit_block(now, block, out)
-            .map(|_| core.chain().is_active(&hash))
-    });
-    match active {
+    match node.submit_block(block) {
         Ok(true) => Ok(()),
         Ok(false) => Err(Failure::internal(STALE)),
         Err(SubmitError::Store(error)) => Err(error.into()),

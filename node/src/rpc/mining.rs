@@ -146,15 +146,10 @@ fn add_reserved_value(block: &mut Block) {
 
 fn submit_block(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     let block = block_from(args.text(0)?)?;
-    let hash = block.block_hash();
-    let (result, active) = node.act(|core, now, out| {
-        let result = core.submit_block(now, block, out);
-        (result, core.chain().is_active(&hash))
-    });
-    match result {
-        Ok(_) if active => null(),
+    match node.submit_block(block) {
+        Ok(true) => null(),
         // It is here, and valid as far as is known, but another chain is better.
-        Ok(_) => reply(&"inconclusive"),
+        Ok(false) => reply(&"inconclusive"),
         Err(SubmitError::Store(error)) => Err(error.into()),
         Err(error) => reply(&error.reject_reason()),
     }

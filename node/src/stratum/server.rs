@@ -236,12 +236,8 @@ impl Connection {
 fn submit(node: &NodeHandle, found: &Found, address: SocketAddr) {
     let block = found.block();
     let hash = block.block_hash();
-    let result = node.act(|core, now, out| {
-        let result = core.submit_block(now, block, out);
-        result.map(|_| core.chain().is_active(&hash))
-    });
     let books = node.stratum();
-    match result {
+    match node.submit_block(block) {
         Ok(true) => {
             books.count_block(|blocks| blocks.active += 1);
             tracing::info!(target: "stratum", %hash, %address, "block found");

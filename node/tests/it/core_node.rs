@@ -10,8 +10,9 @@ use chain::store::MemoryDisk;
 use chain::{Acceptance, Chain, ChainOptions, Timestamp};
 use node::core::{AddNode, CoreOptions, Input, Mode, NodeCore, Output, SubmitError};
 use node::events::NodeEvent;
+use p2p::swarm::AnswerToken;
 use p2p::sync::GossipId;
-use p2p::wire::Verdict;
+use p2p::wire::{Request, Response, Verdict};
 use p2p::{Direction, PeerNum};
 
 use super::core_support::{FEE, Lone, START, alice, bob, mine_template, pay};
@@ -98,6 +99,84 @@ fn a_sibling_is_stored_and_neither_connected_nor_announced() {
         .prefer_block(now, &b.block_hash(), &mut lone.out)
         .expect("known");
     assert!(lone.core.chain().is_active(&b.block_hash()));
+}
+
+fn publications(out: &[Output]) -> usize {
+    let published = |output: &&Output| matches!(output, Output::Publish(_));
+    out.iter().filter(published).count()
+}
+
+#[test]
+fn a_child_of_the_tip_is_announced_before_it_is_connected() {
+    let mut lone = Lone::new();
+    let block = mine_template(&lone.core, lone.now, 1);
+    let (now, out) = (lone.now, &mut lone.out);
+    let taken = lone.core.take_submitted(now, block.clone(), out);
+    assert_eq!(publications(out), 1);
+    assert_eq!(lone.core.chain().tip().height.0, 0);
+    let connected = lone.core.connect_submitted(now, taken.expect("good"), out);
+    assert_eq!(connected.expect("good"), Acceptance::Stored);
+    assert_eq!(publications(out), 1, "once is enough");
+    assert!(lone.core.chain().is_active(&block.block_hash()));
+}
+
+#[test]
+fn what_overtakes_the_tip_is_announced_once_it_is_connected() {
+    let mut lone = Lone::new();
+    let (tip, sibling) = (
+        mine_template(&lone.core, lone.now, 1),
+        mine_template(&lone.core, lone.now, 2),
+    );
+    submit(&mut lone, &tip).expect("good");
+    let mut child = mine_template(&lone.core, lone.now, 3);
+    child.header.prev_blockhash = sibling.block_hash();
+    remine(&mut child);
+    submit(&mut lone, &sibling).expect("stored");
+    lone.out.clear();
+    let (now, out) = (lone.now, &mut lone.out);
+    let taken = lone.core.take_submitted(now, child.clone(), out);
+    assert_eq!(publications(out), 0, "it may not be on the best chain");
+    let connected = lone.core.connect_submitted(now, taken.expect("good"), out);
+    connected.expect("good");
+    assert_eq!(publications(out), 1);
+    assert_eq!(lone.core.chain().tip().hash, child.block_hash());
+}
+
+#[test]
+fn nobody_is_served_with_an_announced_block_that_turned_out_to_be_invalid() {
+    let mut lone = Lone::new();
+    let mut greedy = mine_template(&lone.core, lone.now, 1);
+    greedy.txdata[0].output[0].value += Amount::ONE_SAT;
+    remine(&mut greedy);
+    assert_eq!(word(submit(&mut lone, &greedy)), "bad-cb-amount");
+    assert_eq!(publications(&lone.out), 1, "its work is real");
+    let good = mine_template(&lone.core, lone.now, 2);
+    submit(&mut lone, &good).expect("good");
+    peer_up(&mut lone);
+    let mut served = |block: &Block, request: fn(bitcoin::BlockHash) -> Request| {
+        lone.out.clear();
+        lone.handle(Input::Request {
+            peer: PEER,
+            token: AnswerToken(1),
+            request: request(block.block_hash()),
+        });
+        let answer = lone.out.iter().find_map(|output| match output {
+            Output::Answer { response, .. } => response.clone(),
+            _ => None,
+        });
+        match answer {
+            Some(Response::Blocks(blocks)) => blocks.len(),
+            Some(Response::BlockTransactions(transactions)) => transactions.len(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let whole = |hash| Request::Blocks(vec![hash]);
+    let parts = |block| Request::BlockTransactions {
+        block,
+        indexes: vec![0],
+    };
+    assert_eq!((served(&good, whole), served(&good, parts)), (1, 1));
+    assert_eq!((served(&greedy, whole), served(&greedy, parts)), (0, 0));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::bip152::HeaderAndShortIds;
+use bitcoin::bip152::{HeaderAndShortIds, PrefilledTransaction, ShortId};
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, Transaction};
 use chain::rules::header::check_proof_of_work;
@@ -31,17 +31,25 @@ use crate::{Mono, PeerNum};
 ///
 /// `nonce` keys the short ids; it should differ from node to node, so that no two ids collide everywhere.
 pub fn announcement(block: &CheckedBlock, nonce: u64) -> Gossip {
-    let block = block.block();
+    let header = block.block().header;
+    let coinbase = &block.block().txdata[0];
     let header_and_counts = 80 + 8 + 3 + 3 + 3 + 1;
-    let short_ids = 6 * block.txdata.len().saturating_sub(1);
-    let coinbase = block.txdata.first().map_or(0, Transaction::total_size);
-    if header_and_counts + short_ids + coinbase > MAX_ANNOUNCEMENT_BYTES {
-        return Gossip::Header(block.header);
+    let short_ids = 6 * (block.txids().len() - 1);
+    if header_and_counts + short_ids + coinbase.total_size() > MAX_ANNOUNCEMENT_BYTES {
+        return Gossip::Header(header);
     }
-    match HeaderAndShortIds::from_block(block, nonce, 2, &[]) {
-        Ok(announcement) => Gossip::Block(Box::new(announcement)),
-        Err(_) => Gossip::Header(block.header),
-    }
+    // As `HeaderAndShortIds::from_block` makes it, with ids that were computed before.
+    let keys = ShortId::calculate_siphash_keys(&header, nonce);
+    let short_id = |wtxid| ShortId::with_siphash_keys(wtxid, keys);
+    Gossip::Block(Box::new(HeaderAndShortIds {
+        header,
+        nonce,
+        short_ids: block.wtxids().iter().skip(1).map(short_id).collect(),
+        prefilled_txs: vec![PrefilledTransaction {
+            idx: 0,
+            tx: coinbase.clone(),
+        }],
+    }))
 }
 
 /// An announcement whose header is with the chain.

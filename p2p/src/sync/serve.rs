@@ -74,11 +74,21 @@ fn headers_after(
     headers
 }
 
+/// Whether a block is known to break a rule, or to follow one that does: nobody is served with it, even if it was announced
+/// before its signatures were checked.
+fn is_invalid(chain: &Chain, hash: &BlockHash) -> bool {
+    let known = chain.tree().get(hash);
+    known.is_some_and(|info| !info.status.may_be_valid())
+}
+
 /// A prefix of what was asked: up to the first that is missing, and as far as one response holds.
 fn blocks(chain: &Chain, hashes: &[BlockHash]) -> Result<Vec<BlockBytes>, StoreError> {
     let mut blocks = Vec::new();
     let mut bytes = OVERHEAD_BYTES;
     for hash in hashes {
+        if is_invalid(chain, hash) {
+            break;
+        }
         let Some(block) = chain.block(hash)? else {
             break;
         };
@@ -97,6 +107,9 @@ fn block_transactions(
     hash: &BlockHash,
     indexes: &[u32],
 ) -> Result<Option<Vec<Transaction>>, StoreError> {
+    if is_invalid(chain, hash) {
+        return Ok(Some(Vec::new()));
+    }
     let Some(block) = chain.block(hash)? else {
         return Ok(Some(Vec::new()));
     };

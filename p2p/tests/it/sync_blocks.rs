@@ -302,6 +302,17 @@ fn case_4_an_invalid_block_is_held_against_whom_it_was_asked_of() {
 }
 
 #[test]
+fn an_announcement_is_what_bip_152_says() {
+    let (_, mut miner, block, _) = two_nodes(2);
+    let Gossip::Block(announced) = miner.announce(&block.block_hash()) else {
+        panic!("short ids fit");
+    };
+    assert_eq!(announced.short_ids.len(), 2);
+    let expected = bitcoin::bip152::HeaderAndShortIds::from_block(&block, announced.nonce, 2, &[]);
+    assert_eq!(Ok(*announced), expected);
+}
+
+#[test]
 fn an_invalid_block_that_was_announced_is_not_held_against_the_relay() {
     let params = params();
     let mut node = Node::new(&params, 0);

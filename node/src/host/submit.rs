@@ -1,0 +1,39 @@
+//! Blocks of miners and operators: announced, connected, made durable, acknowledged, in this order.
+
+use bitcoin::Block;
+
+use super::NodeHandle;
+use crate::core::{NodeCore, SubmitError};
+
+impl NodeHandle {
+    /// Takes a block, tells peers of it, and returns when a crash cannot lose it any more. Gives whether it is in the active
+    /// chain; if not, another chain is better. Blocks: call from blocking threads only.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not taken, or why it could not be connected.
+    ///
+    /// # Panics
+    ///
+    /// As [`NodeHandle::act`].
+    pub fn submit_block(&self, block: Block) -> Result<bool, SubmitError> {
+        let mut core = self.write_lock();
+        let result = self.submit_in_steps(&mut core, block);
+        drop(core);
+        result
+    }
+
+    /// Peers need not wait until the block is connected here, nor for this disk: each step's outputs leave before the next begins.
+    fn submit_in_steps(&self, core: &mut NodeCore, block: Block) -> Result<bool, SubmitError> {
+        let hash = block.block_hash();
+        let (taken, _) = self.step(core, |core, now, out| core.take_submitted(now, block, out));
+        let taken = taken?;
+        let (connected, moved) = self.step(core, |core, now, out| {
+            core.connect_submitted(now, taken, out)
+        });
+        let (durable, moved_again) = self.step(core, NodeCore::make_durable);
+        self.rouse_chain_thread(moved || moved_again);
+        durable?;
+        connected.map(|_| core.chain().is_active(&hash))
+    }
+}

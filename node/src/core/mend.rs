@@ -15,9 +15,13 @@ pub(super) struct Mending {
 impl NodeCore {
     /// Whatever reading found damaged is wanted again, from anyone; what came meanwhile is told.
     pub(super) fn mend_damaged_blocks(&mut self, now: Now, out: &mut Vec<Output>) {
+        let mut damaged = self.chain.damaged();
+        if damaged.is_empty() && self.mending.told.is_empty() {
+            return;
+        }
         // Only what the tree knows to be missing is asked for.
         self.chain.settle_damaged();
-        let damaged = self.chain.damaged();
+        damaged = self.chain.damaged();
         if damaged == self.mending.told {
             return;
         }

@@ -28,7 +28,8 @@ pub(super) struct Claim {
 #[derive(Debug, Default)]
 pub(super) struct PeerHeaders {
     pub(super) claim: Option<Claim>,
-    pub(super) fetch: Option<Fetch>,
+    /// Boxed: seldom there, and larger than all the rest.
+    pub(super) fetch: Option<Box<Fetch>>,
     pub(super) not_before: Mono,
     /// Fetches in a row that brought nothing.
     pub(super) fruitless: u32,

@@ -147,12 +147,12 @@ impl HeaderSync {
         let stage = Stage::Asked {
             locator: Vec::new(),
         };
-        state.fetch = Some(Fetch {
+        state.fetch = Some(Box::new(Fetch {
             stage,
             asked_at: cx.now,
             rounds: 0,
             presync: None,
-        });
+        }));
         let best = peers.get(peer).and_then(|peer| peer.best);
         state.ask(cx, peer, locator_for(cx, best), None);
     }
@@ -273,7 +273,7 @@ impl HeaderSync {
         let Some(Fetch {
             stage: Stage::Handed { hashes, full },
             ..
-        }) = &state.fetch
+        }) = state.fetch.as_deref()
         else {
             return;
         };

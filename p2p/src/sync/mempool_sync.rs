@@ -38,6 +38,8 @@ struct Fetch {
 #[derive(Debug, Default)]
 pub(super) struct MempoolSync {
     peers: BTreeMap<PeerNum, Fetch>,
+    /// Whether a comparison may be [`Comparison::Waiting`]: after most inputs there is none, and nobody need be looked at.
+    any_waiting: bool,
     /// Asked of anyone, so that two peers are not asked for the same.
     in_flight: BTreeSet<Txid>,
 }
@@ -50,6 +52,7 @@ impl MempoolSync {
             asked: BTreeSet::new(),
         };
         self.peers.insert(peer, fetch);
+        self.any_waiting = true;
     }
 
     pub(super) fn leave(&mut self, peer: PeerNum) {
@@ -61,11 +64,15 @@ impl MempoolSync {
     /// Starts the comparison with every peer whose tip is on our chain. Less work is not enough: a peer on a losing branch has
     /// its payments confirmed there, and gets them back into its mempool only when it has come over.
     pub(super) fn schedule(&mut self, cx: &mut Context<'_>, peers: &Peers) {
+        if !std::mem::take(&mut self.any_waiting) {
+            return;
+        }
         let ours = cx.chain.tip().hash;
         for (number, fetch) in &mut self.peers {
             if fetch.comparison != Comparison::Waiting {
                 continue;
             }
+            self.any_waiting = true;
             let Some(status) = peers.get(*number).and_then(|peer| peer.status) else {
                 continue;
             };

@@ -64,6 +64,11 @@ impl Bodies {
         self.send(cx, batches);
     }
 
+    /// Whether no block is asked for or to be asked for: then no peer's part in the download need be looked at.
+    pub(super) fn is_idle(&self) -> bool {
+        self.requests.is_empty() && !self.wants.has_needed()
+    }
+
     /// How many more blocks each peer may be asked for now. Nothing until a whole request fits, so that small blocks
     /// are not asked for one by one.
     fn room(&self, now: Mono) -> BTreeMap<PeerNum, usize> {

@@ -13,6 +13,9 @@ use crate::PeerNum;
 impl Bodies {
     /// Takes the blocks away from peers that have stalled. What they still send is welcome.
     pub(super) fn relieve_stalled(&mut self, cx: &mut Context<'_>) {
+        if self.requests.is_empty() {
+            return;
+        }
         let overdue: Vec<PeerNum> = self
             .peers
             .iter()

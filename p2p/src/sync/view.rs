@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bitcoin::{BlockHash, Transaction, Txid, Work, Wtxid};
-use chain::tree::HeaderInfo;
+use chain::tree::{BlockTree, HeaderInfo, NodeId};
 use chain::{Chain, Height};
 
 use crate::wire::TipStatus;
@@ -35,6 +35,20 @@ impl From<HeaderInfo> for KnownHeader {
     }
 }
 
+impl KnownHeader {
+    /// Without the header itself, which would have to be looked up from its parent's.
+    fn at(tree: &BlockTree, id: NodeId) -> KnownHeader {
+        let status = tree.status(id);
+        KnownHeader {
+            hash: tree.hash(id),
+            height: tree.height(id),
+            chain_work: tree.chain_work(id),
+            has_body: status.has_body,
+            may_be_valid: status.may_be_valid(),
+        }
+    }
+}
+
 /// What the engine may know of the chain: implemented by [`Chain`], and by fakes in tests.
 pub trait ChainView {
     /// A known header.
@@ -53,11 +67,18 @@ pub trait ChainView {
 
 impl ChainView for Chain {
     fn header(&self, hash: &BlockHash) -> Option<KnownHeader> {
-        self.tree().get(hash).map(KnownHeader::from)
+        let (tree, tip) = (self.tree(), self.tip_id());
+        // Peers that agree tell our own tip: no need to look it up.
+        let id = if tree.hash(tip) == *hash {
+            tip
+        } else {
+            tree.id_of(hash)?
+        };
+        Some(KnownHeader::at(tree, id))
     }
 
     fn best_header(&self) -> KnownHeader {
-        self.tree().best_header().into()
+        KnownHeader::at(self.tree(), self.tree().best_header_id())
     }
 
     fn tip(&self) -> TipStatus {
@@ -70,17 +91,17 @@ impl ChainView for Chain {
     }
 
     fn locator(&self) -> Vec<BlockHash> {
-        self.tree().locator(self.tree().best_header().id)
+        self.tree().locator(self.tree().best_header_id())
     }
 
     fn ancestor(&self, of: &BlockHash, height: Height) -> Option<KnownHeader> {
-        let of = self.tree().get(of)?;
-        self.tree().ancestor(of.id, height).map(KnownHeader::from)
+        let of = self.tree().id_of(of)?;
+        self.tree().ancestor(of, height).map(KnownHeader::from)
     }
 
     fn fork_point(&self, a: &BlockHash, b: &BlockHash) -> Option<KnownHeader> {
-        let (a, b) = (self.tree().get(a)?, self.tree().get(b)?);
-        Some(self.tree().fork_point(a.id, b.id).into())
+        let (a, b) = (self.tree().id_of(a)?, self.tree().id_of(b)?);
+        Some(self.tree().fork_point(a, b).into())
     }
 }
 

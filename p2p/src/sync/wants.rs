@@ -48,7 +48,8 @@ pub(super) enum State {
 /// All wanted blocks.
 #[derive(Debug, Default)]
 pub(super) struct Wants {
-    wants: BTreeMap<BlockHash, Want>,
+    /// Boxed, so that a map of one, made and thrown away with every announced block, is a small piece of memory.
+    wants: BTreeMap<BlockHash, Box<Want>>,
     needed: BTreeSet<(Height, BlockHash)>,
     delayed: BTreeSet<(Mono, BlockHash)>,
     path: BTreeSet<(Height, BlockHash)>,
@@ -57,7 +58,7 @@ pub(super) struct Wants {
 
 impl Wants {
     pub(super) fn get(&self, hash: &BlockHash) -> Option<&Want> {
-        self.wants.get(hash)
+        self.wants.get(hash).map(Box::as_ref)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -94,7 +95,7 @@ impl Wants {
         let needed = &mut self.needed;
         let want = self.wants.entry(header.hash).or_insert_with(|| {
             needed.insert(key);
-            Want {
+            Box::new(Want {
                 height: header.height,
                 state: State::Needed,
                 on_path: false,
@@ -104,7 +105,7 @@ impl Wants {
                 announcers: BTreeSet::new(),
                 rounds: 0,
                 second_chance: false,
-            }
+            })
         });
         if on_path {
             want.on_path = true;
@@ -160,7 +161,7 @@ impl Wants {
     }
 
     /// Not wanted any more.
-    pub(super) fn remove(&mut self, hash: &BlockHash) -> Option<Want> {
+    pub(super) fn remove(&mut self, hash: &BlockHash) -> Option<Box<Want>> {
         // Through a state without index, so that all of them forget it.
         self.set(hash, State::Rebuilding);
         let want = self.wants.remove(hash)?;

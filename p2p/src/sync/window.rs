@@ -52,6 +52,11 @@ impl Bodies {
                 best = Some(header);
             }
         }
+        self.refill_due = true;
+        if best.is_none() && self.target.is_none() {
+            // No peer has a part in a path then: `shared` says so already.
+            return;
+        }
         let extends = |new: &KnownHeader, old: &KnownHeader| {
             let at = cx.chain.ancestor(&new.hash, old.height);
             at.is_some_and(|header| header.hash == old.hash)
@@ -65,7 +70,6 @@ impl Bodies {
             }
         }
         self.target = best;
-        self.refill_due = true;
         for (number, state) in &mut self.peers {
             let has = peers.get(*number).and_then(|peer| peer.best);
             let fork = match (has, best) {

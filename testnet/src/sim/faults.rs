@@ -56,7 +56,7 @@ impl World<'_> {
                     return;
                 };
                 let first_dials = self.wires.links[link].from == between.0;
-                let settings = &mut self.wires.links[link].settings;
+                let settings = self.wires.settings_mut(link);
                 if first_dials || !one_way {
                     settings.forward = lane;
                 }
@@ -132,9 +132,12 @@ impl World<'_> {
         sim.inbox.clear();
         sim.wake_us = None;
         sim.undecided.clear();
-        sim.outstanding.clear();
+        self.requests.forget_node(node);
         self.rumours.forget_node(node);
-        let open: Vec<u64> = self.wires.neighbours[node].keys().copied().collect();
+        let open: Vec<u64> = self.wires.neighbours[node]
+            .iter()
+            .map(|other| other.connection)
+            .collect();
         for connection in open {
             self.end_connection(connection);
         }

@@ -69,7 +69,12 @@ impl World<'_> {
         let blocks = found.len() as u64;
         let mut tips: Vec<usize> = self.tips.values().copied().collect();
         tips.sort_unstable_by(|a, b| b.cmp(a));
-        let bytes: u64 = self.counters.traffic.values().map(|kind| kind.bytes).sum();
+        let bytes: u64 = self
+            .counters
+            .traffic
+            .iter()
+            .map(|(_, kind)| kind.bytes)
+            .sum();
         let share = (blocks * self.nodes.len() as u64).max(1);
         Summary {
             seconds: self.scenario.duration.as_secs_f64(),

@@ -4,12 +4,12 @@
 //! neighbours once the node has accepted them; at each node's heartbeat, neighbours outside of the mesh are told what they
 //! may have missed, and fetch it (one more round trip). A message is never passed on twice by one node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use p2p::wire::Gossip;
 
-use super::wires::ConnId;
+use super::wires::{ConnId, Neighbour};
 
 /// A message that spreads.
 pub(super) type ItemId = u64;
@@ -32,7 +32,7 @@ pub(super) struct Rumours {
     next: ItemId,
     degree: usize,
     /// For each node its connections that are in the mesh.
-    mesh: Vec<BTreeSet<ConnId>>,
+    mesh: Vec<Vec<ConnId>>,
 }
 
 struct Item {
@@ -51,7 +51,7 @@ impl Rumours {
             by_content: BTreeMap::new(),
             next: 0,
             degree,
-            mesh: vec![BTreeSet::new(); nodes],
+            mesh: vec![Vec::new(); nodes],
         }
     }
 
@@ -59,8 +59,8 @@ impl Rumours {
     pub(super) fn connected(&mut self, connection: ConnId, a: usize, b: usize) {
         let most = 2 * self.degree;
         if self.mesh[a].len() < most && self.mesh[b].len() < most {
-            self.mesh[a].insert(connection);
-            self.mesh[b].insert(connection);
+            self.mesh[a].push(connection);
+            self.mesh[b].push(connection);
         }
     }
 
@@ -69,19 +69,26 @@ impl Rumours {
         &mut self,
         connection: ConnId,
         ends: [usize; 2],
-        neighbours: &[BTreeMap<ConnId, usize>],
+        neighbours: &[Vec<Neighbour>],
     ) {
         for node in ends {
-            self.mesh[node].remove(&connection);
+            self.mesh[node].retain(|other| *other != connection);
             if self.mesh[node].len() >= self.degree {
                 continue;
             }
             let spare = neighbours[node]
                 .iter()
-                .find(|(number, _)| !self.mesh[node].contains(number));
-            if let Some((number, other)) = spare {
-                self.mesh[node].insert(*number);
-                self.mesh[*other].insert(*number);
+                .find(|other| !self.mesh[node].contains(&other.connection));
+            if let Some(&Neighbour {
+                connection,
+                node: other,
+            }) = spare
+            {
+                self.mesh[node].push(connection);
+                // The other end may have taken it in before.
+                if !self.mesh[other].contains(&connection) {
+                    self.mesh[other].push(connection);
+                }
             }
         }
     }

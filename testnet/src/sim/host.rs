@@ -7,9 +7,10 @@ use p2p::sync::RequestId;
 use p2p::wire::{BlockBytes, Request, Response};
 use p2p::{Direction, PeerNum};
 
+use super::requests::{Asked, Expiry};
 use super::trace::Line;
 use super::wires::{Arrival, ConnId, DIAL_FAILS_US, Held, REQUEST_TIMEOUT_US, RESET_US};
-use super::world::{Asked, Event, World};
+use super::world::{Event, World};
 
 /// Bytes around a request or answer: stream header and length.
 const FRAME_BYTES: usize = 12;
@@ -173,14 +174,8 @@ impl World<'_> {
     }
 
     pub(super) fn peer_gone(&mut self, connection: ConnId, node: usize) {
-        let lost: Vec<RequestId> = self.nodes[node]
-            .outstanding
-            .iter()
-            .filter(|(_, over)| **over == connection)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in lost {
-            self.request_fails(connection, node, id);
+        for number in self.requests.of_connection(node, connection) {
+            self.request_fails(number);
         }
         let peer = PeerNum(connection);
         let reason = "the connection was reset".to_owned();
@@ -188,16 +183,13 @@ impl World<'_> {
     }
 
     fn ask(&mut self, node: usize, connection: ConnId, id: RequestId, request: Request) {
-        self.nodes[node].outstanding.insert(id, connection);
+        let number = self.requests.open(Asked {
+            connection,
+            asker: node,
+            id,
+        });
         let due = self.now_us + REQUEST_TIMEOUT_US;
-        self.queue.push_last(
-            due,
-            Event::Expired {
-                connection,
-                node,
-                id,
-            },
-        );
+        self.queue.push_last(due, Expiry(number));
         let Some(to) = self.wires.other_end(connection, node) else {
             return;
         };
@@ -208,7 +200,7 @@ impl World<'_> {
         let event = Event::Request {
             connection,
             to,
-            id,
+            number,
             request,
         };
         self.send(connection, node, bytes, event);
@@ -242,32 +234,22 @@ impl World<'_> {
         &mut self,
         connection: ConnId,
         to: usize,
-        id: RequestId,
+        number: u64,
         request: Request,
     ) {
-        let Some(asker) = self.wires.other_end(connection, to) else {
+        if self.wires.other_end(connection, to).is_none() {
             return;
-        };
-        self.next_number += 1;
-        let token = self.next_number;
-        self.asked.insert(
-            token,
-            Asked {
-                connection,
-                asker,
-                id,
-            },
-        );
+        }
         let input = Input::Request {
             peer: PeerNum(connection),
-            token: AnswerToken(token),
+            token: self.requests.arrived(connection, number),
             request,
         };
         self.feed(to, input);
     }
 
     fn answer(&mut self, node: usize, token: AnswerToken, response: Option<Response>) {
-        let Some(asked) = self.asked.remove(&token.0) else {
+        let Some((connection, number)) = self.requests.answered(token) else {
             return;
         };
         let (bytes, kind) = match &response {
@@ -278,57 +260,48 @@ impl World<'_> {
             None => (FRAME_BYTES, "refusal"),
         };
         self.counters.sent(kind, bytes);
-        let Asked {
-            connection,
-            asker,
-            id,
-        } = asked;
-        let event = Event::Response {
-            connection,
-            to: asker,
-            id,
-            response,
-        };
+        let event = Event::Response { number, response };
         self.send(connection, node, bytes, event);
     }
 
-    pub(super) fn response_arrives(
-        &mut self,
-        connection: ConnId,
-        to: usize,
-        id: RequestId,
-        response: Option<Response>,
-    ) {
-        if self.wires.other_end(connection, to).is_none() {
+    pub(super) fn response_arrives(&mut self, number: u64, response: Option<Response>) {
+        // One that comes twice, or too late, ends here as it does in the swarm.
+        let Some(&Asked {
+            connection,
+            asker,
+            id,
+        }) = self.requests.get(number)
+        else {
+            return;
+        };
+        if self.wires.other_end(connection, asker).is_none() {
             return;
         }
         let Some(response) = response else {
-            return self.request_fails(connection, to, id);
+            return self.request_fails(number);
         };
-        // One that comes twice, or too late, ends here as it does in the swarm.
-        if self.nodes[to].outstanding.remove(&id).is_none() {
-            return;
-        }
+        self.requests.settle(number);
         let peer = PeerNum(connection);
         let response = as_received(response);
-        self.feed(to, Input::Response { peer, id, response });
+        self.feed(asker, Input::Response { peer, id, response });
     }
 
-    pub(super) fn request_fails(&mut self, connection: ConnId, node: usize, id: RequestId) {
-        if self.nodes[node].outstanding.get(&id) != Some(&connection) {
+    /// The time for an answer is over.
+    pub(super) fn request_expires(&mut self, Expiry(number): Expiry) {
+        self.request_fails(number);
+        self.requests.forget_settled();
+    }
+
+    fn request_fails(&mut self, number: u64) {
+        let Some(asked) = self.requests.settle(number) else {
             return;
-        }
-        self.nodes[node].outstanding.remove(&id);
-        let peer = PeerNum(connection);
-        let malformed = false;
-        self.feed(
-            node,
-            Input::RequestFailed {
-                peer,
-                id,
-                malformed,
-            },
-        );
+        };
+        let failed = Input::RequestFailed {
+            peer: PeerNum(asked.connection),
+            id: asked.id,
+            malformed: false,
+        };
+        self.feed(asked.asker, failed);
     }
 }
 

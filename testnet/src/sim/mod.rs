@@ -14,6 +14,7 @@ mod mining;
 mod payments;
 mod queue;
 mod random;
+mod requests;
 mod setup;
 pub mod shrink;
 mod spread;

@@ -1,30 +1,60 @@
 //! The events that are to come: ordered by time, then by the order in which they were put in.
+//!
+//! Most lie within the next seconds. They are laid into slices of time, unordered, and each slice is sorted when its time has
+//! come: that moves less memory than one heap of all. Entries are small; the events lie in slots of their own.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-/// Events that are to come.
-///
-/// The heap holds small entries only, so that ordering moves little memory; the events lie in slots of their own. Events that
-/// are put in in the order of their times (those of one fixed delay, as time-outs) wait in a plain queue beside the heap.
-pub(super) struct Queue<E> {
-    heap: BinaryHeap<Reverse<Entry>>,
-    slots: Vec<Option<E>>,
-    free: Vec<usize>,
-    in_order: VecDeque<(u64, u64, E)>,
-    number: u64,
-}
+/// A slice of time is two to this many microseconds, 33 ms.
+const SLICE_BITS: u32 = 15;
+/// Slices ahead that are kept apart: four seconds.
+const SLICES: u64 = 128;
 
 /// When, the number of the event, and its slot: compared in this order, and numbers never tie.
 type Entry = (u64, u64, usize);
 
-impl<E> Queue<E> {
-    pub(super) fn new() -> Queue<E> {
+/// Events that are to come.
+///
+/// Those that are put in in the order of their times (those of one fixed delay, as time-outs) wait in a plain queue beside the
+/// others, in a smaller form `L`.
+pub(super) struct Queue<E, L> {
+    /// The slice that is being worked off, last first. With `inserted` it holds everything up to its end.
+    present: Vec<Entry>,
+    present_slice: u64,
+    /// What was put into the present slice, or before it, when that was sorted already.
+    inserted: BinaryHeap<Reverse<Entry>>,
+    /// The slices after the present one, by number modulo [`SLICES`].
+    near: Vec<Vec<Entry>>,
+    near_len: usize,
+    /// What lies beyond them.
+    far: BinaryHeap<Reverse<Entry>>,
+    in_order: VecDeque<(u64, u64, L)>,
+    slots: Vec<Option<E>>,
+    free: Vec<usize>,
+    number: u64,
+}
+
+fn slice_of(at_us: u64) -> u64 {
+    at_us >> SLICE_BITS
+}
+
+fn index_of(slice: u64) -> usize {
+    (slice % SLICES) as usize
+}
+
+impl<E: From<L>, L> Queue<E, L> {
+    pub(super) fn new() -> Queue<E, L> {
         Queue {
-            heap: BinaryHeap::new(),
+            present: Vec::new(),
+            present_slice: 0,
+            inserted: BinaryHeap::new(),
+            near: (0..SLICES).map(|_| Vec::new()).collect(),
+            near_len: 0,
+            far: BinaryHeap::new(),
+            in_order: VecDeque::new(),
             slots: Vec::new(),
             free: Vec::new(),
-            in_order: VecDeque::new(),
             number: 0,
         }
     }
@@ -42,13 +72,22 @@ impl<E> Queue<E> {
                 self.slots.len() - 1
             }
         };
-        self.heap.push(Reverse((at_us, self.number, slot)));
+        let entry = (at_us, self.number, slot);
+        let slice = slice_of(at_us);
+        if slice <= self.present_slice {
+            self.inserted.push(Reverse(entry));
+        } else if slice < self.present_slice + SLICES {
+            self.near[index_of(slice)].push(entry);
+            self.near_len += 1;
+        } else {
+            self.far.push(Reverse(entry));
+        }
     }
 
     /// Puts in an event that is not before any other that came this way.
-    pub(super) fn push_last(&mut self, at_us: u64, event: E) {
+    pub(super) fn push_last(&mut self, at_us: u64, event: L) {
         match self.in_order.back() {
-            Some((last, ..)) if *last > at_us => self.push(at_us, event),
+            Some((last, ..)) if *last > at_us => self.push(at_us, event.into()),
             _ => {
                 self.number += 1;
                 self.in_order.push_back((at_us, self.number, event));
@@ -58,23 +97,49 @@ impl<E> Queue<E> {
 
     /// Takes out the next event and its time.
     pub(super) fn pop(&mut self) -> Option<(u64, E)> {
-        let from_heap = self
-            .heap
-            .peek()
-            .map(|Reverse((at, number, _))| (*at, *number));
-        let from_order = self.in_order.front().map(|(at, number, _)| (*at, *number));
-        let heap_first = match (from_heap, from_order) {
-            (Some(heap), Some(order)) => heap < order,
-            (heap, _) => heap.is_some(),
-        };
-        if !heap_first {
-            let (at, _, event) = self.in_order.pop_front()?;
-            return Some((at, event));
+        if self.present.is_empty() && self.inserted.is_empty() {
+            self.advance();
         }
-        let Reverse((at, _, slot)) = self.heap.pop()?;
+        let sorted = self.present.last().copied();
+        let inserted = self.inserted.peek().map(|Reverse(entry)| *entry);
+        let next = earlier(sorted, inserted);
+        if let Some((at, number, _)) = self.in_order.front()
+            && next.is_none_or(|next| (*at, *number) < (next.0, next.1))
+        {
+            let (at, _, event) = self.in_order.pop_front()?;
+            return Some((at, event.into()));
+        }
+        if next == sorted {
+            self.present.pop();
+        } else {
+            self.inserted.pop();
+        }
+        let (at, _, slot) = next?;
         let event = self.slots[slot].take()?;
         self.free.push(slot);
         Some((at, event))
+    }
+
+    /// Goes on to the next slice that holds anything.
+    fn advance(&mut self) {
+        let first_near = (self.near_len > 0).then(|| {
+            let mut later = self.present_slice + 1..self.present_slice + SLICES;
+            later.find(|slice| !self.near[index_of(*slice)].is_empty())
+        });
+        let first_far = self.far.peek().map(|Reverse((at, ..))| slice_of(*at));
+        let Some(slice) = earlier(first_near.flatten(), first_far) else {
+            return;
+        };
+        self.present_slice = slice;
+        std::mem::swap(&mut self.present, &mut self.near[index_of(slice)]);
+        self.near_len -= self.present.len();
+        while let Some(Reverse(entry)) = self.far.peek()
+            && slice_of(entry.0) == slice
+        {
+            self.present.push(*entry);
+            self.far.pop();
+        }
+        self.present.sort_unstable_by(|a, b| b.cmp(a));
     }
 
     /// How many events were put in so far.
@@ -83,11 +148,22 @@ impl<E> Queue<E> {
     }
 }
 
+/// The smaller of two, where there are any.
+fn earlier<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
-    fn drained(mut queue: Queue<&'static str>) -> Vec<(u64, &'static str)> {
+    fn drained(mut queue: Queue<&'static str, &'static str>) -> Vec<(u64, &'static str)> {
         std::iter::from_fn(|| queue.pop()).collect()
     }
 
@@ -102,13 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn events_beside_the_heap_keep_their_place() {
+    fn events_beside_the_slices_keep_their_place() {
         let mut queue = Queue::new();
         queue.push(3, "x");
         queue.push_last(3, "y");
         queue.push_last(7, "later");
         queue.push(3, "z");
-        // Out of order: it goes through the heap.
+        // Out of order: it goes with the others.
         queue.push_last(1, "first");
         queue.push(7, "last");
         let expected = [
@@ -124,7 +200,7 @@ mod tests {
 
     #[test]
     fn slots_are_used_again() {
-        let mut queue = Queue::new();
+        let mut queue: Queue<_, &str> = Queue::new();
         for round in 0..1_000 {
             queue.push(round, "a");
             queue.push(round, "b");
@@ -132,5 +208,36 @@ mod tests {
             assert_eq!(queue.pop(), Some((round, "b")));
         }
         assert_eq!(queue.slots.len(), 2);
+    }
+
+    /// Against a sorted list: near and far, at slice borders, with pauses, while time goes on.
+    #[test]
+    fn any_mix_comes_out_as_if_sorted() {
+        for seed in 0..50 {
+            let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+            let mut queue: Queue<u64, u64> = Queue::new();
+            let mut model: Vec<(u64, u64)> = Vec::new();
+            let mut now = 0;
+            for _ in 0..2_000 {
+                if rng.random_range(0..100) < 52 {
+                    let reach = [1, 1 << SLICE_BITS, SLICES << SLICE_BITS, 2_000_000_000];
+                    let reach = reach[rng.random_range(0..reach.len())];
+                    let ahead = rng.random_range(0..=reach);
+                    let number = queue.count() + 1;
+                    model.push((now + ahead, number));
+                    queue.push(now + ahead, number);
+                } else if rng.random_range(0..10) == 0 {
+                    let number = queue.count() + 1;
+                    model.push((now + 10_000_000, number));
+                    queue.push_last(now + 10_000_000, number);
+                } else {
+                    model.sort_unstable();
+                    let expected = (!model.is_empty()).then(|| model.remove(0));
+                    let popped = queue.pop();
+                    assert_eq!(popped, expected, "seed {seed}");
+                    now = popped.map_or(now, |(at, _)| at);
+                }
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ use super::gossip::Rumours;
 use super::payments::Payers;
 use super::queue::Queue;
 use super::random::{Streams, by_weight, interval_us};
+use super::requests::Requests;
 use super::stats::Counters;
 use super::trace::{Line, Trace};
 use super::wires::Wires;
@@ -72,8 +73,7 @@ pub(super) fn world<'a>(
         clock_offset_s: 0,
         wake_us: None,
         scheduled_us: None,
-        undecided: BTreeMap::new(),
-        outstanding: BTreeMap::new(),
+        undecided: Vec::new(),
         tip: None,
         lives: 0,
     });
@@ -90,7 +90,7 @@ pub(super) fn world<'a>(
         rumours: Rumours::new(scenario.nodes, scenario.gossip.degree),
         gossip_loss: scenario.gossip.loss,
         parked: BTreeMap::new(),
-        asked: BTreeMap::new(),
+        requests: Requests::default(),
         next_number: 0,
         shares: shares(scenario),
         extra_nonce: 0,
@@ -166,7 +166,7 @@ impl World<'_> {
             ..CoreOptions::default()
         };
         let tip = chain.tip();
-        sim.core = Some(NodeCore::new(chain, options));
+        sim.core = Some(Box::new(NodeCore::new(chain, options)));
         self.trace.line(&Line::Up {
             t: self.now_us,
             node,
@@ -206,9 +206,11 @@ fn wires(scenario: &Scenario, rng: &mut impl Rng) -> Wires {
             .collect()
     });
     let mut wires = Wires::new(scenario.nodes);
+    let common = Arc::new(LinkSettings::both(scenario.link));
     for (from, to) in pairs {
-        let mut settings = LinkSettings::both(scenario.link);
+        let mut settings = Arc::clone(&common);
         if let (Some(plan), Some(of)) = (&scenario.regions, &regions) {
+            let settings = Arc::make_mut(&mut settings);
             settings.forward.delay_ms += plan.delay_ms[of[from]][of[to]];
             settings.backward.delay_ms += plan.delay_ms[of[to]][of[from]];
         }

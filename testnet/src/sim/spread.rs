@@ -7,8 +7,8 @@ use p2p::wire::{Gossip, Verdict};
 use rand::RngExt;
 
 use super::gossip::{CONTROL_BYTES, HEARTBEAT_US, ItemId, LAZY_DEGREE};
-use super::wires::{ConnId, Held};
-use super::world::{Event, World};
+use super::wires::{ConnId, Held, Neighbour};
+use super::world::{Event, Undecided, World};
 
 impl World<'_> {
     /// Own messages go to all neighbours.
@@ -19,9 +19,11 @@ impl World<'_> {
     }
 
     pub(super) fn decide(&mut self, node: usize, id: GossipId, verdict: Verdict) {
-        let Some((item, source)) = self.nodes[node].undecided.remove(&id) else {
+        let undecided = &mut self.nodes[node].undecided;
+        let Some(at) = undecided.iter().position(|waiting| waiting.id == id) else {
             return;
         };
+        let Undecided { item, source, .. } = undecided.swap_remove(at);
         match verdict {
             Verdict::Accept => self.spread(node, item, Some(source), false),
             Verdict::Ignore => {}
@@ -34,14 +36,12 @@ impl World<'_> {
 
     /// Passes a message on: to the mesh (or all neighbours), and later to some of the others.
     fn spread(&mut self, node: usize, item: ItemId, source: Option<ConnId>, to_all: bool) {
-        let neighbours: Vec<(ConnId, usize)> = self.wires.neighbours[node]
-            .iter()
-            .filter(|(number, _)| Some(**number) != source)
-            .filter(|(number, _)| to_all || self.rumours.is_mesh(node, **number))
-            .map(|(number, other)| (*number, *other))
-            .collect();
-        for (connection, to) in neighbours {
-            self.gossip_to(connection, node, to, item);
+        for index in 0..self.wires.neighbours[node].len() {
+            let other = self.wires.neighbours[node][index];
+            let connection = other.connection;
+            if Some(connection) != source && (to_all || self.rumours.is_mesh(node, connection)) {
+                self.gossip_to(node, other, item);
+            }
         }
         // Heartbeats of different nodes are spread over the second.
         let phase = (node as u64).wrapping_mul(618_033) % HEARTBEAT_US;
@@ -50,7 +50,11 @@ impl World<'_> {
             .push(beat + phase, Event::Heartbeat { node, item });
     }
 
-    fn gossip_to(&mut self, connection: ConnId, from: usize, to: usize, item: ItemId) {
+    fn gossip_to(&mut self, from: usize, to: Neighbour, item: ItemId) {
+        let Neighbour {
+            connection,
+            node: to,
+        } = to;
         let Some((bytes, kind)) = self.rumours.describe(item) else {
             return;
         };
@@ -75,17 +79,17 @@ impl World<'_> {
         if self.nodes[node].core.is_none() {
             return;
         }
-        let missing: Vec<(ConnId, usize)> = self.wires.neighbours[node]
+        let missing: Vec<Neighbour> = self.wires.neighbours[node]
             .iter()
-            .filter(|(number, _)| !self.rumours.is_mesh(node, **number))
-            .filter(|(_, other)| !self.rumours.has(**other, item))
-            .map(|(number, other)| (*number, *other))
+            .filter(|other| !self.rumours.is_mesh(node, other.connection))
+            .filter(|other| !self.rumours.has(other.node, item))
             .take(LAZY_DEGREE)
+            .copied()
             .collect();
-        for (connection, to) in missing {
+        for other in missing {
             // Told, asked for, sent: the last of the three carries the message.
             self.counters.sent("gossip-control", 2 * CONTROL_BYTES);
-            self.gossip_to(connection, node, to, item);
+            self.gossip_to(node, other, item);
         }
     }
 
@@ -102,7 +106,11 @@ impl World<'_> {
         };
         self.next_number += 1;
         let id = GossipId(self.next_number);
-        self.nodes[to].undecided.insert(id, (item, connection));
+        self.nodes[to].undecided.push(Undecided {
+            id,
+            item,
+            source: connection,
+        });
         let input = Input::Gossip {
             peer: PeerNum(connection),
             id,

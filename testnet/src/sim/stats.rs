@@ -138,7 +138,8 @@ pub(super) struct Counters {
     pub(super) found: BTreeMap<BlockHash, Found>,
     pub(super) delays_us: Vec<u64>,
     pub(super) reorgs: BTreeMap<u32, u64>,
-    pub(super) traffic: BTreeMap<&'static str, TrafficFigures>,
+    /// By kind, in order. A handful, looked up with every message.
+    pub(super) traffic: Vec<(&'static str, TrafficFigures)>,
     pub(super) actions: BTreeMap<String, u64>,
     /// What of `traffic` was told in the trace.
     told: BTreeMap<&'static str, TrafficFigures>,
@@ -173,7 +174,13 @@ impl Counters {
     }
 
     pub(super) fn sent(&mut self, kind: &'static str, bytes: usize) {
-        let figures = self.traffic.entry(kind).or_default();
+        let known = self.traffic.iter().position(|(known, _)| *known == kind);
+        let at = known.unwrap_or_else(|| {
+            let at = self.traffic.partition_point(|(known, _)| *known < kind);
+            self.traffic.insert(at, (kind, TrafficFigures::default()));
+            at
+        });
+        let figures = &mut self.traffic[at].1;
         figures.messages += 1;
         figures.bytes += bytes as u64;
     }

@@ -1,6 +1,7 @@
 //! Links and connections: who can talk to whom, and when what is sent arrives.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 
@@ -15,7 +16,8 @@ pub(super) type ConnId = u64;
 pub(super) struct Link {
     pub(super) from: usize,
     pub(super) to: usize,
-    pub(super) settings: LinkSettings,
+    /// Links that are alike share them: few lines of the cache instead of some for each link.
+    pub(super) settings: Arc<LinkSettings>,
     /// The partition cuts it.
     pub(super) cut: bool,
 }
@@ -27,8 +29,13 @@ pub(super) struct Connection {
     pub(super) from: usize,
     pub(super) to: usize,
     clocks: [LaneClock; 2],
-    /// Sent while its lane was stalled.
-    held: [Vec<Held>; 2],
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Neighbour {
+    pub(super) connection: ConnId,
+    pub(super) node: usize,
 }
 
 /// A message that waits for its lane to open.
@@ -45,8 +52,10 @@ pub(super) struct Wires {
     by_pair: BTreeMap<(usize, usize), usize>,
     /// By number; `None` once they have ended.
     connections: Vec<Option<Connection>>,
-    /// Connections of each node, with the other end.
-    pub(super) neighbours: Vec<BTreeMap<ConnId, usize>>,
+    /// What was sent over a connection while its lane was stalled, for either end that sends.
+    held: BTreeMap<ConnId, [Vec<Held>; 2]>,
+    /// Of each node, in order of the connections' numbers.
+    pub(super) neighbours: Vec<Vec<Neighbour>>,
 }
 
 /// When a message arrives.
@@ -63,14 +72,14 @@ pub(super) enum Arrival {
 impl Wires {
     pub(super) fn new(nodes: usize) -> Wires {
         Wires {
-            neighbours: vec![BTreeMap::new(); nodes],
+            neighbours: vec![Vec::new(); nodes],
             // Numbers start at 1.
             connections: vec![None],
             ..Wires::default()
         }
     }
 
-    pub(super) fn add_link(&mut self, from: usize, to: usize, settings: LinkSettings) {
+    pub(super) fn add_link(&mut self, from: usize, to: usize, settings: Arc<LinkSettings>) {
         self.by_pair.insert((from, to), self.links.len());
         self.links.push(Link {
             from,
@@ -78,6 +87,11 @@ impl Wires {
             settings,
             cut: false,
         });
+    }
+
+    /// The settings of a link, to change.
+    pub(super) fn settings_mut(&mut self, link: usize) -> &mut LinkSettings {
+        Arc::make_mut(&mut self.links[link].settings)
     }
 
     /// The link between two nodes, whoever dials.
@@ -105,20 +119,24 @@ impl Wires {
     }
 
     fn are_connected(&self, a: usize, b: usize) -> bool {
-        self.neighbours[a].values().any(|other| *other == b)
+        self.neighbours[a].iter().any(|other| other.node == b)
     }
 
     pub(super) fn open(&mut self, link: usize) -> ConnId {
         let number = self.connections.len() as ConnId;
         let (from, to) = (self.links[link].from, self.links[link].to);
-        self.neighbours[from].insert(number, to);
-        self.neighbours[to].insert(number, from);
+        // Numbers grow, so that the lists stay in order.
+        for (end, other) in [(from, to), (to, from)] {
+            self.neighbours[end].push(Neighbour {
+                connection: number,
+                node: other,
+            });
+        }
         self.connections.push(Some(Connection {
             link,
             from,
             to,
             clocks: [LaneClock::default(); 2],
-            held: [Vec::new(), Vec::new()],
         }));
         number
     }
@@ -126,27 +144,33 @@ impl Wires {
     /// Ends a connection; its two ends, if it was open.
     pub(super) fn close(&mut self, connection: ConnId) -> Option<Connection> {
         let ended = self.connections.get_mut(connection as usize)?.take()?;
-        self.neighbours[ended.from].remove(&connection);
-        self.neighbours[ended.to].remove(&connection);
+        for end in [ended.from, ended.to] {
+            self.neighbours[end].retain(|other| other.connection != connection);
+        }
+        self.held.remove(&connection);
         Some(ended)
     }
 
     /// The other end of an open connection.
     pub(super) fn other_end(&self, connection: ConnId, node: usize) -> Option<usize> {
-        self.neighbours[node].get(&connection).copied()
+        match self.connections.get(connection as usize)? {
+            Some(open) if open.from == node => Some(open.to),
+            Some(open) if open.to == node => Some(open.from),
+            _ => None,
+        }
     }
 
     /// The open connections of a link.
     pub(super) fn connections_of(&self, link: usize) -> Vec<ConnId> {
         let from = self.links[link].from;
-        let of_link = |number: &&ConnId| {
-            let open = self.connections[**number as usize].as_ref();
+        let of_link = |number: &ConnId| {
+            let open = self.connections[*number as usize].as_ref();
             open.is_some_and(|open| open.link == link)
         };
         self.neighbours[from]
-            .keys()
+            .iter()
+            .map(|other| other.connection)
             .filter(of_link)
-            .copied()
             .collect()
     }
 
@@ -171,7 +195,7 @@ impl Wires {
             false => (1, &settings.backward),
         };
         if lane.flow == Flow::Stalled {
-            open.held[side].push(message);
+            self.held.entry(connection).or_default()[side].push(message);
             return Arrival::Held;
         }
         let clock = &mut open.clocks[side];
@@ -189,7 +213,10 @@ impl Wires {
     pub(super) fn release(&mut self, link: usize) -> Vec<(ConnId, usize, Held)> {
         let mut released = Vec::new();
         for number in self.connections_of(link) {
-            let Some(Some(open)) = self.connections.get_mut(number as usize) else {
+            let Some(Some(open)) = self.connections.get(number as usize) else {
+                continue;
+            };
+            let Some(held) = self.held.get_mut(&number) else {
                 continue;
             };
             let settings = &self.links[link].settings;
@@ -197,7 +224,7 @@ impl Wires {
             let ends = [open.from, open.to];
             for side in 0..2 {
                 if flows[side] == Flow::Open {
-                    let held = std::mem::take(&mut open.held[side]);
+                    let held = std::mem::take(&mut held[side]);
                     released.extend(
                         held.into_iter()
                             .map(|message| (number, ends[side], message)),
@@ -225,8 +252,8 @@ mod tests {
 
     fn wires() -> (Wires, ChaCha8Rng) {
         let mut wires = Wires::new(3);
-        wires.add_link(0, 1, LinkSettings::both(Lane::delayed(10)));
-        wires.add_link(2, 1, LinkSettings::default());
+        wires.add_link(0, 1, Arc::new(LinkSettings::both(Lane::delayed(10))));
+        wires.add_link(2, 1, Arc::default());
         (wires, ChaCha8Rng::seed_from_u64(1))
     }
 
@@ -252,7 +279,7 @@ mod tests {
     fn stalled_messages_wait_and_are_released_in_order() {
         let (mut wires, mut rng) = wires();
         let connection = wires.open(0);
-        wires.links[0].settings.forward.flow = Flow::Stalled;
+        wires.settings_mut(0).forward.flow = Flow::Stalled;
         for number in 0..2 {
             let arrival = wires.send(0, connection, 0, message(number), true, &mut rng);
             assert_eq!(arrival, Arrival::Held);
@@ -260,7 +287,7 @@ mod tests {
         let back = wires.send(0, connection, 1, message(9), true, &mut rng);
         assert_eq!(back, Arrival::At(10_000, None));
         assert!(wires.release(0).is_empty());
-        wires.links[0].settings.forward.flow = Flow::Open;
+        wires.settings_mut(0).forward.flow = Flow::Open;
         let released: Vec<u64> = wires
             .release(0)
             .iter()
@@ -272,7 +299,7 @@ mod tests {
     #[test]
     fn only_what_is_not_reliable_is_lost() {
         let (mut wires, mut rng) = wires();
-        wires.links[1].settings.forward.loss = 1.0;
+        wires.settings_mut(1).forward.loss = 1.0;
         let connection = wires.open(1);
         let lost = wires.send(0, connection, 2, message(0), false, &mut rng);
         assert_eq!(lost, Arrival::Lost);

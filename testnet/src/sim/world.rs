@@ -8,7 +8,7 @@ use chain::store::MemoryDisk;
 use chain::{Params, Timestamp};
 use node::core::{Input, NodeCore, Now};
 use p2p::Mono;
-use p2p::sync::{ChainView, GossipId, RequestId};
+use p2p::sync::{ChainView, GossipId};
 use p2p::wire::{Request, Response};
 
 use super::fates::Payments;
@@ -16,6 +16,7 @@ use super::gossip::{ItemId, Rumours};
 use super::payments::Payers;
 use super::queue::Queue;
 use super::random::Streams;
+use super::requests::{Expiry, Requests};
 use super::stats::Counters;
 use super::trace::{Line, Trace};
 use super::wires::{ConnId, Wires};
@@ -28,7 +29,7 @@ pub(super) struct World<'a> {
     pub(super) seed: u64,
     pub(super) params: Arc<Params>,
     pub(super) now_us: u64,
-    pub(super) queue: Queue<Event>,
+    pub(super) queue: Queue<Event, Expiry>,
     pub(super) streams: Streams,
     pub(super) nodes: Vec<SimNode>,
     pub(super) wires: Wires,
@@ -36,8 +37,8 @@ pub(super) struct World<'a> {
     pub(super) gossip_loss: f64,
     /// Messages on stalled lanes.
     pub(super) parked: BTreeMap<u64, Event>,
-    /// Requests that wait for the answer of the asked node.
-    pub(super) asked: BTreeMap<u64, Asked>,
+    /// Requests that are not answered.
+    pub(super) requests: Requests,
     pub(super) next_number: u64,
     /// Weight of every node among all miners.
     pub(super) shares: Vec<f64>,
@@ -62,7 +63,7 @@ pub(super) struct World<'a> {
 /// One node of a run.
 pub(super) struct SimNode {
     /// `None` while it is down.
-    pub(super) core: Option<NodeCore>,
+    pub(super) core: Option<Box<NodeCore>>,
     /// What survives a crash; `None` if it never crashes.
     pub(super) disk: Option<MemoryDisk>,
     pub(super) address: String,
@@ -75,21 +76,20 @@ pub(super) struct SimNode {
     pub(super) wake_us: Option<u64>,
     /// The next wake-up event that is in the queue.
     pub(super) scheduled_us: Option<u64>,
-    /// Gossip without verdict: message and who sent it.
-    pub(super) undecided: BTreeMap<GossipId, (ItemId, ConnId)>,
-    /// Requests of this node that are not answered.
-    pub(super) outstanding: BTreeMap<RequestId, ConnId>,
+    /// Gossip without verdict.
+    pub(super) undecided: Vec<Undecided>,
     /// Its tip, as counted in [`World::tips`].
     pub(super) tip: Option<bitcoin::BlockHash>,
     /// Lives so far: a restarted node gets another seed.
     pub(super) lives: u64,
 }
 
-/// A request that a node was given to answer.
-pub(super) struct Asked {
-    pub(super) connection: ConnId,
-    pub(super) asker: usize,
-    pub(super) id: RequestId,
+/// Gossip that waits for a node's verdict.
+pub(super) struct Undecided {
+    pub(super) id: GossipId,
+    pub(super) item: ItemId,
+    /// Over which connection it came.
+    pub(super) source: ConnId,
 }
 
 /// Something that is to happen.
@@ -109,22 +109,16 @@ pub(super) enum Event {
     Request {
         connection: ConnId,
         to: usize,
-        id: RequestId,
+        number: u64,
         request: Request,
     },
     /// An answer arrives; `None`: the request was dropped.
     Response {
-        connection: ConnId,
-        to: usize,
-        id: RequestId,
+        number: u64,
         response: Option<Response>,
     },
-    /// A request was not answered in time.
-    Expired {
-        connection: ConnId,
-        node: usize,
-        id: RequestId,
-    },
+    /// A request should be answered by now.
+    Expired(Expiry),
     /// Gossip arrives.
     Gossip {
         connection: ConnId,
@@ -143,6 +137,12 @@ pub(super) enum Event {
     Act(usize),
     /// The invariants are looked at.
     Look,
+}
+
+impl From<Expiry> for Event {
+    fn from(expiry: Expiry) -> Event {
+        Event::Expired(expiry)
+    }
 }
 
 impl World<'_> {
@@ -180,26 +180,11 @@ impl World<'_> {
             Event::Request {
                 connection,
                 to,
-                id,
+                number,
                 request,
-            } => {
-                self.request_arrives(connection, to, id, request);
-            }
-            Event::Response {
-                connection,
-                to,
-                id,
-                response,
-            } => {
-                self.response_arrives(connection, to, id, response);
-            }
-            Event::Expired {
-                connection,
-                node,
-                id,
-            } => {
-                self.request_fails(connection, node, id);
-            }
+            } => self.request_arrives(connection, to, number, request),
+            Event::Response { number, response } => self.response_arrives(number, response),
+            Event::Expired(expiry) => self.request_expires(expiry),
             Event::Gossip {
                 connection,
                 to,

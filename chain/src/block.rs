@@ -17,11 +17,13 @@ pub struct CheckedBlock {
     hash: BlockHash,
     txids: Vec<Txid>,
     wtxids: OnceLock<Vec<Wtxid>>,
+    total_bytes: usize,
 }
 
 impl CheckedBlock {
     pub(crate) fn new(block: Block, hash: BlockHash, txids: Vec<Txid>) -> CheckedBlock {
         CheckedBlock {
+            total_bytes: block.total_size(),
             block,
             hash,
             txids,
@@ -42,6 +44,11 @@ impl CheckedBlock {
     /// Its hash.
     pub fn hash(&self) -> BlockHash {
         self.hash
+    }
+
+    /// Its length, encoded with witnesses.
+    pub fn total_bytes(&self) -> usize {
+        self.total_bytes
     }
 
     /// Transaction ids, in block order.

@@ -1,19 +1,18 @@
 //! Importing blocks from `blk*.dat` files.
 //!
-//! A pipeline: one thread reads, decodes and checks bodies by themselves, a batch ahead; this thread looks up and applies
-//! coins; rayon's pool checks signatures of all blocks of a batch meanwhile (see `chain::connect`). The curve keeps all
-//! cores busy, and the rest hides behind it.
+//! A pipeline: one thread reads, decodes and checks bodies by themselves, a few groups of blocks ahead; this thread looks up
+//! and applies coins, and writes; rayon's pool checks signatures of the blocks of a moving window meanwhile (see
+//! `chain::connect`), which is fed without a break. The curve keeps all cores busy, and the rest hides behind it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use bitcoin::BlockHash;
-use rayon::ThreadPool;
+use bitcoin::{Block, BlockHash};
 
 use crate::block::CheckedBlock;
-use crate::chain::{AcceptError, Acceptance, BlockPosition, Chain, Reorg};
+use crate::chain::{AcceptError, Acceptance, Chain, Feed};
 use crate::framing::FrameReader;
 use crate::params::Params;
 use crate::rules::error::RuleError;
@@ -22,11 +21,17 @@ use crate::rules::{block_alone, header};
 use crate::store::StoreError;
 use crate::units::Timestamp;
 
-/// Bytes of blocks in a batch. Three batches are under way at a time, decoded to about three times the size.
-const BATCH_BYTES: usize = 6 << 20;
+/// Bytes of blocks that the reading thread hands over at a time.
+const GROUP_BYTES: usize = 1 << 20;
 
-/// Bytes of the first batch: signatures wait for it. Each further one is twice as large, up to [`BATCH_BYTES`].
-const FIRST_BATCH_BYTES: usize = BATCH_BYTES / 16;
+/// Bytes of the first group: signatures wait for it. Each further one is twice as large, up to [`GROUP_BYTES`].
+const FIRST_GROUP_BYTES: usize = GROUP_BYTES / 16;
+
+/// Groups that may wait to be connected. Decoded they take about three times their size.
+const GROUPS_AHEAD: usize = 2;
+
+/// Blocks after which an import tells what has changed, and begins a new change.
+const SEGMENT_BLOCKS: u64 = 50_000;
 
 /// Bytes of blocks that may wait for their parents to come later in the file.
 const MAX_WAITING_BYTES: usize = 32 << 20;
@@ -85,10 +90,10 @@ struct Prepared {
     checked: Result<Arc<CheckedBlock>, RuleError>,
 }
 
-/// What the reading thread sends: batches, the last of them with how the file ended.
+/// What the reading thread sends.
 enum Message {
-    Batch(Vec<Prepared>),
-    Last(Vec<Prepared>, Ending),
+    Group(Vec<Prepared>),
+    End(Ending),
 }
 
 /// How many bytes of the file were skipped, if it could be read to its end.
@@ -96,7 +101,7 @@ type Ending = io::Result<u64>;
 
 /// Imports all blocks of `reader` and connects the best chain. Blocks may come in any order. Flushes by size and at the end.
 ///
-/// `progress` is called after each batch.
+/// `progress` is called about every MiB.
 ///
 /// # Errors
 ///
@@ -108,111 +113,130 @@ pub fn import(
     progress: &mut dyn FnMut(&ImportProgress),
 ) -> Result<ImportReport, ImportError> {
     let params = chain.params().clone();
-    // Of its own, so that hashing does not queue behind signatures in the common pool.
-    let hashing = rayon::ThreadPoolBuilder::new()
+    // The reading thread, of a pool of its own so that hashing does not queue behind signatures in the common pool.
+    let reading = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .build()
         .map_err(|error| ImportError::Threads(error.to_string()))?;
-    let (sender, receiver) = sync_channel(1);
-    std::thread::scope(|scope| {
-        scope.spawn(|| read_ahead(reader, &params, &hashing, sender));
-        Importer::new(chain, now).run(receiver, progress)
+    let (sender, receiver) = sync_channel(GROUPS_AHEAD);
+    reading.in_place_scope(|scope| {
+        scope.spawn(|_| read_ahead(reader, &params, sender));
+        Importer::new(receiver, now, progress).run(chain)
     })
 }
 
 /// The reading thread. Ends when the file does, or when nobody listens any more.
-fn read_ahead(
-    reader: impl Read,
-    params: &Params,
-    hashing: &ThreadPool,
-    sender: SyncSender<Message>,
-) {
+fn read_ahead(reader: impl Read, params: &Params, sender: SyncSender<Message>) {
     let mut frames = FrameReader::new(reader, params);
-    let mut batch = Vec::new();
-    let mut batch_bytes = 0;
-    let mut enough_bytes = FIRST_BATCH_BYTES;
+    let mut group = Vec::new();
+    let mut group_bytes = 0;
+    let mut enough_bytes = FIRST_GROUP_BYTES;
     let ending = loop {
         match frames.next_block() {
             Err(error) => break Err(error),
             Ok(None) => break Ok(frames.skipped_bytes()),
             Ok(Some((block, frame_bytes))) => {
-                // Only now, so that the last batch is never empty: the final flush hides behind its signatures.
-                if batch_bytes >= enough_bytes {
-                    batch_bytes = 0;
-                    enough_bytes = BATCH_BYTES.min(2 * enough_bytes);
-                    let full = std::mem::take(&mut batch);
-                    if sender.send(Message::Batch(full)).is_err() {
-                        return;
-                    }
-                }
-                let hash = block.block_hash();
-                let checked = header::check_proof_of_work_of(&block.header, hash, params)
-                    .and_then(|()| hashing.install(|| block_alone::check(block, params)));
-                batch.push(Prepared {
-                    hash,
-                    frame_bytes,
-                    checked: checked.map(Arc::new),
-                });
-                batch_bytes += frame_bytes;
+                group.push(prepare(block, frame_bytes, params));
+                group_bytes += frame_bytes;
+            }
+        }
+        if group_bytes >= enough_bytes {
+            group_bytes = 0;
+            enough_bytes = GROUP_BYTES.min(2 * enough_bytes);
+            let full = std::mem::take(&mut group);
+            if sender.send(Message::Group(full)).is_err() {
+                return;
             }
         }
     };
     // Nobody listens only if the import has failed already.
-    let _ = sender.send(Message::Last(batch, ending));
+    let _ = sender.send(Message::Group(group));
+    let _ = sender.send(Message::End(ending));
 }
 
-/// [`Chain::activate_best`] or [`Chain::activate_best_and_flush`].
-type Activate = fn(
-    &mut Chain,
-    &SignatureCache,
-    &mut Vec<(BlockPosition, RuleError)>,
-) -> Result<Option<Reorg>, StoreError>;
+/// All that can be checked and hashed of a block by itself.
+fn prepare(block: Block, frame_bytes: usize, params: &Params) -> Prepared {
+    let hash = block.block_hash();
+    let checked = header::check_proof_of_work_of(&block.header, hash, params)
+        .and_then(|()| block_alone::check(block, params))
+        .map(Arc::new);
+    if let Ok(block) = &checked {
+        // Kept inside, for the witness commitment.
+        block.wtxids();
+    }
+    Prepared {
+        hash,
+        frame_bytes,
+        checked,
+    }
+}
 
 /// The connecting thread's state.
 struct Importer<'a> {
-    chain: &'a mut Chain,
+    receiver: Receiver<Message>,
+    ending: Option<Ending>,
     now: Timestamp,
-    signatures: SignatureCache,
+    progress: &'a mut dyn FnMut(&ImportProgress),
     waiting: BTreeMap<BlockHash, Vec<Arc<CheckedBlock>>>,
     waiting_bytes: usize,
+    /// At how many blocks read the next segment begins.
+    segment_end: u64,
     report: ImportReport,
 }
 
+impl Feed for Importer<'_> {
+    fn more(&mut self, chain: &mut Chain) -> Result<bool, StoreError> {
+        if self.ending.is_some() || self.report.read.blocks >= self.segment_end {
+            return Ok(false);
+        }
+        match self.receiver.recv() {
+            Ok(Message::Group(group)) => {
+                self.take(chain, group)?;
+                (self.progress)(&self.report.read);
+                return Ok(true);
+            }
+            Ok(Message::End(ending)) => self.ending = Some(ending),
+            Err(_) => {
+                let stopped = io::Error::other("the reading thread stopped");
+                self.ending = Some(Err(stopped));
+            }
+        }
+        Ok(false)
+    }
+}
+
 impl<'a> Importer<'a> {
-    fn new(chain: &'a mut Chain, now: Timestamp) -> Importer<'a> {
+    fn new(
+        receiver: Receiver<Message>,
+        now: Timestamp,
+        progress: &'a mut dyn FnMut(&ImportProgress),
+    ) -> Importer<'a> {
         Importer {
-            chain,
+            receiver,
+            ending: None,
             now,
-            signatures: SignatureCache::default(),
+            progress,
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
+            segment_end: SEGMENT_BLOCKS,
             report: ImportReport::default(),
         }
     }
 
-    fn run(
-        mut self,
-        receiver: Receiver<Message>,
-        progress: &mut dyn FnMut(&ImportProgress),
-    ) -> Result<ImportReport, ImportError> {
+    fn run(mut self, chain: &mut Chain) -> Result<ImportReport, ImportError> {
+        let signatures = SignatureCache::default();
         let ending = loop {
-            match receiver.recv() {
-                Ok(Message::Batch(batch)) => {
-                    self.take_batch(batch)?;
-                    self.connect(Chain::activate_best)?;
-                    self.chain.flush_when_large()?;
-                    progress(&self.report.read);
-                }
-                Ok(Message::Last(batch, ending)) => {
-                    self.take_batch(batch)?;
-                    self.connect(Chain::activate_best_and_flush)?;
-                    progress(&self.report.read);
-                    break ending;
-                }
-                Err(_) => {
-                    self.chain.flush()?;
-                    break Err(io::Error::other("the reading thread stopped"));
-                }
+            let mut failed = Vec::new();
+            let change = chain.activate_fed_and_flush(&mut self, &signatures, &mut failed)?;
+            for (block, rule) in failed {
+                self.reject(block.hash, rule.to_string());
+            }
+            if let Some(reorg) = change {
+                self.report.connected += reorg.connected.len() as u64;
+            }
+            self.segment_end = self.report.read.blocks + SEGMENT_BLOCKS;
+            if let Some(ending) = self.ending.take() {
+                break ending;
             }
         };
         self.report.orphans += self
@@ -224,14 +248,14 @@ impl<'a> Importer<'a> {
         Ok(self.report)
     }
 
-    fn take_batch(&mut self, batch: Vec<Prepared>) -> Result<(), StoreError> {
-        for prepared in batch {
+    fn take(&mut self, chain: &mut Chain, group: Vec<Prepared>) -> Result<(), StoreError> {
+        for prepared in group {
             self.report.read.blocks += 1;
             self.report.read.bytes += prepared.frame_bytes as u64;
             match prepared.checked {
                 Ok(block) => {
                     self.report.read.transactions += block.txids().len() as u64;
-                    self.accept(block)?;
+                    self.accept(chain, block)?;
                 }
                 Err(rule) => self.reject(prepared.hash, rule.to_string()),
             }
@@ -240,15 +264,18 @@ impl<'a> Importer<'a> {
     }
 
     /// Takes a block, and then those that waited for it.
-    fn accept(&mut self, block: Arc<CheckedBlock>) -> Result<(), StoreError> {
+    fn accept(&mut self, chain: &mut Chain, block: Arc<CheckedBlock>) -> Result<(), StoreError> {
         let mut ready = vec![block];
         while let Some(block) = ready.pop() {
             let hash = block.hash();
-            match self.chain.accept_checked(block.clone(), self.now) {
+            match chain.accept_checked(block.clone(), self.now) {
                 Ok(acceptance) => {
                     self.report.stored += u64::from(acceptance == Acceptance::Stored);
                     let children = self.waiting.remove(&hash).unwrap_or_default();
-                    self.waiting_bytes -= children.iter().map(size).sum::<usize>();
+                    self.waiting_bytes -= children
+                        .iter()
+                        .map(|block| block.total_bytes())
+                        .sum::<usize>();
                     ready.extend(children);
                 }
                 Err(AcceptError::UnknownParent { parent }) => self.wait_for(parent, block),
@@ -260,24 +287,12 @@ impl<'a> Importer<'a> {
     }
 
     fn wait_for(&mut self, parent: BlockHash, block: Arc<CheckedBlock>) {
-        if self.waiting_bytes + size(&block) > MAX_WAITING_BYTES {
+        if self.waiting_bytes + block.total_bytes() > MAX_WAITING_BYTES {
             self.report.orphans += 1;
             return;
         }
-        self.waiting_bytes += size(&block);
+        self.waiting_bytes += block.total_bytes();
         self.waiting.entry(parent).or_default().push(block);
-    }
-
-    fn connect(&mut self, activate: Activate) -> Result<(), StoreError> {
-        let mut failed = Vec::new();
-        let change = activate(self.chain, &self.signatures, &mut failed)?;
-        for (block, rule) in failed {
-            self.reject(block.hash, rule.to_string());
-        }
-        if let Some(reorg) = change {
-            self.report.connected += reorg.connected.len() as u64;
-        }
-        Ok(())
     }
 
     fn reject(&mut self, hash: BlockHash, reason: String) {
@@ -286,8 +301,4 @@ impl<'a> Importer<'a> {
             self.report.rejects.push((hash, reason));
         }
     }
-}
-
-fn size(block: &Arc<CheckedBlock>) -> usize {
-    block.block().total_size()
 }

@@ -1,6 +1,7 @@
 //! Moving the tip to the best chain.
 
 use super::connect::RunEnd;
+use super::feed::{Feed, NoMore};
 use super::{BlockPosition, Chain, Reorg};
 use crate::probe::Stage;
 use crate::rules::error::RuleError;
@@ -64,12 +65,34 @@ impl Chain {
         }
         let probes = self.probes.clone();
         probes.run(Stage::Connect, || {
-            self.walk_to_best(signatures, failed, max_blocks)
+            self.walk_to_best(&mut NoMore, signatures, failed, max_blocks)
         })
+    }
+
+    /// As [`Chain::activate_best_and_flush`], with the blocks that `feed` brings in meanwhile: the pool of cores need not run
+    /// dry between one call and the next. Also flushes what grows large on the way.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: fatal.
+    pub(crate) fn activate_fed_and_flush(
+        &mut self,
+        feed: &mut dyn Feed,
+        signatures: &SignatureCache,
+        failed: &mut Vec<(BlockPosition, RuleError)>,
+    ) -> Result<Option<Reorg>, StoreError> {
+        self.settle_damaged();
+        self.flush_with_tip = true;
+        let change = self.walk_to_best(feed, signatures, failed, usize::MAX);
+        self.flush_with_tip = false;
+        let change = change?;
+        self.flush()?;
+        Ok(change)
     }
 
     fn walk_to_best(
         &mut self,
+        feed: &mut dyn Feed,
         signatures: &SignatureCache,
         failed: &mut Vec<(BlockPosition, RuleError)>,
         max_blocks: usize,
@@ -81,7 +104,14 @@ impl Chain {
             let target = self.next_target();
             let tip = self.tip_id();
             let may_stop = connected >= max_blocks && self.work(tip) >= work_before;
-            if target == tip || may_stop {
+            if may_stop {
+                break;
+            }
+            if target == tip {
+                self.flush_when_large()?;
+                if feed.more(self)? {
+                    continue;
+                }
                 break;
             }
             let fork = self.tree.fork_point(tip, target).id;
@@ -92,9 +122,9 @@ impl Chain {
             let mut rest = path.as_slice();
             while !rest.is_empty() {
                 let run = &rest[..rest.len().min(max_blocks.max(1))];
-                match self.connect_run(run, signatures, failed)? {
+                match self.connect_run(run, feed, signatures, failed)? {
                     RunEnd::Connected(count) => {
-                        rest = &rest[count..];
+                        rest = rest.get(count..).unwrap_or_default();
                         connected += count;
                     }
                     RunEnd::Stopped => break,
@@ -110,7 +140,7 @@ impl Chain {
 
     /// The best candidate that can be reached: not one that needs a block to be disconnected whose body is lost, or that
     /// was never connected here (below a snapshot of coins).
-    fn next_target(&self) -> NodeId {
+    pub(super) fn next_target(&self) -> NodeId {
         let tip = self.tip_id();
         let reachable = |&candidate: &NodeId| {
             let fork = self.tree.fork_point(tip, candidate).height;

@@ -1,12 +1,14 @@
 //! Connecting and disconnecting blocks on the coins in memory.
 //!
-//! A run of blocks is connected as a pipeline: while the signatures of one block are checked on all cores, this thread looks
-//! up and applies the coins of the next. Nothing of a run counts until all its verdicts are in: blocks from the first that
-//! failed on are taken back. What is due for disk is written in that time too, and committed after the verdicts.
+//! A run of blocks is connected as a pipeline: while the signatures of some blocks are checked on all cores, this thread looks
+//! up and applies the coins of the next ones, and writes what is due for disk. Blocks become the tip in their order, each when
+//! its verdict and those of all before it are good; from the first that failed on they are taken back.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
+use super::feed::Feed;
+use super::window::{Applied, Awaited, Verdict, Window};
 use super::{BlockPosition, Chain};
 use crate::block::CheckedBlock;
 use crate::coins::encoding::encode_undo;
@@ -21,54 +23,63 @@ use crate::store::StoreError;
 use crate::tree::NodeId;
 use crate::units::Height;
 
-/// Blocks in one run.
-const RUN_BLOCKS: usize = 128;
+/// Blocks between two looks at how large the coins in memory have grown.
+const STRETCH_BLOCKS: usize = 128;
 
-/// Bytes of bodies in one run, about; decoded they take some three times as much memory.
-const RUN_BYTES: usize = 8 << 20;
+/// Bytes of bodies between two looks at how large the coins in memory have grown.
+const STRETCH_BYTES: usize = 8 << 20;
 
 /// Inputs below which handing a block to the pool costs more than it saves.
 const SMALL_BLOCK_INPUTS: usize = 8;
 
 /// How a run of blocks ended.
 pub(super) enum RunEnd {
-    /// So many blocks of the path were connected; at least one.
+    /// So many blocks of the path, and of what was fed after it, were connected; at least one.
     Connected(usize),
     /// A block failed or its body is lost: the best chain has to be chosen anew.
     Stopped,
 }
 
-/// A block whose coins are applied, and whose signatures may still be under way.
-struct Applied {
-    id: NodeId,
-    body: Arc<CheckedBlock>,
-    connected: Arc<ConnectedBlock>,
+/// Why a run cannot go on.
+enum Obstacle {
+    /// This block breaks a rule.
+    Broken(NodeId, RuleError),
+    /// The body of this one is lost.
+    Lost(NodeId),
 }
 
-/// The verdict on the earliest block of a run that failed.
-#[derive(Default)]
-struct Verdict {
-    stop: AtomicBool,
-    first: Mutex<Option<(usize, RuleError)>>,
+/// Blocks that are being connected.
+struct Run {
+    /// All of them, lowest first; grows while it is fed.
+    path: Vec<NodeId>,
+    /// How many have had their coins applied.
+    applied: usize,
+    /// How many of these count.
+    kept: usize,
+    window: Window,
+    /// Blocks and bytes applied since the last look at the size of the coins.
+    stretch: (usize, usize),
 }
 
-impl Verdict {
-    fn fail(&self, index: usize, rule: RuleError) {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.as_ref().is_none_or(|(earlier, _)| index < *earlier) {
-            *first = Some((index, rule));
+impl Run {
+    fn is_applied(&self) -> bool {
+        self.applied == self.path.len()
+    }
+
+    fn add(&mut self, block: Applied, verdict: Awaited) {
+        self.applied += 1;
+        self.stretch.0 += 1;
+        self.stretch.1 += block.body.total_bytes();
+        self.window.push(block, verdict);
+    }
+
+    /// Whether it is time for a look at the size of the coins.
+    fn ends_stretch(&mut self) -> bool {
+        let ends = self.stretch.0 >= STRETCH_BLOCKS || self.stretch.1 > STRETCH_BYTES;
+        if ends {
+            self.stretch = (0, 0);
         }
-        self.stop.store(true, Ordering::Relaxed);
-    }
-
-    fn has_failed(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    fn into_first(self) -> Option<(usize, RuleError)> {
-        self.first
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
+        ends
     }
 }
 
@@ -76,8 +87,8 @@ impl Verdict {
 ///
 /// A single small block is done sooner here. And one of rayon's own threads (a simulation among many that run in parallel)
 /// must not wait for the pool: it would take up other work meanwhile, a whole simulation perhaps, on the same stack.
-fn min_parallel_inputs(path: &[NodeId]) -> usize {
-    match (rayon::current_thread_index(), path.len()) {
+fn min_parallel_inputs(blocks: usize) -> usize {
+    match (rayon::current_thread_index(), blocks) {
         (Some(_), _) => usize::MAX,
         (None, 1) => SMALL_BLOCK_INPUTS,
         (None, _) => 1,
@@ -101,112 +112,172 @@ fn check_signatures_here(
     Ok(())
 }
 
+/// The verdict on all signatures of a block.
+fn verdict(connected: &ConnectedBlock, checked: Result<(), RuleError>) -> Verdict {
+    checked.map(|()| encode_undo(&connected.undo))
+}
+
 impl Chain {
-    /// Connects the first blocks of `path`, the lowest of which is a child of the tip.
+    /// Connects the first blocks of `path`, the lowest of which is a child of the tip; when all are under way, those that
+    /// `feed` adds on top of them.
     pub(super) fn connect_run(
         &mut self,
         path: &[NodeId],
+        feed: &mut dyn Feed,
         signatures: &SignatureCache,
         failed: &mut Vec<(BlockPosition, RuleError)>,
     ) -> Result<RunEnd, StoreError> {
-        let verdict = Verdict::default();
-        let mut applied = Vec::new();
-        let filled = rayon::in_place_scope(|scope| {
-            let lost_body = self.fill(path, signatures, &verdict, &mut applied, scope)?;
-            let open = match applied.last() {
-                Some(last) if !verdict.has_failed() => {
-                    let all = self.flush_with_tip && applied.len() == path.len();
-                    self.begin_flush(last.id, all)?
-                }
-                _ => None,
-            };
-            Ok((lost_body, open))
-        });
-        let (lost_body, open) = match filled {
-            Ok(filled) => filled,
-            Err(error) => {
-                // Storage failed: leave the coins in memory as they were, so that what is read until the node stops is true.
-                self.take_back(&applied, 0);
-                return Err(error);
-            }
+        let mut run = Run {
+            path: path.to_vec(),
+            applied: 0,
+            kept: 0,
+            window: Window::default(),
+            stretch: (0, 0),
         };
-        let failure = verdict.into_first();
-        let good = failure.as_ref().map_or(applied.len(), |(index, _)| *index);
-        self.take_back(&applied, good);
-        applied.truncate(good);
-        for block in applied {
-            self.keep(block);
+        let ended =
+            rayon::in_place_scope(|scope| self.go_through(&mut run, feed, signatures, scope));
+        // What is left there failed, or follows what failed. If it was storage that failed, what is read until the node stops
+        // is true nevertheless.
+        self.take_back(run.window);
+        match ended? {
+            None => Ok(RunEnd::Connected(run.kept)),
+            Some(Obstacle::Broken(id, rule)) => {
+                self.condemn(id, &rule);
+                failed.push((self.position(id), rule));
+                Ok(RunEnd::Stopped)
+            }
+            Some(Obstacle::Lost(id)) => {
+                self.quarantine(id);
+                Ok(RunEnd::Stopped)
+            }
         }
-        if let (None, Some(open)) = (&failure, open) {
-            self.finish_flush(open)?;
-        }
-        if let Some((index, rule)) = failure {
-            self.condemn(path[index], &rule);
-            failed.push((self.position(path[index]), rule));
-            return Ok(RunEnd::Stopped);
-        }
-        if let Some(id) = lost_body {
-            self.quarantine(id);
-            return Ok(RunEnd::Stopped);
-        }
-        Ok(RunEnd::Connected(good))
     }
 
-    /// Applies the coins of block after block, and leaves their signatures to the pool. Gives a block whose body is lost.
+    /// Applies and keeps blocks until there are no more, or coins have to be flushed, or there is an obstacle.
+    fn go_through<'scope>(
+        &mut self,
+        run: &mut Run,
+        feed: &mut dyn Feed,
+        signatures: &'scope SignatureCache,
+        scope: &rayon::Scope<'scope>,
+    ) -> Result<Option<Obstacle>, StoreError> {
+        let obstacle = self.fill(run, feed, signatures, scope)?;
+        let open = match run.window.last() {
+            Some(last) if obstacle.is_none() => {
+                let all = self.flush_with_tip && run.is_applied();
+                self.begin_flush(last, all)?
+            }
+            _ => None,
+        };
+        if let Err(earlier) = self.keep_good(run, true) {
+            return Ok(Some(earlier));
+        }
+        if let Some(open) = open {
+            self.finish_flush(open)?;
+        }
+        Ok(obstacle)
+    }
+
+    /// Applies the coins of block after block, leaves their signatures to the pool, and keeps those whose verdicts are in.
     fn fill<'scope>(
         &mut self,
-        path: &[NodeId],
+        run: &mut Run,
+        feed: &mut dyn Feed,
         signatures: &'scope SignatureCache,
-        verdict: &'scope Verdict,
-        applied: &mut Vec<Applied>,
         scope: &rayon::Scope<'scope>,
-    ) -> Result<Option<NodeId>, StoreError> {
-        let min_parallel = min_parallel_inputs(path);
-        let mut bytes = 0;
-        for (index, &id) in path.iter().take(RUN_BLOCKS).enumerate() {
-            if verdict.has_failed() || bytes > RUN_BYTES {
-                break;
+    ) -> Result<Option<Obstacle>, StoreError> {
+        loop {
+            if let Err(obstacle) = self.keep_good(run, false) {
+                return Ok(Some(obstacle));
             }
+            if run.ends_stretch() && self.coins_are_large() {
+                return Ok(None);
+            }
+            if run.is_applied() && !self.follow(run, feed)? {
+                return Ok(None);
+            }
+            let id = run.path[run.applied];
             let Some(body) = self.body(id)? else {
-                return Ok(Some(id));
+                return Ok(Some(Obstacle::Lost(id)));
             };
-            bytes += body.block().total_size();
             match self.apply(id, &body, signatures) {
                 Ok(connected) => {
-                    let connected = Arc::new(connected);
-                    if connected.undo.len() < min_parallel {
-                        let checked = self.probes.run(Stage::Signatures, || {
-                            check_signatures_here(&body, &connected, signatures)
-                        });
-                        if let Err(rule) = checked {
-                            verdict.fail(index, rule);
-                        }
-                    } else {
-                        let (body, connected) = (body.clone(), connected.clone());
-                        let probes = self.probes.clone();
-                        scope.spawn(move |_| {
-                            let checked = probes.run(Stage::Signatures, || {
-                                check_signatures(&body, &connected, signatures)
-                            });
-                            if let Err(rule) = checked {
-                                verdict.fail(index, rule);
-                            }
-                        });
-                    }
-                    applied.push(Applied {
+                    let block = Applied {
                         id,
                         body,
-                        connected,
-                    });
+                        connected: Arc::new(connected),
+                    };
+                    let verdict = self.check_signatures_of(&block, run, signatures, scope);
+                    run.add(block, verdict);
                 }
-                Err(ConnectError::Rule(rule)) => {
-                    verdict.fail(index, rule);
-                    break;
-                }
+                Err(ConnectError::Rule(rule)) => return Ok(Some(Obstacle::Broken(id, rule))),
                 Err(ConnectError::Store(error)) => return Err(error),
             }
         }
-        Ok(None)
+    }
+
+    /// Lets further blocks in, until one comes that goes on where the run ends. `false`: there is none, or another chain is
+    /// better now.
+    fn follow(&mut self, run: &mut Run, feed: &mut dyn Feed) -> Result<bool, StoreError> {
+        let end = *run.path.last().expect("a run has blocks");
+        loop {
+            if self.pending_is_large() {
+                self.flush_bodies()?;
+            }
+            if !feed.more(self)? {
+                return Ok(false);
+            }
+            let target = self.next_target();
+            if target != end {
+                let goes_on = self.tree.is_ancestor(end, target);
+                if goes_on {
+                    run.path.extend(self.tree.path(end, target));
+                }
+                return Ok(goes_on);
+            }
+        }
+    }
+
+    /// Keeps the first blocks whose verdicts are in and good; waits for verdicts while the window is full, or for all of them.
+    fn keep_good(&mut self, run: &mut Run, all: bool) -> Result<(), Obstacle> {
+        loop {
+            let wait = all || run.window.is_full();
+            match run.window.take_good(wait) {
+                Ok(Some((block, undo))) => {
+                    self.keep(block.id, undo);
+                    run.kept += 1;
+                }
+                Ok(None) => return Ok(()),
+                Err((id, rule)) => return Err(Obstacle::Broken(id, rule)),
+            }
+        }
+    }
+
+    /// Checks signatures, or has the pool do so.
+    fn check_signatures_of<'scope>(
+        &self,
+        block: &Applied,
+        run: &Run,
+        signatures: &'scope SignatureCache,
+        scope: &rayon::Scope<'scope>,
+    ) -> Awaited {
+        let (body, connected) = (block.body.clone(), block.connected.clone());
+        if connected.undo.len() < min_parallel_inputs(run.path.len()) {
+            let checked = self.probes.run(Stage::Signatures, || {
+                check_signatures_here(&body, &connected, signatures)
+            });
+            return Awaited::Known(verdict(&connected, checked));
+        }
+        let (sender, receiver) = sync_channel(1);
+        let probes = self.probes.clone();
+        scope.spawn(move |_| {
+            let checked = probes.run(Stage::Signatures, || {
+                check_signatures(&body, &connected, signatures)
+            });
+            // Nobody listens any more if an earlier block has failed.
+            let _ = sender.send(verdict(&connected, checked));
+        });
+        Awaited::UnderWay(receiver)
     }
 
     /// Checks a block on the coins of its parent, all but signatures, and changes the coins.
@@ -242,9 +313,9 @@ impl Chain {
         })
     }
 
-    /// Takes back the coins of `applied[keep..]`, last first.
-    fn take_back(&mut self, applied: &[Applied], keep: usize) {
-        for block in applied[keep..].iter().rev() {
+    /// Takes back the coins of all blocks in the window, last first.
+    fn take_back(&mut self, mut window: Window) {
+        while let Some(block) = window.take_last() {
             let height = self.tree.height(block.id);
             self.coins
                 .disconnect_block(&block.body, height, &block.connected.undo);
@@ -252,13 +323,12 @@ impl Chain {
     }
 
     /// All rules hold: the block is the new tip.
-    fn keep(&mut self, block: Applied) {
-        self.tree.set_connected(block.id);
-        self.tree.set_tip(block.id);
-        self.active.push(block.id);
-        self.pending.touch(block.id);
-        self.pending
-            .add_undo(block.id, encode_undo(&block.connected.undo));
+    fn keep(&mut self, id: NodeId, undo: Vec<u8>) {
+        self.tree.set_connected(id);
+        self.tree.set_tip(id);
+        self.active.push(id);
+        self.pending.touch(id);
+        self.pending.add_undo(id, undo);
     }
 
     /// Draws the consequence of a broken rule.

@@ -12,6 +12,10 @@ use crate::tree::NodeId;
 /// Bytes of pending bodies and undo data above which [`Chain::flush_when_large`] writes them.
 const LARGE_PENDING_BYTES: usize = 8 << 20;
 
+/// Bytes of bodies that are committed by themselves when coins are about to follow, while signatures are under way, so that
+/// there is less to make durable after the last verdict.
+const WORTH_A_COMMIT_BYTES: usize = 1 << 20;
+
 /// What a changed coin takes on disk, about, in bytes.
 const COIN_BYTES: usize = 80;
 
@@ -59,7 +63,7 @@ impl Chain {
     pub fn flush_when_large(&mut self) -> Result<(), StoreError> {
         if self.coins_are_large() {
             self.flush()
-        } else if self.pending.bytes() > LARGE_PENDING_BYTES {
+        } else if self.pending_is_large() {
             self.flush_bodies()
         } else {
             Ok(())
@@ -75,6 +79,9 @@ impl Chain {
         all: bool,
     ) -> Result<Option<OpenCommit>, StoreError> {
         if all || self.coins_are_large() {
+            if self.pending.bytes() > WORTH_A_COMMIT_BYTES {
+                self.flush_bodies()?;
+            }
             let batch = Batch {
                 coins: Some(self.coins_at(tip)),
                 bodies: self.pending_batch().bodies,
@@ -84,7 +91,7 @@ impl Chain {
             self.store.write(&open, &batch, &self.params)?;
             return Ok(Some(open));
         }
-        if self.pending.bytes() > LARGE_PENDING_BYTES {
+        if self.pending_is_large() {
             self.flush_bodies()?;
         }
         Ok(None)
@@ -104,7 +111,11 @@ impl Chain {
         Ok(())
     }
 
-    fn coins_are_large(&self) -> bool {
+    pub(super) fn pending_is_large(&self) -> bool {
+        self.pending.bytes() > LARGE_PENDING_BYTES
+    }
+
+    pub(super) fn coins_are_large(&self) -> bool {
         self.coins.memory_bytes() > self.coins_budget_bytes
     }
 

@@ -7,6 +7,7 @@ mod accept;
 mod activate;
 mod base;
 mod connect;
+mod feed;
 mod flush;
 mod frozen;
 mod load;
@@ -18,6 +19,7 @@ mod stored;
 mod template;
 mod tips;
 mod types;
+mod window;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,6 +35,7 @@ use crate::tree::{BlockTree, HeaderInfo, NodeId};
 use crate::units::{Height, Timestamp};
 use pending::Pending;
 
+pub(crate) use feed::Feed;
 pub use operator::InvalidateError;
 pub(crate) use scratch::Scratch;
 pub use stored::StoredBlock;

@@ -26,15 +26,15 @@ impl Pending {
     }
 
     pub(super) fn add_body(&mut self, id: NodeId, body: Arc<CheckedBlock>) {
-        self.body_bytes += body.block().total_size();
+        self.body_bytes += body.total_bytes();
         if let Some(old) = self.bodies.insert(id, body) {
-            self.body_bytes -= old.block().total_size();
+            self.body_bytes -= old.total_bytes();
         }
     }
 
     pub(super) fn remove_body(&mut self, id: NodeId) {
         if let Some(old) = self.bodies.remove(&id) {
-            self.body_bytes -= old.block().total_size();
+            self.body_bytes -= old.total_bytes();
         }
     }
 

@@ -1,17 +1,27 @@
 //! The one transaction that changes the database.
 
+use std::iter::Peekable;
+use std::ops::Bound;
 use std::sync::Arc;
 
+use bitcoin::BlockHash;
+use bitcoin::consensus::Encodable;
 use bitcoin::hashes::Hash;
-use bitcoin::{BlockHash, consensus};
-use redb::{Durability, WriteTransaction};
+use redb::{CursorError, Durability, ReadableTableMetadata, Table, WriteTransaction};
 
 use super::tables::{BLOCKS, BlockKey, COINS, HEADERS, HeaderRow, META, UNDO, meta};
 use super::{FORMAT, Store, StoreError};
 use crate::block::CheckedBlock;
 use crate::coins::CoinChange;
 use crate::params::Params;
-use crate::store::snapshot::seal;
+use crate::store::snapshot::{seal, sealed_bytes};
+
+type CoinKey = [u8; 36];
+type CoinsTable<'a> = Table<'a, &'static CoinKey, &'static [u8]>;
+
+/// Changes for each row from which on coins are written gap by gap: about so many fall between two rows, and finding a gap
+/// costs as much as two insertions.
+const DENSE: u64 = 8;
 
 /// What a commit writes, or a part of it.
 #[derive(Default)]
@@ -30,7 +40,7 @@ pub(crate) struct Batch<'a> {
 
 /// Changed coins in key order, and the tip whose state they complete.
 pub(crate) struct CoinsAtTip<'a> {
-    pub(crate) changes: Vec<([u8; 36], CoinChange<'a>)>,
+    pub(crate) changes: Vec<(CoinKey, CoinChange<'a>)>,
     pub(crate) tip: BlockHash,
 }
 
@@ -126,15 +136,20 @@ fn write_blocks(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(),
     }
     let mut blocks = transaction.open_table(BLOCKS).map_err(StoreError::write)?;
     for (key, body) in &batch.bodies {
-        let bytes = consensus::serialize(body.block());
-        blocks
-            .insert(key, bytes.as_slice())
+        let mut place = blocks
+            .insert_reserve(key, body.total_bytes())
             .map_err(StoreError::write)?;
+        let mut rest = place.as_mut();
+        body.block()
+            .consensus_encode(&mut rest)
+            .expect("the place is as long as the block");
     }
     let mut undo = transaction.open_table(UNDO).map_err(StoreError::write)?;
     for (key, data) in &batch.undo {
-        undo.insert(key, seal(key, data).as_slice())
+        let mut place = undo
+            .insert_reserve(key, sealed_bytes(data))
             .map_err(StoreError::write)?;
+        seal(key, data, place.as_mut());
     }
     Ok(())
 }
@@ -147,8 +162,11 @@ fn write_coins(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), 
     let Some(coins) = &batch.coins else {
         return Ok(());
     };
+    let rows = table.len().map_err(StoreError::write)?;
+    let fills_gaps = coins.changes.len() as u64 >= DENSE * rows;
+    let mut changes = coins.changes.iter().peekable();
     let mut bytes = Vec::new();
-    for (key, change) in &coins.changes {
+    while let Some((key, change)) = changes.next() {
         match change {
             CoinChange::Put(coin) => {
                 bytes.clear();
@@ -156,6 +174,9 @@ fn write_coins(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), 
                 table
                     .insert(key, bytes.as_slice())
                     .map_err(StoreError::write)?;
+                if fills_gaps {
+                    fill_gap(&mut table, key, &mut changes)?;
+                }
             }
             CoinChange::Delete => {
                 table.remove(key).map_err(StoreError::write)?;
@@ -163,4 +184,27 @@ fn write_coins(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Puts the next coins into the gap behind the row at `key`, as many as go before the row that follows: a third of the work
+/// of finding the place of each.
+fn fill_gap<'a>(
+    table: &mut CoinsTable<'_>,
+    key: &CoinKey,
+    changes: &mut Peekable<impl Iterator<Item = &'a (CoinKey, CoinChange<'a>)>>,
+) -> Result<(), StoreError> {
+    let mut gap = table
+        .lower_bound_mut(Bound::Excluded(key))
+        .map_err(StoreError::write)?;
+    let mut bytes = Vec::new();
+    while let Some((key, CoinChange::Put(coin))) = changes.peek() {
+        bytes.clear();
+        coin.encode(&mut bytes);
+        match gap.insert_before(key, bytes.as_slice()) {
+            Ok(()) => changes.next(),
+            Err(CursorError::UnorderedKey) => break,
+            Err(error) => return Err(StoreError::write(error)),
+        };
+    }
+    gap.close().map_err(StoreError::write)
 }

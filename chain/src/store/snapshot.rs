@@ -153,12 +153,16 @@ impl Snapshot {
     }
 }
 
-/// Puts a checksum over key and data in front of the data. Bodies need none, they have their hash.
-pub(super) fn seal(key: &BlockKey, data: &[u8]) -> Vec<u8> {
-    let mut sealed = Vec::with_capacity(SEAL_BYTES + data.len());
-    sealed.extend_from_slice(&checksum(key, data));
-    sealed.extend_from_slice(data);
-    sealed
+/// Length of `data` with its checksum.
+pub(super) fn sealed_bytes(data: &[u8]) -> usize {
+    SEAL_BYTES + data.len()
+}
+
+/// Writes `data` to `sealed`, behind a checksum over it and the key. Bodies need none, they have their hash.
+pub(super) fn seal(key: &BlockKey, data: &[u8], sealed: &mut [u8]) {
+    let (head, tail) = sealed.split_at_mut(SEAL_BYTES);
+    head.copy_from_slice(&checksum(key, data));
+    tail.copy_from_slice(data);
 }
 
 fn unseal<'a>(key: &BlockKey, sealed: &'a [u8]) -> Option<&'a [u8]> {
@@ -181,7 +185,8 @@ mod tests {
     #[test]
     fn a_flipped_bit_breaks_the_seal() {
         let key = [7; 36];
-        let sealed = seal(&key, b"spent coins");
+        let mut sealed = vec![0; sealed_bytes(b"spent coins")];
+        seal(&key, b"spent coins", &mut sealed);
         assert_eq!(unseal(&key, &sealed), Some(&b"spent coins"[..]));
         for bit in 0..sealed.len() * 8 {
             let mut flipped = sealed.clone();

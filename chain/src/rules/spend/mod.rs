@@ -10,11 +10,13 @@ mod error;
 mod p2tr;
 mod p2wpkh;
 mod sighash_v0;
+mod sighash_v1;
 
 use std::borrow::Borrow;
 use std::sync::LazyLock;
 
 use bitcoin::secp256k1::{Secp256k1, VerifyOnly};
+use bitcoin::sighash::SighashCache;
 use bitcoin::{Script, Transaction, TxOut, Txid};
 
 pub use cache::SignatureCache;
@@ -76,17 +78,19 @@ struct InputHashes<'a, O: Borrow<TxOut>> {
     tx: &'a Transaction,
     spent: &'a [O],
     v0: sighash_v0::SharedHashes,
-    v1: bitcoin::sighash::SighashCache<&'a Transaction>,
+    v1: sighash_v1::SharedHashes,
+    /// For taproot signatures that sign less than all, or an annex.
+    v1_others: Option<SighashCache<&'a Transaction>>,
 }
 
 impl<'a, O: Borrow<TxOut>> InputHashes<'a, O> {
     fn new(tx: &'a Transaction, spent: &'a [O]) -> Self {
-        let v0 = sighash_v0::SharedHashes::default();
         InputHashes {
             tx,
             spent,
-            v0,
-            v1: bitcoin::sighash::SighashCache::new(tx),
+            v0: Default::default(),
+            v1: Default::default(),
+            v1_others: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use bitcoin::secp256k1::{Message, XOnlyPublicKey, schnorr};
-use bitcoin::sighash::{Annex, Prevouts};
+use bitcoin::sighash::{Annex, Prevouts, SighashCache};
 use bitcoin::taproot::ControlBlock;
 use bitcoin::{Script, TapSighash, TapSighashType, TxOut, Witness};
 
@@ -113,10 +113,15 @@ fn sighash<O: Borrow<TxOut>>(
     annex: Option<&[u8]>,
     hash_type: TapSighashType,
 ) -> Option<TapSighash> {
+    let (tx, spent) = (hashes.tx, hashes.spent);
+    if let (None, TapSighashType::Default | TapSighashType::All) = (annex, hash_type) {
+        return Some(hashes.v1.all(tx, spent, index, hash_type as u8));
+    }
     let annex = annex.map(|bytes| Annex::new(bytes).expect("begins with the annex tag"));
     hashes
-        .v1
-        .taproot_signature_hash(index, &Prevouts::All(hashes.spent), annex, None, hash_type)
+        .v1_others
+        .get_or_insert_with(|| SighashCache::new(tx))
+        .taproot_signature_hash(index, &Prevouts::All(spent), annex, None, hash_type)
         .ok()
 }
 

@@ -226,3 +226,42 @@ fn a_committed_script_is_refused_by_name() {
         );
     }
 }
+
+proptest! {
+    /// The common message is hashed here, the others by the `bitcoin` crate: both say the same of any transaction.
+    #[test]
+    fn the_common_message_is_that_of_the_other_implementation(
+        version in any::<i32>(),
+        lock_time in any::<u32>(),
+        inputs in proptest::collection::vec((any::<[u8; 32]>(), any::<u32>(), any::<u32>()), 1..5),
+        spent in proptest::collection::vec((any::<u64>(), proptest::collection::vec(any::<u8>(), 0..300)), 5),
+        outputs in proptest::collection::vec((any::<u64>(), proptest::collection::vec(any::<u8>(), 0..300)), 0..5),
+    ) {
+        let output = |(sat, script): (u64, Vec<u8>)| TxOut {
+            value: Amount::from_sat(sat),
+            script_pubkey: ScriptBuf::from_bytes(script),
+        };
+        let input = |(txid, vout, sequence)| bitcoin::TxIn {
+            previous_output: OutPoint { txid: Txid::from_byte_array(txid), vout },
+            sequence: bitcoin::Sequence(sequence),
+            ..Default::default()
+        };
+        let tx = Transaction {
+            version: bitcoin::transaction::Version(version),
+            lock_time: bitcoin::absolute::LockTime::from_consensus(lock_time),
+            input: inputs.into_iter().map(input).collect(),
+            output: outputs.into_iter().map(output).collect(),
+        };
+        let spent: Vec<TxOut> = spent.into_iter().take(tx.input.len()).map(output).collect();
+        let mut ours = sighash_v1::SharedHashes::default();
+        let mut theirs = SighashCache::new(&tx);
+        for index in 0..tx.input.len() {
+            for hash_type in [TapSighashType::Default, TapSighashType::All] {
+                let expected = theirs
+                    .taproot_signature_hash(index, &Prevouts::All(&spent), None, None, hash_type)
+                    .expect("defined for every input");
+                prop_assert_eq!(ours.all(&tx, &spent, index, hash_type as u8), expected);
+            }
+        }
+    }
+}

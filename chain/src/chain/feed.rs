@@ -1,0 +1,26 @@
+//! [`Feed`]: blocks that come in while the chain is being activated.
+
+use super::Chain;
+use crate::store::StoreError;
+
+/// Where an activation gets further blocks from.
+pub(crate) trait Feed {
+    /// Hands further blocks to [`Chain::accept_checked`], waiting for them if need be. `false`: there are no more for now.
+    ///
+    /// The tip lies behind the blocks that are being connected meanwhile, and the coins are ahead of it: nothing else may be
+    /// asked of the chain.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: fatal.
+    fn more(&mut self, chain: &mut Chain) -> Result<bool, StoreError>;
+}
+
+/// What is here is all there is.
+pub(super) struct NoMore;
+
+impl Feed for NoMore {
+    fn more(&mut self, _: &mut Chain) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+}

@@ -102,6 +102,7 @@ impl NodeCore {
             Ok(acceptance) => acceptance,
             Err(refusal) => return Err(self.refuse_submitted(refusal, &hash, out)),
         };
+        self.tell_header_tip(out);
         if announced {
             self.announce(&hash, out);
         }

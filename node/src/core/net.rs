@@ -14,8 +14,8 @@ use super::{NodeCore, Now, Output};
 /// Engine inputs that wait for their turn: results are told in the order of the actions.
 type Pending = VecDeque<EngineInput>;
 
-/// What was put off so that an announcement is forwarded first: the host acts only when a call returns, and connecting a
-/// block takes longer than all else.
+/// What was put off so that an announcement is forwarded first: the host acts only when a call returns, and rebuilding and
+/// connecting a block takes longer than all else.
 #[derive(Debug, Default)]
 pub(super) struct Deferred {
     actions: VecDeque<Action>,
@@ -54,7 +54,7 @@ impl NodeCore {
         while let Some(input) = pending.pop_front() {
             let mut actions = VecDeque::from(self.ask_engine(now, input));
             while let Some(action) = actions.pop_front() {
-                if forwarding && matches!(action, Action::AcceptBlock { .. }) {
+                if forwarding && takes_long(&action) {
                     actions.push_front(action);
                     self.deferred = Deferred { actions, pending };
                     return;
@@ -89,6 +89,9 @@ impl NodeCore {
             }
             Action::AcceptHeaders { peer, headers } => {
                 self.accept_headers(now, peer, &headers, pending, out);
+            }
+            Action::RebuildBlock { hash } => {
+                pending.push_back(EngineInput::RebuildBlock { hash });
             }
             Action::AcceptBlock { peer, block } => {
                 self.accept_fetched(now, peer, block, pending, out);
@@ -188,6 +191,14 @@ impl NodeCore {
             pending.push_back(EngineInput::ChainChanged);
         }
     }
+}
+
+/// Whether an action is about a whole block.
+fn takes_long(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::RebuildBlock { .. } | Action::AcceptBlock { .. }
+    )
 }
 
 fn header_problem(refusal: AcceptError) -> HeaderProblem {

@@ -7,7 +7,7 @@ use bitcoin::{Amount, OutPoint, Transaction, Txid, Weight, Wtxid};
 use chain::rules::{spend, transaction as rules};
 use chain::{Chain, Coin, Height, Timestamp};
 
-use super::entry::{Entry, Footing, Sums};
+use super::entry::{Entry, Footing, Sums, memory_bytes};
 use super::error::{ChainLimit, MempoolError};
 use super::policy::{self, CHAIN_LIMITS, ChainLimits, RETURNED_CHAIN_LIMITS};
 use super::rate::FeeRate;
@@ -119,6 +119,7 @@ impl Mempool {
 
     pub(super) fn entry_of(&self, candidate: Candidate, world: &Surroundings<'_>) -> Entry {
         Entry {
+            memory_bytes: memory_bytes(&candidate.transaction),
             transaction: candidate.transaction,
             txid: candidate.txid,
             wtxid: candidate.wtxid,

@@ -104,6 +104,8 @@ pub struct Entry {
     pub vsize: u64,
     /// Signature operation cost (BIP 141).
     pub sigops: u64,
+    /// Bytes of memory (about) that it takes.
+    pub memory_bytes: usize,
     /// When it came, by the wall clock.
     pub time: Timestamp,
     /// The active height when it came.
@@ -133,12 +135,6 @@ impl Entry {
             weight: self.weight,
             sigops: self.sigops,
         }
-    }
-
-    /// Bytes of memory (about) that it takes.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        memory_bytes(&self.transaction)
     }
 
     /// What makes it worth keeping: its own rate, or that of all that depends on it if better.

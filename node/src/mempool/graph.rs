@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcoin::{OutPoint, Txid, Wtxid};
 use chain::Timestamp;
 
+#[cfg(test)]
+use super::entry::memory_bytes;
 use super::entry::{Entry, Sums};
 use super::rate::FeeRate;
 
 /// Entries with their indexes, kept in step.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
-    entries: BTreeMap<Txid, Entry>,
+    /// Boxed: trees move what they hold when they change.
+    entries: BTreeMap<Txid, Box<Entry>>,
     by_wtxid: BTreeMap<Wtxid, Txid>,
     spenders: BTreeMap<OutPoint, Txid>,
     by_time: BTreeSet<(Timestamp, Txid)>,
@@ -23,11 +26,11 @@ pub(super) struct Graph {
 
 impl Graph {
     pub(super) fn get(&self, txid: &Txid) -> Option<&Entry> {
-        self.entries.get(txid)
+        self.entries.get(txid).map(Box::as_ref)
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+        self.entries.values().map(Box::as_ref)
     }
 
     pub(super) fn txid_of(&self, wtxid: &Wtxid) -> Option<Txid> {
@@ -132,7 +135,7 @@ impl Graph {
         }
         self.by_wtxid.insert(entry.wtxid, txid);
         self.by_time.insert((entry.time, txid));
-        self.memory_bytes += entry.memory_bytes();
+        self.memory_bytes += entry.memory_bytes;
         self.own = self.own.plus(entry.own());
         for parent in &entry.parents {
             self.update_links(parent, |entry| entry.children.insert(txid));
@@ -143,7 +146,7 @@ impl Graph {
         self.worth_keeping.insert((entry.worth_keeping(), txid));
         self.worth_mining.insert((entry.worth_mining(), txid));
         let (own, has_children) = (entry.own(), !entry.children.is_empty());
-        self.entries.insert(txid, entry);
+        self.entries.insert(txid, Box::new(entry));
 
         if has_children {
             // It came after what spends it (a reorg gave it back): paths through it are new on both sides.
@@ -164,9 +167,10 @@ impl Graph {
     }
 
     /// Takes an entry out. Either nothing that it depends on is here any more, or nothing that depends on it.
-    pub(super) fn remove(&mut self, txid: &Txid) -> Option<Entry> {
-        let (ancestors, descendants) = (self.ancestors(txid), self.descendants(txid));
+    pub(super) fn remove(&mut self, txid: &Txid) -> Option<Box<Entry>> {
         let entry = self.entries.remove(txid)?;
+        let ancestors = self.with_ancestors(entry.parents.iter().copied());
+        let descendants = self.with_descendants(entry.children.iter().copied());
         debug_assert!(
             ancestors.is_empty() || descendants.is_empty(),
             "taken out of the middle"
@@ -195,7 +199,7 @@ impl Graph {
         self.by_time.remove(&(entry.time, *txid));
         self.worth_keeping.remove(&(entry.worth_keeping(), *txid));
         self.worth_mining.remove(&(entry.worth_mining(), *txid));
-        self.memory_bytes -= entry.memory_bytes();
+        self.memory_bytes -= entry.memory_bytes;
         self.own = self.own.minus(own);
         Some(entry)
     }
@@ -269,7 +273,7 @@ impl Graph {
         let mut spent = 0;
         for (txid, entry) in &self.entries {
             own = own.plus(entry.own());
-            bytes += entry.memory_bytes();
+            bytes += memory_bytes(&entry.transaction);
             spent += entry.transaction.input.len();
             let sum = |set: BTreeSet<Txid>| {
                 set.iter()

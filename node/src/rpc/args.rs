@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use bitcoin::consensus::Decodable;
 use bitcoin::hashes::Hash;
-use bitcoin::hex::FromHex;
+use data_encoding::HEXLOWER_PERMISSIVE;
 use bitcoin::{Address, Network};
 use serde_json::{Map, Value};
 
@@ -248,7 +248,10 @@ pub fn address_from(text: &str) -> Result<Address, Failure> {
 
 /// A consensus-encoded thing in hex, whole. `problem` is what the error says.
 pub fn decoded<T: Decodable>(hex: &str, problem: &str) -> Result<T, Failure> {
-    let bytes = Vec::<u8>::from_hex(hex).map_err(|_| Failure::undecodable(problem))?;
+    // A block is some 400,000 digits, and peers hear of it only when they are read.
+    let bytes = HEXLOWER_PERMISSIVE
+        .decode(hex.as_bytes())
+        .map_err(|_| Failure::undecodable(problem))?;
     bitcoin::consensus::deserialize(&bytes).map_err(|_| Failure::undecodable(problem))
 }
 

@@ -62,6 +62,13 @@ struct Pending {
     short_ids: Option<Box<HeaderAndShortIds>>,
 }
 
+/// A block that is rebuilt next.
+#[derive(Debug)]
+struct ToRebuild {
+    peer: PeerNum,
+    short_ids: Box<HeaderAndShortIds>,
+}
+
 /// A block whose missing transactions were asked for, or will be.
 #[derive(Debug)]
 struct Rebuilding {
@@ -77,6 +84,7 @@ struct Rebuilding {
 #[derive(Debug, Default)]
 pub(super) struct Announcements {
     pending: BTreeMap<BlockHash, Pending>,
+    to_rebuild: BTreeMap<BlockHash, ToRebuild>,
     rebuilding: BTreeMap<BlockHash, Rebuilding>,
     /// Headers whose parent was not known: the last one of each peer.
     orphans: BTreeMap<PeerNum, Header>,
@@ -107,13 +115,16 @@ enum Course {
 impl Announcements {
     pub(super) fn leave(&mut self, bodies: &mut Bodies, now: Mono, peer: PeerNum) {
         self.orphans.remove(&peer);
-        let left = |hash: &BlockHash, block: &mut Rebuilding| {
-            if block.peer == peer {
+        let mut stays = |hash: &BlockHash, announcer: PeerNum| {
+            if announcer == peer {
                 bodies.release(now, hash, Some(peer));
             }
-            block.peer != peer
+            announcer != peer
         };
-        self.rebuilding.retain(left);
+        self.to_rebuild
+            .retain(|hash, block| stays(hash, block.peer));
+        self.rebuilding
+            .retain(|hash, block| stays(hash, block.peer));
     }
 
     /// A block was announced by gossip.
@@ -269,7 +280,7 @@ impl Announcements {
         }
     }
 
-    /// Rebuilds the block, or asks for it.
+    /// Wants the body. It is rebuilt in a call of its own, so that the verdict is carried out before: peers need not wait for it.
     fn fetch_body(
         &mut self,
         cx: &mut Context<'_>,
@@ -278,30 +289,43 @@ impl Announcements {
         known: KnownHeader,
         short_ids: Option<Box<HeaderAndShortIds>>,
     ) {
-        if !bodies.want_announced(cx, known, peer) || self.rebuilding.contains_key(&known.hash) {
+        let hash = known.hash;
+        if !bodies.want_announced(cx, known, peer) {
             return;
         }
         let Some(short_ids) = short_ids else { return };
-        let Ok(partial) = PartialBlock::rebuild(&short_ids, cx.pool) else {
+        let places = self.to_rebuild.len() + self.rebuilding.len();
+        if places < MAX_PARTIAL_BLOCKS && bodies.reserve(&hash, peer) {
+            self.to_rebuild.insert(hash, ToRebuild { peer, short_ids });
+            cx.out.push(Action::RebuildBlock { hash });
+        }
+    }
+
+    /// Rebuilds a block, and asks its announcer for what is missing.
+    pub(super) fn rebuild(&mut self, cx: &mut Context<'_>, bodies: &mut Bodies, hash: BlockHash) {
+        let Some(ToRebuild { peer, short_ids }) = self.to_rebuild.remove(&hash) else {
             return;
+        };
+        let Ok(partial) = PartialBlock::rebuild(&short_ids, cx.pool) else {
+            return bodies.release(cx.now, &hash, None);
         };
         let missing = partial.missing();
         if missing.is_empty() {
             if let Some(block) = partial.finish() {
-                bodies.deliver(cx, peer, known.hash, block, Origin::Rebuilt);
+                bodies.deliver(cx, peer, hash, block, Origin::Rebuilt);
             }
-        } else if self.rebuilding.len() < MAX_PARTIAL_BLOCKS && bodies.reserve(&known.hash, peer) {
-            let mut block = Rebuilding {
-                peer,
-                partial,
-                missing,
-                asked: None,
-                tries: 0,
-                retry_at: cx.now,
-            };
-            block.ask(cx, known.hash);
-            self.rebuilding.insert(known.hash, block);
+            return;
         }
+        let mut block = Rebuilding {
+            peer,
+            partial,
+            missing,
+            asked: None,
+            tries: 0,
+            retry_at: cx.now,
+        };
+        block.ask(cx, hash);
+        self.rebuilding.insert(hash, block);
     }
 
     /// Missing transactions came, or none if the peer does not have the block yet.

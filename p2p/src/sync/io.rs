@@ -83,6 +83,11 @@ pub enum Input {
         /// What came of it.
         outcome: BlockOutcome,
     },
+    /// The turn of an [`Action::RebuildBlock`] has come.
+    RebuildBlock {
+        /// Which block.
+        hash: BlockHash,
+    },
     /// A peer sent a transaction that spends what is not here.
     ParentsMissing {
         /// Who sent it.
@@ -143,6 +148,11 @@ pub enum Action {
         peer: PeerNum,
         /// Linked, ascending.
         headers: Vec<Header>,
+    },
+    /// Call with [`Input::RebuildBlock`], after what was said before this was carried out.
+    RebuildBlock {
+        /// An announced block.
+        hash: BlockHash,
     },
     /// Hand a block to the chain, then tell the result by [`Input::BlockProcessed`].
     AcceptBlock {

@@ -155,6 +155,9 @@ impl SyncEngine {
             Input::BlockProcessed { hash, outcome, .. } => {
                 self.bodies.processed(cx, &self.peers, hash, &outcome);
             }
+            Input::RebuildBlock { hash } => {
+                self.announcements.rebuild(cx, &mut self.bodies, hash);
+            }
             Input::ParentsMissing { peer, txids } => self.mempool.want_parents(cx, peer, &txids),
             Input::AddressesWanted { peer } => {
                 if self.peers.contains(peer) {

@@ -155,6 +155,7 @@ impl Node {
             Action::AcceptHeaders { peer, headers } => {
                 inputs.push_back(self.accept_headers(peer, &headers));
             }
+            Action::RebuildBlock { hash } => inputs.push_back(Input::RebuildBlock { hash }),
             Action::AcceptBlock { peer, block } => self.accept_block(peer, block, inputs),
             Action::AcceptTransactions { transactions, .. } => {
                 transactions.iter().for_each(|tx| self.pool.add(tx));

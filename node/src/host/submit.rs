@@ -28,6 +28,8 @@ impl NodeHandle {
         let hash = block.block_hash();
         let (taken, _) = self.step(core, |core, now, out| core.take_submitted(now, block, out));
         let taken = taken?;
+        // The announcement leaves before this thread goes on, also where cores are few.
+        std::thread::yield_now();
         let (connected, moved) = self.step(core, |core, now, out| {
             core.connect_submitted(now, taken, out)
         });

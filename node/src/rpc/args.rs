@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use bitcoin::consensus::Decodable;
 use bitcoin::hashes::Hash;
-use data_encoding::HEXLOWER_PERMISSIVE;
 use bitcoin::{Address, Network};
+use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::{Map, Value};
 
 use super::error::Failure;

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use bitcoin::{Block, BlockHash};
 
 use crate::block::CheckedBlock;
-use crate::chain::{AcceptError, Acceptance, Chain, Feed};
+use crate::chain::{AcceptError, Acceptance, BlockPosition, Chain, Feed};
 use crate::framing::FrameReader;
 use crate::params::Params;
 use crate::rules::error::RuleError;
@@ -160,10 +160,6 @@ fn prepare(block: Block, frame_bytes: usize, params: &Params) -> Prepared {
     let checked = header::check_proof_of_work_of(&block.header, hash, params)
         .and_then(|()| block_alone::check(block, params))
         .map(Arc::new);
-    if let Ok(block) = &checked {
-        // Kept inside, for the witness commitment.
-        block.wtxids();
-    }
     Prepared {
         hash,
         frame_bytes,
@@ -203,6 +199,14 @@ impl Feed for Importer<'_> {
         }
         Ok(false)
     }
+
+    fn failed(&mut self, block: BlockPosition, rule: &RuleError) {
+        self.reject(block.hash, rule.to_string());
+    }
+
+    fn is_over(&self) -> bool {
+        self.ending.is_some()
+    }
 }
 
 impl<'a> Importer<'a> {
@@ -226,11 +230,7 @@ impl<'a> Importer<'a> {
     fn run(mut self, chain: &mut Chain) -> Result<ImportReport, ImportError> {
         let signatures = SignatureCache::default();
         let ending = loop {
-            let mut failed = Vec::new();
-            let change = chain.activate_fed_and_flush(&mut self, &signatures, &mut failed)?;
-            for (block, rule) in failed {
-                self.reject(block.hash, rule.to_string());
-            }
+            let change = chain.activate_fed_and_flush(&mut self, &signatures)?;
             if let Some(reorg) = change {
                 self.report.connected += reorg.connected.len() as u64;
             }

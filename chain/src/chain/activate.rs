@@ -70,7 +70,7 @@ impl Chain {
     }
 
     /// As [`Chain::activate_best_and_flush`], with the blocks that `feed` brings in meanwhile: the pool of cores need not run
-    /// dry between one call and the next. Also flushes what grows large on the way.
+    /// dry between one call and the next. Also flushes what grows large on the way. What fails is told to `feed`.
     ///
     /// # Errors
     ///
@@ -79,11 +79,10 @@ impl Chain {
         &mut self,
         feed: &mut dyn Feed,
         signatures: &SignatureCache,
-        failed: &mut Vec<(BlockPosition, RuleError)>,
     ) -> Result<Option<Reorg>, StoreError> {
         self.settle_damaged();
         self.flush_with_tip = true;
-        let change = self.walk_to_best(feed, signatures, failed, usize::MAX);
+        let change = self.walk_to_best(feed, signatures, &mut Vec::new(), usize::MAX);
         self.flush_with_tip = false;
         let change = change?;
         self.flush()?;

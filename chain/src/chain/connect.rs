@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use super::feed::Feed;
-use super::window::{Applied, Awaited, Verdict, Window};
+use super::window::{Applied, Awaited, First, Verdict, Window};
 use super::{BlockPosition, Chain};
 use crate::block::CheckedBlock;
 use crate::coins::encoding::encode_undo;
@@ -83,18 +83,6 @@ impl Run {
     }
 }
 
-/// From how many inputs on a block's signatures go to the pool.
-///
-/// A single small block is done sooner here. And one of rayon's own threads (a simulation among many that run in parallel)
-/// must not wait for the pool: it would take up other work meanwhile, a whole simulation perhaps, on the same stack.
-fn min_parallel_inputs(blocks: usize) -> usize {
-    match (rayon::current_thread_index(), blocks) {
-        (Some(_), _) => usize::MAX,
-        (None, 1) => SMALL_BLOCK_INPUTS,
-        (None, _) => 1,
-    }
-}
-
 /// As [`check_signatures`], on this thread.
 fn check_signatures_here(
     body: &CheckedBlock,
@@ -110,6 +98,11 @@ fn check_signatures_here(
         }
     }
     Ok(())
+}
+
+fn inputs_to_check(body: &CheckedBlock) -> usize {
+    let payments = body.block().txdata.iter().skip(1);
+    payments.map(|tx| tx.input.len()).sum()
 }
 
 /// The verdict on all signatures of a block.
@@ -134,8 +127,11 @@ impl Chain {
             window: Window::default(),
             stretch: (0, 0),
         };
-        let ended =
-            rayon::in_place_scope(|scope| self.go_through(&mut run, feed, signatures, scope));
+        let ended = if feed.is_over() && self.stays_here(path) {
+            self.go_through(&mut run, feed, signatures, None)
+        } else {
+            rayon::in_place_scope(|scope| self.go_through(&mut run, feed, signatures, Some(scope)))
+        };
         // What is left there failed, or follows what failed. If it was storage that failed, what is read until the node stops
         // is true nevertheless.
         self.take_back(run.window);
@@ -143,6 +139,7 @@ impl Chain {
             None => Ok(RunEnd::Connected(run.kept)),
             Some(Obstacle::Broken(id, rule)) => {
                 self.condemn(id, &rule);
+                feed.failed(self.position(id), &rule);
                 failed.push((self.position(id), rule));
                 Ok(RunEnd::Stopped)
             }
@@ -159,15 +156,15 @@ impl Chain {
         run: &mut Run,
         feed: &mut dyn Feed,
         signatures: &'scope SignatureCache,
-        scope: &rayon::Scope<'scope>,
+        pool: Option<&rayon::Scope<'scope>>,
     ) -> Result<Option<Obstacle>, StoreError> {
-        let obstacle = self.fill(run, feed, signatures, scope)?;
-        let open = match run.window.last() {
-            Some(last) if obstacle.is_none() => {
-                let all = self.flush_with_tip && run.is_applied();
-                self.begin_flush(last, all)?
-            }
-            _ => None,
+        let obstacle = self.fill(run, feed, signatures, pool)?;
+        let open = if obstacle.is_none() {
+            let all = self.flush_with_tip && run.is_applied();
+            let last = run.window.last().unwrap_or(self.tip_id());
+            self.begin_flush(last, all)?
+        } else {
+            None
         };
         if let Err(earlier) = self.keep_good(run, true) {
             return Ok(Some(earlier));
@@ -184,7 +181,7 @@ impl Chain {
         run: &mut Run,
         feed: &mut dyn Feed,
         signatures: &'scope SignatureCache,
-        scope: &rayon::Scope<'scope>,
+        pool: Option<&rayon::Scope<'scope>>,
     ) -> Result<Option<Obstacle>, StoreError> {
         loop {
             if let Err(obstacle) = self.keep_good(run, false) {
@@ -207,7 +204,7 @@ impl Chain {
                         body,
                         connected: Arc::new(connected),
                     };
-                    let verdict = self.check_signatures_of(&block, run, signatures, scope);
+                    let verdict = self.check_signatures_of(&block, signatures, pool);
                     run.add(block, verdict);
                 }
                 Err(ConnectError::Rule(rule)) => return Ok(Some(Obstacle::Broken(id, rule))),
@@ -242,35 +239,46 @@ impl Chain {
     fn keep_good(&mut self, run: &mut Run, all: bool) -> Result<(), Obstacle> {
         loop {
             let wait = all || run.window.is_full();
-            match run.window.take_good(wait) {
-                Ok(Some((block, undo))) => {
-                    self.keep(block.id, undo);
+            match run.window.take_first(wait) {
+                First::Good(id, undo) => {
+                    self.keep(id, undo);
                     run.kept += 1;
                 }
-                Ok(None) => return Ok(()),
-                Err((id, rule)) => return Err(Obstacle::Broken(id, rule)),
+                First::Unknown => return Ok(()),
+                First::Broken(id, rule) => return Err(Obstacle::Broken(id, rule)),
             }
         }
     }
 
-    /// Checks signatures, or has the pool do so.
+    /// Whether no signatures of `path` go to the pool.
+    ///
+    /// A single small block is done sooner here. And one of rayon's own threads (a simulation among many that run in parallel)
+    /// must not wait for the pool: it would take up other work meanwhile, a whole simulation perhaps, on the same stack.
+    fn stays_here(&self, path: &[NodeId]) -> bool {
+        let is_small = |id| {
+            let body = self.pending.bodies.get(id);
+            body.is_some_and(|body| inputs_to_check(body) < SMALL_BLOCK_INPUTS)
+        };
+        rayon::current_thread_index().is_some() || matches!(path, [id] if is_small(id))
+    }
+
+    /// Checks signatures, or has the pool do so, if there is one.
     fn check_signatures_of<'scope>(
         &self,
         block: &Applied,
-        run: &Run,
         signatures: &'scope SignatureCache,
-        scope: &rayon::Scope<'scope>,
+        pool: Option<&rayon::Scope<'scope>>,
     ) -> Awaited {
         let (body, connected) = (block.body.clone(), block.connected.clone());
-        if connected.undo.len() < min_parallel_inputs(run.path.len()) {
+        let Some(pool) = pool.filter(|_| !connected.undo.is_empty()) else {
             let checked = self.probes.run(Stage::Signatures, || {
                 check_signatures_here(&body, &connected, signatures)
             });
             return Awaited::Known(verdict(&connected, checked));
-        }
+        };
         let (sender, receiver) = sync_channel(1);
         let probes = self.probes.clone();
-        scope.spawn(move |_| {
+        pool.spawn(move |_| {
             let checked = probes.run(Stage::Signatures, || {
                 check_signatures(&body, &connected, signatures)
             });

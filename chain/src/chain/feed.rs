@@ -1,6 +1,7 @@
 //! [`Feed`]: blocks that come in while the chain is being activated.
 
-use super::Chain;
+use super::{BlockPosition, Chain};
+use crate::rules::error::RuleError;
 use crate::store::StoreError;
 
 /// Where an activation gets further blocks from.
@@ -14,6 +15,12 @@ pub(crate) trait Feed {
     ///
     /// When storage fails: fatal.
     fn more(&mut self, chain: &mut Chain) -> Result<bool, StoreError>;
+
+    /// A block has failed: those on top of it that come later will be refused.
+    fn failed(&mut self, block: BlockPosition, rule: &RuleError);
+
+    /// Whether there will never be more.
+    fn is_over(&self) -> bool;
 }
 
 /// What is here is all there is.
@@ -22,5 +29,11 @@ pub(super) struct NoMore;
 impl Feed for NoMore {
     fn more(&mut self, _: &mut Chain) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    fn failed(&mut self, _: BlockPosition, _: &RuleError) {}
+
+    fn is_over(&self) -> bool {
+        true
     }
 }

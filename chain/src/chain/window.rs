@@ -32,6 +32,16 @@ pub(super) enum Awaited {
     UnderWay(Receiver<Verdict>),
 }
 
+/// What has become of the first block of a window.
+pub(super) enum First {
+    /// All rules hold: the block is out of the window, and these are its undo data.
+    Good(NodeId, Vec<u8>),
+    /// It breaks a rule. It stays inside, to be taken back with those after it.
+    Broken(NodeId, RuleError),
+    /// Not known yet, or there is no block.
+    Unknown,
+}
+
 /// Applied blocks in the order of the chain. They leave it at the front, in that order, when their verdicts are good; or at
 /// the back, to be taken back.
 #[derive(Default)]
@@ -56,49 +66,33 @@ impl Window {
         self.bytes > WINDOW_BYTES || self.blocks.len() >= WINDOW_BLOCKS
     }
 
-    /// Takes the first block out if its signatures are good, with its undo data; waits for the verdict only if told to. `None`:
-    /// not known yet, or the window is empty.
-    ///
-    /// # Errors
-    ///
-    /// The first block, with the rule that it breaks. It stays inside, to be taken back with those after it.
-    pub(super) fn take_good(
-        &mut self,
-        wait: bool,
-    ) -> Result<Option<(Applied, Vec<u8>)>, (NodeId, RuleError)> {
+    /// Takes the first block out if its signatures are good. Waits for the verdict only if told to.
+    pub(super) fn take_first(&mut self, wait: bool) -> First {
         let Some((block, verdict)) = self.blocks.pop_front() else {
-            return Ok(None);
+            return First::Unknown;
         };
+        let id = block.id;
         let verdict = match verdict {
-            Awaited::Known(verdict) => verdict,
+            Awaited::Known(verdict) => Ok(verdict),
+            Awaited::UnderWay(receiver) if wait => receiver.recv().map_err(TryRecvError::from),
             Awaited::UnderWay(receiver) => {
-                let received = if wait {
-                    receiver.recv().map_err(TryRecvError::from)
-                } else {
-                    receiver.try_recv()
-                };
-                match received {
-                    Ok(verdict) => verdict,
-                    Err(TryRecvError::Empty) => {
-                        self.blocks.push_front((block, Awaited::UnderWay(receiver)));
-                        return Ok(None);
-                    }
-                    Err(TryRecvError::Disconnected) => {
-                        panic!("a check of signatures ended without a verdict")
-                    }
+                let verdict = receiver.try_recv();
+                if verdict == Err(TryRecvError::Empty) {
+                    self.blocks.push_front((block, Awaited::UnderWay(receiver)));
+                    return First::Unknown;
                 }
+                verdict
             }
         };
-        match verdict {
+        match verdict.expect("only a panic ends a check of signatures without a verdict") {
             Ok(undo) => {
                 self.bytes -= block.body.total_bytes();
-                Ok(Some((block, undo)))
+                First::Good(id, undo)
             }
             Err(rule) => {
-                let id = block.id;
                 let known = Awaited::Known(Err(rule.clone()));
                 self.blocks.push_front((block, known));
-                Err((id, rule))
+                First::Broken(id, rule)
             }
         }
     }

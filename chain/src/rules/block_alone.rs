@@ -5,7 +5,7 @@ use bitcoin::{
     Block, Transaction, TxMerkleNode, Txid, Weight, WitnessCommitment, WitnessMerkleNode,
 };
 
-use crate::block::{CheckedBlock, compute_txids};
+use crate::block::{BodyDigest, CheckedBlock};
 use crate::params::Params;
 use crate::rules::error::{DisplayRoot, RuleError};
 use crate::rules::transaction::{self, legacy_sigops};
@@ -14,9 +14,6 @@ use crate::units::{Height, Timestamp};
 
 /// What a witness commitment output's script begins with: OP_RETURN, a push of 36 bytes, and BIP 141's tag.
 const WITNESS_COMMITMENT_TAG: [u8; 6] = [0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed];
-
-/// Bytes of a header.
-const HEADER_SIZE: usize = 80;
 
 /// Checks what a body says by itself, as Core's `CheckBlock` without proof of work, and in its order: merkle root and
 /// mutation, size, coinbase, each transaction's own sanity, signature operations.
@@ -27,16 +24,16 @@ const HEADER_SIZE: usize = 80;
 ///
 /// The first rule that is broken.
 pub fn check(block: Block, params: &Params) -> Result<CheckedBlock, RuleError> {
-    let txids = compute_txids(&block);
-    check_merkle_root(&block, &txids)?;
-    check_stripped_weight(&block, params)?;
+    let digest = BodyDigest::of(&block);
+    check_merkle_root(&block, &digest.txids)?;
+    check_stripped_weight(&block, digest.stripped_bytes, params)?;
     check_one_coinbase_first(&block)?;
-    for (tx, txid) in block.txdata.iter().zip(&txids) {
+    for (tx, txid) in block.txdata.iter().zip(&digest.txids) {
         transaction::check_alone_of(tx, *txid, params)?;
     }
     check_legacy_sigops(&block)?;
     let hash = block.block_hash();
-    Ok(CheckedBlock::new(block, hash, txids))
+    Ok(CheckedBlock::new(block, hash, digest))
 }
 
 /// What a body check may know of the ancestors.
@@ -61,7 +58,7 @@ pub fn check_contextual(
     check_all_final(block, context)?;
     check_coinbase_height(&block.block().txdata[0], context.height, params)?;
     check_witness_commitment(block)?;
-    check_weight(block.block(), params)
+    check_weight(block, params)
 }
 
 /// Checks that the header commits to exactly these transactions (its merkle root, and no repetition that leaves the root
@@ -116,19 +113,16 @@ fn merkle_root(mut level: Vec<[u8; 32]>) -> MerkleRoot {
 /// # Errors
 ///
 /// [`RuleError::NoTransactions`], [`RuleError::BlockTooLong`].
-fn check_stripped_weight(block: &Block, params: &Params) -> Result<(), RuleError> {
+fn check_stripped_weight(
+    block: &Block,
+    stripped_bytes: usize,
+    params: &Params,
+) -> Result<(), RuleError> {
     let count = block.txdata.len();
     if count == 0 {
         return Err(RuleError::NoTransactions);
     }
-    let stripped = HEADER_SIZE
-        + bitcoin::VarInt::from(count).size()
-        + block
-            .txdata
-            .iter()
-            .map(Transaction::base_size)
-            .sum::<usize>();
-    let got = Weight::from_wu(WITNESS_SCALE_FACTOR * stripped as u64);
+    let got = Weight::from_wu(WITNESS_SCALE_FACTOR * stripped_bytes as u64);
     let limit = params.max_block_weight;
     if got > limit || WITNESS_SCALE_FACTOR * count as u64 > limit.to_wu() {
         return Err(RuleError::BlockTooLong { got, limit });
@@ -299,7 +293,7 @@ pub fn witness_commitment_script(commitment: &WitnessCommitment) -> bitcoin::Scr
 /// # Errors
 ///
 /// [`RuleError::WeightAboveLimit`].
-fn check_weight(block: &Block, params: &Params) -> Result<(), RuleError> {
+fn check_weight(block: &CheckedBlock, params: &Params) -> Result<(), RuleError> {
     let (got, limit) = (block.weight(), params.max_block_weight);
     if got > limit {
         return Err(RuleError::WeightAboveLimit { got, limit });

@@ -5,6 +5,7 @@ use bitcoin::{Amount, OutPoint, Script, Transaction, Txid, Weight};
 use crate::coins::Coin;
 use crate::params::Params;
 use crate::rules::error::RuleError;
+use crate::rules::spend::is_spendable_kind;
 use crate::rules::{MAX_SCRIPT_SIZE, WITNESS_SCALE_FACTOR};
 use crate::units::{Height, Timestamp};
 
@@ -247,6 +248,8 @@ pub fn legacy_sigops(tx: &Transaction) -> u64 {
         .map(|output| output.script_pubkey.as_script());
     inputs
         .chain(outputs)
+        // A push and a number, without operations.
+        .filter(|script| !is_spendable_kind(script))
         .map(|script| script.count_sigops_legacy() as u64)
         .sum()
 }

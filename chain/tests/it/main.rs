@@ -19,3 +19,4 @@ mod self_repair;
 mod snapshot;
 mod story;
 mod verify;
+mod window;

@@ -6,6 +6,7 @@ use bitcoin::{Amount, OutPoint, ScriptBuf, TxOut, Witness};
 
 use super::*;
 use crate::Standing;
+use crate::block::HEADER_BYTES;
 use crate::fixtures::{BlockBuilder, Key, Payment, commit_to_witnesses, remine, test_params};
 
 fn output(sat: u64) -> TxOut {
@@ -194,9 +195,9 @@ fn stripped_to(size: usize) -> Block {
     };
     block.txdata[0].output.push(filler(300));
     // Lengths of 253 to 65,535 bytes take three bytes.
-    let missing = size - HEADER_SIZE - 1 - block.txdata[0].base_size();
+    let missing = size - HEADER_BYTES - 1 - block.txdata[0].base_size();
     block.txdata[0].output[1] = filler(300 + missing);
-    assert_eq!(HEADER_SIZE + 1 + block.txdata[0].base_size(), size);
+    assert_eq!(HEADER_BYTES + 1 + block.txdata[0].base_size(), size);
     remine(&mut block);
     block
 }

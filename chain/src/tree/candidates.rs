@@ -24,7 +24,7 @@ impl BlockTree {
     }
 
     fn is_better_than_tip(&self, id: NodeId) -> bool {
-        self.candidate(id) >= self.candidate(self.tip)
+        self.candidate(id) >= self.candidate(self.tip.id)
     }
 
     /// Possible tips, best first: chains of valid or untried blocks whose bodies are all here, not worse than the tip.
@@ -34,13 +34,13 @@ impl BlockTree {
 
     /// The active tip moved to `id`.
     pub(crate) fn set_tip(&mut self, id: NodeId) {
-        self.tip = id;
+        self.tip = self.nodes.tip_at(id);
     }
 
     /// Forgets candidates that are worse than the tip. To be called when an activation has ended, not while it still may
     /// have to fall back.
     pub(crate) fn prune_candidates(&mut self) {
-        let tip = self.candidate(self.tip);
+        let tip = self.candidate(self.tip.id);
         self.candidates = self.candidates.split_off(&tip);
         self.candidates.insert(tip);
     }
@@ -133,7 +133,7 @@ impl BlockTree {
 
     /// Treats `id` as if it were complete before all others of equal work. A block of less work than the tip is left alone.
     pub(crate) fn prefer(&mut self, id: NodeId) {
-        let tip_work = self.nodes.get(self.tip).chain_work;
+        let tip_work = self.nodes.get(self.tip.id).chain_work;
         if self.nodes.get(id).chain_work < tip_work {
             return;
         }

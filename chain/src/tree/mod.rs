@@ -67,14 +67,27 @@ pub struct HeaderInfo {
     pub tx_count: u32,
 }
 
+/// The active tip, as far as it is asked for with every message of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveTip {
+    /// Its place.
+    pub id: NodeId,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// Blocks since genesis.
+    pub height: Height,
+    /// Work of the chain up to and including it.
+    pub chain_work: Work,
+}
+
 /// All known headers.
 #[derive(Clone)]
 pub struct BlockTree {
     nodes: Nodes,
     index: HashTable<u32>,
     best_header: NodeId,
-    /// The active tip, as the chain last told.
-    tip: NodeId,
+    /// The active tip, as the chain last told. Copied from its node: whoever asks needs not go there.
+    tip: ActiveTip,
     candidates: BTreeSet<Candidate>,
     /// Bodies whose parents are not complete yet, by parent.
     waiting: BTreeMap<NodeId, Vec<NodeId>>,
@@ -119,11 +132,12 @@ impl BlockTree {
         let hash = node.hash;
         let mut nodes = Nodes::default();
         let id = nodes.push(node);
+        let tip = nodes.tip_at(id);
         let mut tree = BlockTree {
             nodes,
             index: HashTable::new(),
             best_header: id,
-            tip: id,
+            tip,
             candidates: BTreeSet::new(),
             waiting: BTreeMap::new(),
             next_sequence: 1,
@@ -197,7 +211,7 @@ impl BlockTree {
 
     /// The coins now are those of `tip`, whatever was active before. Derives which blocks can be connected.
     pub(crate) fn reset_tip(&mut self, tip: NodeId) {
-        self.tip = tip;
+        self.set_tip(tip);
         self.waiting.clear();
         let active: BTreeSet<NodeId> = self.path(NodeId(0), tip).into_iter().collect();
         for id in self.nodes.ids_from(1) {
@@ -280,6 +294,11 @@ impl BlockTree {
     /// What is known of a block.
     pub fn status(&self, id: NodeId) -> Status {
         self.nodes.get(id).status()
+    }
+
+    /// The active tip.
+    pub fn tip(&self) -> ActiveTip {
+        self.tip
     }
 
     /// Whether all bodies up to and including this block's are (or were, on the active chain) here.

@@ -1,9 +1,9 @@
 //! How one header is kept: everything in 132 bytes, in chunks that never move.
 
 use bitcoin::block::{Header, Version};
-use bitcoin::{BlockHash, CompactTarget, TxMerkleNode};
+use bitcoin::{BlockHash, CompactTarget, TxMerkleNode, Work};
 
-use super::{NodeId, Status};
+use super::{ActiveTip, NodeId, Status};
 use crate::units::{Height, Timestamp};
 
 /// Nodes per chunk: small enough for a thousand simulated chains in one process.
@@ -169,6 +169,17 @@ impl Nodes {
 
     pub(super) fn get_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.chunks[id.0 as usize / CHUNK][id.0 as usize % CHUNK]
+    }
+
+    /// What is told of a node when it is the active tip.
+    pub(super) fn tip_at(&self, id: NodeId) -> ActiveTip {
+        let node = self.get(id);
+        ActiveTip {
+            id,
+            hash: node.hash,
+            height: node.height(),
+            chain_work: Work::from_be_bytes(node.chain_work),
+        }
     }
 
     /// All ids from `first` on, in order of insertion.

@@ -135,7 +135,7 @@ impl NodeCore {
     /// Compares the tip with the best headers, and with what peers claim.
     fn lag(&self) -> Lag {
         let tree = self.chain.tree();
-        let is_level = tree.best_header_id() == self.chain.tip_id();
+        let is_level = tree.best_header_id() == tree.tip().id;
         if is_level && !self.engine.is_fetching_headers() {
             return Lag::None;
         }

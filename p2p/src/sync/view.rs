@@ -67,10 +67,10 @@ pub trait ChainView {
 
 impl ChainView for Chain {
     fn header(&self, hash: &BlockHash) -> Option<KnownHeader> {
-        let (tree, tip) = (self.tree(), self.tip_id());
+        let tree = self.tree();
         // Peers that agree tell our own tip: no need to look it up.
-        let id = if tree.hash(tip) == *hash {
-            tip
+        let id = if tree.tip().hash == *hash {
+            tree.tip().id
         } else {
             tree.id_of(hash)?
         };
@@ -82,11 +82,11 @@ impl ChainView for Chain {
     }
 
     fn tip(&self) -> TipStatus {
-        let (tree, tip) = (self.tree(), self.tip_id());
+        let tip = self.tree().tip();
         TipStatus {
-            hash: tree.hash(tip),
-            height: tree.height(tip),
-            chain_work: tree.chain_work(tip),
+            hash: tip.hash,
+            height: tip.height,
+            chain_work: tip.chain_work,
         }
     }
 

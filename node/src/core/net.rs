@@ -18,7 +18,7 @@ type Pending = VecDeque<EngineInput>;
 /// connecting a block takes longer than all else.
 #[derive(Debug, Default)]
 pub(super) struct Deferred {
-    actions: VecDeque<Action>,
+    actions: Vec<Action>,
     pending: Pending,
 }
 
@@ -45,17 +45,20 @@ impl NodeCore {
                 self.carry_out(now, action, &mut pending, out);
             }
         }
-        self.drive_to_the_next_block(now, Pending::from([input]), out);
+        self.drive_to_the_next_block(now, input, out);
     }
 
     /// As [`NodeCore::drive`], but stops before a block once an announcement was accepted.
-    fn drive_to_the_next_block(&mut self, now: Now, mut pending: Pending, out: &mut Vec<Output>) {
+    fn drive_to_the_next_block(&mut self, now: Now, input: EngineInput, out: &mut Vec<Output>) {
         let mut forwarding = false;
-        while let Some(input) = pending.pop_front() {
-            let mut actions = VecDeque::from(self.ask_engine(now, input));
-            while let Some(action) = actions.pop_front() {
+        // After most inputs nothing is pending: no memory is taken for it before there is.
+        let mut pending = Pending::new();
+        let mut next = Some(input);
+        while let Some(input) = next {
+            let mut actions = self.ask_engine(now, input).into_iter();
+            while let Some(action) = actions.next() {
                 if forwarding && takes_long(&action) {
-                    actions.push_front(action);
+                    let actions = std::iter::once(action).chain(actions).collect();
                     self.deferred = Deferred { actions, pending };
                     return;
                 }
@@ -68,6 +71,7 @@ impl NodeCore {
                 );
                 self.carry_out(now, action, &mut pending, out);
             }
+            next = pending.pop_front();
         }
     }
 

@@ -83,7 +83,8 @@ struct Rebuilding {
 /// Blocks that are pushed to us.
 #[derive(Debug, Default)]
 pub(super) struct Announcements {
-    pending: BTreeMap<BlockHash, Pending>,
+    /// Boxed, as most maps here hold one block for a moment and are empty again.
+    pending: BTreeMap<BlockHash, Box<Pending>>,
     to_rebuild: BTreeMap<BlockHash, ToRebuild>,
     rebuilding: BTreeMap<BlockHash, Rebuilding>,
     /// Headers whose parent was not known: the last one of each peer.
@@ -152,15 +153,13 @@ impl Announcements {
             Course::Consider if !self.pending.contains_key(&hash) => {
                 parts.status.peer_knows(peer, hash);
                 let verdict = Some(id);
-                self.pending.insert(
-                    hash,
-                    Pending {
-                        peer,
-                        verdict,
-                        header,
-                        short_ids,
-                    },
-                );
+                let announced = Pending {
+                    peer,
+                    verdict,
+                    header,
+                    short_ids,
+                };
+                self.pending.insert(hash, Box::new(announced));
                 cx.out
                     .accept_headers(peer, vec![header], Handed::Announced(hash));
             }
@@ -218,7 +217,7 @@ impl Announcements {
                     header: *header,
                     short_ids: None,
                 };
-                pending.insert(hash, orphan);
+                pending.insert(hash, Box::new(orphan));
                 cx.out
                     .accept_headers(*peer, vec![*header], Handed::Announced(hash));
             }
@@ -242,7 +241,7 @@ impl Announcements {
             verdict,
             header,
             short_ids,
-        } = pending;
+        } = *pending;
         let judgement = match error {
             None => Verdict::Accept,
             Some(HeaderProblem::Rule(rule)) if rule.standing() == Standing::Never => {

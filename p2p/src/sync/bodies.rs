@@ -106,7 +106,10 @@ impl Bodies {
 
     /// Blocks that are asked for and not here yet.
     pub(super) fn in_flight(&self) -> usize {
-        self.peers.values().map(|peer| peer.in_flight.len()).sum()
+        match self.requests.is_empty() {
+            true => 0,
+            false => self.peers.values().map(|peer| peer.in_flight.len()).sum(),
+        }
     }
 
     /// A body was found damaged. It is looked at with the next input.
@@ -397,6 +400,9 @@ impl Bodies {
     pub(super) fn next_due(&self, now: Mono) -> Option<Mono> {
         let resting = self.wants.has_needed();
         let mut due = self.wants.next_wake();
+        if self.is_idle() {
+            return due;
+        }
         for state in self.peers.values() {
             if !state.in_flight.is_empty() {
                 due = earlier(due, Some(state.stall_at));

@@ -322,11 +322,7 @@ impl SyncEngine {
     fn plan_wake_up(&mut self, cx: &mut Context<'_>) {
         let due = earlier(cx.out.next_due(), self.status.next_due());
         let due = earlier(due, self.headers.next_due(cx.now));
-        let bodies_due = match self.bodies.is_idle() {
-            true => self.bodies.wants.next_wake(),
-            false => self.bodies.next_due(cx.now),
-        };
-        let due = earlier(due, bodies_due);
+        let due = earlier(due, self.bodies.next_due(cx.now));
         self.due = earlier(due, self.announcements.next_due());
         self.armed = self.armed.filter(|armed| *armed > cx.now);
         // A wake-up that comes too early is cheap; one for every small change would not be.

@@ -1,6 +1,6 @@
 //! [`Outbox`]: the one place where intents become actions, and where requests wait for their answers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
@@ -81,10 +81,10 @@ pub(super) struct Outbox {
     actions: Vec<Action>,
     dismissed: Vec<PeerNum>,
     next_id: u64,
-    /// Ids grow with time, so the first is the oldest.
-    outstanding: BTreeMap<RequestId, Outstanding>,
-    /// Headers that are with the chain, by sender, in the order they were handed over.
-    handed: BTreeMap<PeerNum, VecDeque<Handed>>,
+    /// In order of their ids, which grow with time: the first is the oldest.
+    outstanding: VecDeque<(RequestId, Outstanding)>,
+    /// Headers that are with the chain, with their sender, in the order they were handed over.
+    handed: Vec<(PeerNum, Handed)>,
 }
 
 impl Outbox {
@@ -96,32 +96,26 @@ impl Outbox {
         let id = RequestId(self.next_id);
         self.next_id += 1;
         let kind = Kind::of_request(&request);
-        self.outstanding.insert(
-            id,
-            Outstanding {
-                peer,
-                kind,
-                sent: now,
-            },
-        );
+        let asked = Outstanding {
+            peer,
+            kind,
+            sent: now,
+        };
+        self.outstanding.push_back((id, asked));
         self.actions.push(Action::Request { peer, id, request });
         id
     }
 
     /// Hands headers to the chain.
     pub(super) fn accept_headers(&mut self, peer: PeerNum, headers: Vec<Header>, why: Handed) {
-        self.handed.entry(peer).or_default().push_back(why);
+        self.handed.push((peer, why));
         self.actions.push(Action::AcceptHeaders { peer, headers });
     }
 
     /// What the chain's next result about headers of this peer is about.
     pub(super) fn take_handed(&mut self, peer: PeerNum) -> Option<Handed> {
-        let queue = self.handed.get_mut(&peer)?;
-        let handed = queue.pop_front();
-        if queue.is_empty() {
-            self.handed.remove(&peer);
-        }
-        handed
+        let first = self.handed.iter().position(|(sender, _)| *sender == peer)?;
+        Some(self.handed.remove(first).1)
     }
 
     /// Ends the connection and holds the reason against the peer.
@@ -161,31 +155,28 @@ impl Outbox {
 
     /// Takes the request that an answer belongs to; `None` for what this peer was never asked or what is settled.
     pub(super) fn settle(&mut self, id: RequestId, peer: PeerNum) -> Option<Outstanding> {
-        let asked = self
+        let at = self
             .outstanding
-            .get(&id)
-            .copied()
-            .filter(|asked| asked.peer == peer)?;
-        self.outstanding.remove(&id);
-        Some(asked)
+            .binary_search_by_key(&id, |(id, _)| *id)
+            .ok()
+            .filter(|at| self.outstanding[*at].1.peer == peer)?;
+        self.outstanding.remove(at).map(|(_, asked)| asked)
     }
 
     /// Takes the oldest request that has waited too long.
     pub(super) fn take_expired(&mut self, now: Mono) -> Option<(RequestId, Outstanding)> {
-        let (&id, &asked) = self.outstanding.first_key_value()?;
-        (asked.sent + REQUEST_TIMEOUT <= now).then(|| {
-            self.outstanding.remove(&id);
-            (id, asked)
-        })
+        let (_, oldest) = self.outstanding.front()?;
+        let expired = oldest.sent + REQUEST_TIMEOUT <= now;
+        expired.then(|| self.outstanding.pop_front()).flatten()
     }
 
     pub(super) fn next_due(&self) -> Option<Mono> {
         self.outstanding
-            .first_key_value()
+            .front()
             .map(|(_, asked)| asked.sent + REQUEST_TIMEOUT)
     }
 
     pub(super) fn forget_peer(&mut self, peer: PeerNum) {
-        self.outstanding.retain(|_, asked| asked.peer != peer);
+        self.outstanding.retain(|(_, asked)| asked.peer != peer);
     }
 }

@@ -12,7 +12,7 @@ use p2p::wire::Gossip;
 use super::wires::{ConnId, Neighbour};
 
 /// A message that spreads.
-pub(super) type ItemId = u64;
+pub(super) type ItemId = u32;
 
 /// Gossipsub's heartbeat.
 pub(super) const HEARTBEAT_US: u64 = 1_000_000;

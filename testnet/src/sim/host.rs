@@ -10,7 +10,7 @@ use p2p::{Direction, PeerNum};
 use super::requests::{Asked, Expiry};
 use super::trace::Line;
 use super::wires::{Arrival, ConnId, DIAL_FAILS_US, Held, REQUEST_TIMEOUT_US, RESET_US};
-use super::world::{Event, World};
+use super::world::{Dial, Event, FailedDial, Question, World};
 
 /// Bytes around a request or answer: stream header and length.
 const FRAME_BYTES: usize = 12;
@@ -98,14 +98,12 @@ impl World<'_> {
             Some(link) if self.wires.links[link].from == node => {
                 let due = self.now_us + self.wires.handshake_us(link);
                 let life = self.nodes[node].lives;
-                self.queue.push(
-                    due,
-                    Event::Dialled {
-                        link,
-                        dialler: node,
-                        life,
-                    },
-                );
+                let dial = Dial {
+                    link,
+                    dialler: node,
+                    life,
+                };
+                self.queue.push(due, Event::Dialled(Box::new(dial)));
             }
             _ => self.fail_dial(node, address),
         }
@@ -113,10 +111,16 @@ impl World<'_> {
 
     fn fail_dial(&mut self, dialler: usize, address: String) {
         let due = self.now_us + DIAL_FAILS_US;
-        self.queue.push(due, Event::DialFailed { dialler, address });
+        let dial = FailedDial { dialler, address };
+        self.queue.push(due, Event::DialFailed(Box::new(dial)));
     }
 
-    pub(super) fn dialled(&mut self, link: usize, dialler: usize, life: u64) {
+    pub(super) fn dialled(&mut self, dial: &Dial) {
+        let &Dial {
+            link,
+            dialler,
+            life,
+        } = dial;
         let to = self.wires.links[link].to;
         if self.nodes[dialler].lives != life || self.nodes[dialler].core.is_none() {
             return;
@@ -197,13 +201,13 @@ impl World<'_> {
         request.encode(&mut self.encoded);
         let bytes = self.encoded.len() + FRAME_BYTES;
         self.counters.sent(request.kind(), bytes);
-        let event = Event::Request {
+        let question = Question {
             connection,
             to,
             number,
             request,
         };
-        self.send(connection, node, bytes, event);
+        self.send(connection, node, bytes, Event::Request(Box::new(question)));
     }
 
     /// Sends a message over a connection; the event is its arrival.
@@ -230,13 +234,13 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn request_arrives(
-        &mut self,
-        connection: ConnId,
-        to: usize,
-        number: u64,
-        request: Request,
-    ) {
+    pub(super) fn request_arrives(&mut self, question: Question) {
+        let Question {
+            connection,
+            to,
+            number,
+            request,
+        } = question;
         if self.wires.other_end(connection, to).is_none() {
             return;
         }
@@ -260,6 +264,7 @@ impl World<'_> {
             None => (FRAME_BYTES, "refusal"),
         };
         self.counters.sent(kind, bytes);
+        let response = response.map(Box::new);
         let event = Event::Response { number, response };
         self.send(connection, node, bytes, event);
     }

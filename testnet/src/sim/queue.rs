@@ -1,9 +1,10 @@
 //! The events that are to come: ordered by time, then by the order in which they were put in.
 //!
 //! Most lie within the next seconds. They are laid into slices of time, unordered, and each slice is sorted when its time has
-//! come: that moves less memory than one heap of all. Entries are small; the events lie in slots of their own.
+//! come: that moves less memory than one heap of all, and walks through it in order. So events should be small.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
+use std::collections::binary_heap::PeekMut;
 use std::collections::{BinaryHeap, VecDeque};
 
 /// A slice of time is two to this many microseconds, 33 ms.
@@ -11,28 +12,56 @@ const SLICE_BITS: u32 = 15;
 /// Slices ahead that are kept apart: four seconds.
 const SLICES: u64 = 128;
 
-/// When, the number of the event, and its slot: compared in this order, and numbers never tie.
-type Entry = (u64, u64, usize);
-
 /// Events that are to come.
 ///
 /// Those that are put in in the order of their times (those of one fixed delay, as time-outs) wait in a plain queue beside the
 /// others, in a smaller form `L`.
 pub(super) struct Queue<E, L> {
     /// The slice that is being worked off, last first. With `inserted` it holds everything up to its end.
-    present: Vec<Entry>,
+    present: Vec<Entry<E>>,
     present_slice: u64,
     /// What was put into the present slice, or before it, when that was sorted already.
-    inserted: BinaryHeap<Reverse<Entry>>,
+    inserted: BinaryHeap<Reverse<Entry<E>>>,
     /// The slices after the present one, by number modulo [`SLICES`].
-    near: Vec<Vec<Entry>>,
+    near: Vec<Vec<Entry<E>>>,
     near_len: usize,
     /// What lies beyond them.
-    far: BinaryHeap<Reverse<Entry>>,
-    in_order: VecDeque<(u64, u64, L)>,
-    slots: Vec<Option<E>>,
-    free: Vec<usize>,
+    far: BinaryHeap<Reverse<Entry<E>>>,
+    in_order: VecDeque<Entry<L>>,
     number: u64,
+}
+
+/// An event, its time, and its number: ordered by these two, and numbers never tie.
+struct Entry<E> {
+    at_us: u64,
+    number: u64,
+    event: E,
+}
+
+impl<E> Entry<E> {
+    fn key(&self) -> (u64, u64) {
+        (self.at_us, self.number)
+    }
+}
+
+impl<E> PartialEq for Entry<E> {
+    fn eq(&self, other: &Entry<E>) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl<E> Eq for Entry<E> {}
+
+impl<E> PartialOrd for Entry<E> {
+    fn partial_cmp(&self, other: &Entry<E>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<E> Ord for Entry<E> {
+    fn cmp(&self, other: &Entry<E>) -> Ordering {
+        self.key().cmp(&other.key())
+    }
 }
 
 fn slice_of(at_us: u64) -> u64 {
@@ -53,8 +82,6 @@ impl<E: From<L>, L> Queue<E, L> {
             near_len: 0,
             far: BinaryHeap::new(),
             in_order: VecDeque::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
             number: 0,
         }
     }
@@ -62,17 +89,11 @@ impl<E: From<L>, L> Queue<E, L> {
     /// Puts in an event.
     pub(super) fn push(&mut self, at_us: u64, event: E) {
         self.number += 1;
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot] = Some(event);
-                slot
-            }
-            None => {
-                self.slots.push(Some(event));
-                self.slots.len() - 1
-            }
+        let entry = Entry {
+            at_us,
+            number: self.number,
+            event,
         };
-        let entry = (at_us, self.number, slot);
         let slice = slice_of(at_us);
         if slice <= self.present_slice {
             self.inserted.push(Reverse(entry));
@@ -87,10 +108,14 @@ impl<E: From<L>, L> Queue<E, L> {
     /// Puts in an event that is not before any other that came this way.
     pub(super) fn push_last(&mut self, at_us: u64, event: L) {
         match self.in_order.back() {
-            Some((last, ..)) if *last > at_us => self.push(at_us, event.into()),
+            Some(last) if last.at_us > at_us => self.push(at_us, event.into()),
             _ => {
                 self.number += 1;
-                self.in_order.push_back((at_us, self.number, event));
+                self.in_order.push_back(Entry {
+                    at_us,
+                    number: self.number,
+                    event,
+                });
             }
         }
     }
@@ -100,24 +125,21 @@ impl<E: From<L>, L> Queue<E, L> {
         if self.present.is_empty() && self.inserted.is_empty() {
             self.advance();
         }
-        let sorted = self.present.last().copied();
-        let inserted = self.inserted.peek().map(|Reverse(entry)| *entry);
+        let sorted = self.present.last().map(Entry::key);
+        let inserted = self.inserted.peek().map(|Reverse(entry)| entry.key());
         let next = earlier(sorted, inserted);
-        if let Some((at, number, _)) = self.in_order.front()
-            && next.is_none_or(|next| (*at, *number) < (next.0, next.1))
+        if let Some(first) = self.in_order.front()
+            && next.is_none_or(|next| first.key() < next)
         {
-            let (at, _, event) = self.in_order.pop_front()?;
-            return Some((at, event.into()));
+            let first = self.in_order.pop_front()?;
+            return Some((first.at_us, first.event.into()));
         }
-        if next == sorted {
-            self.present.pop();
+        let entry = if next == sorted {
+            self.present.pop()
         } else {
-            self.inserted.pop();
-        }
-        let (at, _, slot) = next?;
-        let event = self.slots[slot].take()?;
-        self.free.push(slot);
-        Some((at, event))
+            self.inserted.pop().map(|Reverse(entry)| entry)
+        };
+        entry.map(|entry| (entry.at_us, entry.event))
     }
 
     /// Goes on to the next slice that holds anything.
@@ -126,18 +148,17 @@ impl<E: From<L>, L> Queue<E, L> {
             let mut later = self.present_slice + 1..self.present_slice + SLICES;
             later.find(|slice| !self.near[index_of(*slice)].is_empty())
         });
-        let first_far = self.far.peek().map(|Reverse((at, ..))| slice_of(*at));
+        let first_far = self.far.peek().map(|Reverse(entry)| slice_of(entry.at_us));
         let Some(slice) = earlier(first_near.flatten(), first_far) else {
             return;
         };
         self.present_slice = slice;
         std::mem::swap(&mut self.present, &mut self.near[index_of(slice)]);
         self.near_len -= self.present.len();
-        while let Some(Reverse(entry)) = self.far.peek()
-            && slice_of(entry.0) == slice
+        while let Some(first) = self.far.peek_mut()
+            && slice_of(first.0.at_us) == slice
         {
-            self.present.push(*entry);
-            self.far.pop();
+            self.present.push(PeekMut::pop(first).0);
         }
         self.present.sort_unstable_by(|a, b| b.cmp(a));
     }
@@ -196,18 +217,6 @@ mod tests {
             (7, "last"),
         ];
         assert_eq!(drained(queue), expected);
-    }
-
-    #[test]
-    fn slots_are_used_again() {
-        let mut queue: Queue<_, &str> = Queue::new();
-        for round in 0..1_000 {
-            queue.push(round, "a");
-            queue.push(round, "b");
-            assert_eq!(queue.pop(), Some((round, "a")));
-            assert_eq!(queue.pop(), Some((round, "b")));
-        }
-        assert_eq!(queue.slots.len(), 2);
     }
 
     /// Against a sorted list: near and far, at slice borders, with pauses, while time goes on.

@@ -69,7 +69,7 @@ impl World<'_> {
         }
         let event = Event::Gossip {
             connection,
-            to,
+            to: u32::try_from(to).expect("no run has four billion nodes"),
             item,
         };
         self.send(connection, from, bytes, event);

@@ -92,37 +92,52 @@ pub(super) struct Undecided {
     pub(super) source: ConnId,
 }
 
-/// Something that is to happen.
+/// A dial, by a node in the life that it had then.
+#[derive(Clone)]
+pub(super) struct Dial {
+    pub(super) link: usize,
+    pub(super) dialler: usize,
+    pub(super) life: u64,
+}
+
+/// A dial that meets nobody.
+#[derive(Clone)]
+pub(super) struct FailedDial {
+    pub(super) dialler: usize,
+    pub(super) address: String,
+}
+
+/// A request on its way.
+#[derive(Clone)]
+pub(super) struct Question {
+    pub(super) connection: ConnId,
+    pub(super) to: usize,
+    pub(super) number: u64,
+    pub(super) request: Request,
+}
+
+/// Something that is to happen. Small, for thousands are on the way at any time: what is large is boxed.
 #[derive(Clone)]
 pub(super) enum Event {
     /// A node's timer.
     Wake(usize),
     /// A dial comes to its end, one way or the other.
-    Dialled {
-        link: usize,
-        dialler: usize,
-        life: u64,
-    },
+    Dialled(Box<Dial>),
     /// A dial fails.
-    DialFailed { dialler: usize, address: String },
+    DialFailed(Box<FailedDial>),
     /// A request arrives.
-    Request {
-        connection: ConnId,
-        to: usize,
-        number: u64,
-        request: Request,
-    },
+    Request(Box<Question>),
     /// An answer arrives; `None`: the request was dropped.
     Response {
         number: u64,
-        response: Option<Response>,
+        response: Option<Box<Response>>,
     },
     /// A request should be answered by now.
     Expired(Expiry),
     /// Gossip arrives.
     Gossip {
         connection: ConnId,
-        to: usize,
+        to: u32,
         item: ItemId,
     },
     /// A node tells neighbours outside of its mesh what they may have missed.
@@ -168,28 +183,22 @@ impl World<'_> {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Wake(node) => self.wake(node),
-            Event::Dialled {
-                link,
-                dialler,
-                life,
-            } => self.dialled(link, dialler, life),
-            Event::DialFailed { dialler, address } => {
+            Event::Dialled(dial) => self.dialled(&dial),
+            Event::DialFailed(dial) => {
+                let FailedDial { dialler, address } = *dial;
                 let reason = "nobody answers".to_owned();
                 self.feed(dialler, Input::DialFailed { address, reason });
             }
-            Event::Request {
-                connection,
-                to,
-                number,
-                request,
-            } => self.request_arrives(connection, to, number, request),
-            Event::Response { number, response } => self.response_arrives(number, response),
+            Event::Request(question) => self.request_arrives(*question),
+            Event::Response { number, response } => {
+                self.response_arrives(number, response.map(|response| *response));
+            }
             Event::Expired(expiry) => self.request_expires(expiry),
             Event::Gossip {
                 connection,
                 to,
                 item,
-            } => self.gossip_arrives(connection, to, item),
+            } => self.gossip_arrives(connection, to as usize, item),
             Event::Heartbeat { node, item } => self.heartbeat(node, item),
             Event::PeerGone { connection, node } => self.peer_gone(connection, node),
             Event::BlockFound => self.block_found(),
@@ -285,5 +294,15 @@ impl World<'_> {
         if agreed {
             self.watch.agreed(self.now_us);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Event;
+
+    #[test]
+    fn events_are_small() {
+        assert_eq!(size_of::<Event>(), 24);
     }
 }

@@ -9,9 +9,9 @@ use crate::rules::block_connected::ConnectedBlock;
 use crate::rules::error::RuleError;
 use crate::tree::NodeId;
 
-/// Bytes of bodies whose signatures may be under way at a time, about: a second's work for two cores, so that the pool has
-/// enough to do while the connecting thread writes. Decoded they take some three times as much memory.
-const WINDOW_BYTES: usize = 6 << 20;
+/// Bytes of bodies whose signatures may be under way at a time, about: more than a second's work for two cores, so that the
+/// pool has enough to do while the connecting thread writes. Decoded they take some three times as much memory.
+const WINDOW_BYTES: usize = 10 << 20;
 
 /// Blocks whose signatures may be under way at a time.
 const WINDOW_BLOCKS: usize = 128;

@@ -127,7 +127,7 @@ impl Chain {
             window: Window::default(),
             stretch: (0, 0),
         };
-        let ended = if feed.is_over() && self.stays_here(path) {
+        let ended = if self.stays_here(path, feed) {
             self.go_through(&mut run, feed, signatures, None)
         } else {
             rayon::in_place_scope(|scope| self.go_through(&mut run, feed, signatures, Some(scope)))
@@ -250,16 +250,18 @@ impl Chain {
         }
     }
 
-    /// Whether no signatures of `path` go to the pool.
+    /// Whether no signatures of a run go to the pool.
     ///
     /// A single small block is done sooner here. And one of rayon's own threads (a simulation among many that run in parallel)
-    /// must not wait for the pool: it would take up other work meanwhile, a whole simulation perhaps, on the same stack.
-    fn stays_here(&self, path: &[NodeId]) -> bool {
+    /// must not wait for the pool: it would take up other work meanwhile, a whole simulation perhaps, on the same stack, or wait
+    /// for a verdict that only itself could give.
+    fn stays_here(&self, path: &[NodeId], feed: &dyn Feed) -> bool {
         let is_small = |id| {
             let body = self.pending.bodies.get(id);
             body.is_some_and(|body| inputs_to_check(body) < SMALL_BLOCK_INPUTS)
         };
-        rayon::current_thread_index().is_some() || matches!(path, [id] if is_small(id))
+        let is_one_small = feed.is_over() && matches!(path, [id] if is_small(id));
+        is_one_small || rayon::current_thread_index().is_some()
     }
 
     /// Checks signatures, or has the pool do so, if there is one.

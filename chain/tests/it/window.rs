@@ -1,5 +1,7 @@
 //! Imports whose blocks are applied, checked, kept and written side by side: what goes wrong in the middle of that.
 
+use std::time::Duration;
+
 use bitcoin::consensus::serialize;
 use bitcoin::script::{Builder, PushBytesBuf};
 use bitcoin::{Amount, Block, OutPoint, ScriptBuf, Transaction, TxOut, Witness, opcodes};
@@ -196,6 +198,21 @@ fn a_lost_body_ends_the_run_below_it_until_it_is_back() {
     let (expected, _) = imported(&params, &blocks);
     assert_eq!(chain.tip(), expected.tip());
     assert_eq!(coins(&chain), coins(&expected));
+}
+
+/// A thread of rayon's that waited for verdicts of its own pool would wait for ever.
+#[test]
+fn an_import_on_a_thread_of_the_pool_does_not_wait_for_itself() {
+    let params = params();
+    let blocks = blocks_on(&params, &[], BLOCKS, 0, None);
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        let report = pool.unwrap().install(|| imported(&params, &blocks).1);
+        done.send(report.connected).unwrap();
+    });
+    let connected = ended.recv_timeout(Duration::from_secs(120));
+    assert_eq!(connected, Ok(BLOCKS as u64));
 }
 
 /// Imports `blocks` to a disk that follows `plan`.

@@ -87,6 +87,13 @@ pub struct Footing {
     pub relative_lock: bool,
 }
 
+impl Footing {
+    /// A transaction that it spends was confirmed at `height`.
+    pub(super) fn note_coin(&mut self, height: Height) {
+        self.youngest_coin = self.youngest_coin.max(Some(height));
+    }
+}
+
 /// One transaction of the mempool.
 #[derive(Clone, Debug)]
 pub struct Entry {

@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{OutPoint, Txid, Wtxid};
-use chain::Timestamp;
+use chain::{Height, Timestamp};
 
 #[cfg(test)]
 use super::entry::memory_bytes;
 use super::entry::{Entry, Sums};
 use super::rate::FeeRate;
+
+/// A block that confirms at least one in so many entries has them taken out together: then it costs less to make the indexes
+/// anew for what stays than to search each of them for each entry.
+const SHARE_TAKEN_TOGETHER: usize = 3;
 
 /// Entries with their indexes, kept in step.
 #[derive(Debug, Default)]
@@ -138,10 +142,10 @@ impl Graph {
         self.memory_bytes += entry.memory_bytes;
         self.own = self.own.plus(entry.own());
         for parent in &entry.parents {
-            self.update_links(parent, |entry| entry.children.insert(txid));
+            self.update_links(parent, |entry| _ = entry.children.insert(txid));
         }
         for child in &entry.children {
-            self.update_links(child, |entry| entry.parents.insert(txid));
+            self.update_links(child, |entry| _ = entry.parents.insert(txid));
         }
         self.worth_keeping.insert((entry.worth_keeping(), txid));
         self.worth_mining.insert((entry.worth_mining(), txid));
@@ -187,10 +191,10 @@ impl Graph {
             });
         }
         for parent in &entry.parents {
-            self.update_links(parent, |entry| entry.children.remove(txid));
+            self.update_links(parent, |entry| _ = entry.children.remove(txid));
         }
         for child in &entry.children {
-            self.update_links(child, |entry| entry.parents.remove(txid));
+            self.update_links(child, |entry| _ = entry.parents.remove(txid));
         }
         for input in &entry.transaction.input {
             self.spenders.remove(&input.previous_output);
@@ -202,6 +206,60 @@ impl Graph {
         self.memory_bytes -= entry.memory_bytes;
         self.own = self.own.minus(own);
         Some(entry)
+    }
+
+    /// Takes out entries that the block at `height` confirms: each after all that it depends on here. What depends on them may
+    /// stay.
+    pub(super) fn remove_confirmed(&mut self, txids: &[Txid], height: Height) {
+        if txids.len() * SHARE_TAKEN_TOGETHER >= self.entries.len() {
+            self.remove_confirmed_together(txids, height);
+            return;
+        }
+        for txid in txids {
+            let entry = self.remove(txid);
+            for child in entry.iter().flat_map(|entry| &entry.children) {
+                self.update_links(child, |child| child.footing.note_coin(height));
+            }
+        }
+    }
+
+    /// As [`Graph::remove_confirmed`]: makes the indexes anew for what stays.
+    fn remove_confirmed_together(&mut self, txids: &[Txid], height: Height) {
+        let gone: BTreeSet<Txid> = txids.iter().copied().collect();
+        let entries = std::mem::take(self).entries.into_iter();
+        let (gone, stay): (Vec<_>, Vec<_>) = entries.partition(|(txid, _)| gone.contains(txid));
+        self.entries = stay.into_iter().collect();
+        let mut orphaned = Vec::new();
+        for (txid, entry) in &gone {
+            for id in &entry.children {
+                self.update_links(id, |child| {
+                    child.parents.remove(txid);
+                    child.footing.note_coin(height);
+                    orphaned.push(*id);
+                });
+            }
+        }
+        for txid in self.with_descendants(orphaned) {
+            let ancestors = self.sum_with(&txid, &self.ancestors(&txid));
+            self.update_links(&txid, |entry| entry.ancestors = ancestors);
+        }
+        self.index_all();
+    }
+
+    /// Makes all indexes and totals from the entries.
+    fn index_all(&mut self) {
+        let entries = || self.entries.values();
+        let inputs = entries().flat_map(|entry| {
+            let inputs = entry.transaction.input.iter();
+            inputs.map(|input| (input.previous_output, entry.txid))
+        });
+        self.spenders = inputs.collect();
+        self.by_wtxid = entries().map(|e| (e.wtxid, e.txid)).collect();
+        self.by_time = entries().map(|e| (e.time, e.txid)).collect();
+        self.worth_keeping = entries().map(|e| (e.worth_keeping(), e.txid)).collect();
+        self.worth_mining = entries().map(|e| (e.worth_mining(), e.txid)).collect();
+        self.memory_bytes = entries().map(|entry| entry.memory_bytes).sum();
+        self.own = entries().fold(Sums::default(), |sum, entry| sum.plus(entry.own()));
     }
 
     /// The members of `set` in an order in which each can be taken out: descendants first.
@@ -229,7 +287,8 @@ impl Graph {
         }
     }
 
-    fn update_links(&mut self, txid: &Txid, update: impl FnOnce(&mut Entry) -> bool) {
+    /// Changes what no index depends on, or what is not in an index yet.
+    fn update_links(&mut self, txid: &Txid, update: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.entries.get_mut(txid) {
             update(entry);
         }
@@ -252,17 +311,19 @@ impl Graph {
     }
 
     fn recompute_sums(&mut self, txid: &Txid) {
-        let sum = |graph: &Graph, set: BTreeSet<Txid>| {
-            set.iter().fold(graph.entries[txid].own(), |sum, txid| {
-                sum.plus(graph.entries[txid].own())
-            })
-        };
-        let ancestors = sum(self, self.ancestors(txid));
-        let descendants = sum(self, self.descendants(txid));
+        let ancestors = self.sum_with(txid, &self.ancestors(txid));
+        let descendants = self.sum_with(txid, &self.descendants(txid));
         self.update_sums(txid, |entry| {
             entry.ancestors = ancestors;
             entry.descendants = descendants;
         });
+    }
+
+    fn sum_with(&self, txid: &Txid, others: &BTreeSet<Txid>) -> Sums {
+        let own = |txid| self.entries[txid].own();
+        others
+            .iter()
+            .fold(own(txid), |sum, other| sum.plus(own(other)))
     }
 
     /// Recomputes everything that is kept incrementally and compares.

@@ -9,7 +9,9 @@ use chain::{Chain, Height, Timestamp};
 use p2p::Mono;
 use proptest::prelude::*;
 
-use crate::core::{CoreOptions, NodeCore, Now};
+use super::RemovalReason;
+use crate::core::{CoreOptions, NodeCore, Now, Output};
+use crate::events::NodeEvent;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -281,8 +283,13 @@ impl World {
     fn submit(&mut self, mut block: Block) {
         grind(&mut block.header);
         let before = self.active();
-        let result = self.core.submit_block(self.now, block, &mut Vec::new());
+        let mut confirmed: Vec<Txid> = block.txdata.iter().map(Transaction::compute_txid).collect();
+        confirmed.retain(|txid| self.pool.iter().any(|tx| tx.compute_txid() == *txid));
+        let mut out = Vec::new();
+        let result = self.core.submit_block(self.now, block, &mut out);
         result.expect("a good block");
+        let told: Vec<Txid> = out.iter().filter_map(confirmed_by).collect();
+        assert_eq!(told, confirmed, "told in the block's order");
         self.follow(&before, &self.active());
     }
 
@@ -314,7 +321,8 @@ impl World {
                 if !known {
                     self.note_outputs(&tx);
                 }
-                transactions.push(tx);
+                // Its coin is confirmed, so it may come anywhere.
+                transactions.insert(at % (transactions.len() + 1), tx);
             }
         }
         let template = self.core.template(self.now).expect("never refused");
@@ -500,6 +508,15 @@ impl World {
         let ours: BTreeSet<Txid> = mempool.entries().map(|entry| entry.txid).collect();
         let naive: BTreeSet<Txid> = self.pool.iter().map(Transaction::compute_txid).collect();
         assert_eq!(ours, naive);
+        for entry in mempool.entries() {
+            let inputs = entry.transaction.input.iter();
+            let coins = inputs.filter_map(|input| {
+                let coin = self.core.chain().coin(&input.previous_output);
+                coin.expect("reads")
+            });
+            let youngest = coins.map(|coin| coin.height).max();
+            assert_eq!(entry.footing.youngest_coin, youngest);
+        }
         let aside = mempool.aside.oldest_first().into_iter();
         let ours: BTreeSet<Txid> = aside.map(|(txid, _)| txid).collect();
         let expected = self.aside.iter().map(Transaction::compute_txid).collect();
@@ -514,6 +531,17 @@ impl World {
             .chain()
             .test_block(block, self.now.wall)
             .expect("the template is valid");
+    }
+}
+
+/// Which entry this tells to be confirmed, if any.
+fn confirmed_by(output: &Output) -> Option<Txid> {
+    match output {
+        Output::Event(NodeEvent::TransactionRemoved {
+            txid,
+            reason: RemovalReason::Confirmed,
+        }) => Some(*txid),
+        _ => None,
     }
 }
 

@@ -71,21 +71,34 @@ impl Mempool {
         now: Timestamp,
         changes: &mut Vec<Change>,
     ) {
+        let mut confirmed = Vec::new();
         for (tx, txid) in block.block().txdata.iter().zip(block.txids()).skip(1) {
-            if let Some(entry) = self.graph.get(txid) {
-                for child in entry.children.clone() {
-                    self.note_confirmed_parent(&child, position);
-                }
-                self.remove_one(txid, RemovalReason::Confirmed, changes);
+            if self.graph.get(txid).is_some() {
+                confirmed.push(*txid);
                 continue;
             }
             self.aside.remove(txid);
             let conflicts = self.conflicts_of(tx);
             if !conflicts.is_empty() {
+                self.remove_confirmed(&std::mem::take(&mut confirmed), position, changes);
                 let gone = self.graph.with_descendants(conflicts);
                 self.set_aside(&gone, RemovalReason::Conflict, now, changes);
             }
         }
+        self.remove_confirmed(&confirmed, position, changes);
+    }
+
+    /// Removes entries that the block at `position` holds, in its order.
+    fn remove_confirmed(
+        &mut self,
+        txids: &[Txid],
+        position: &BlockPosition,
+        changes: &mut Vec<Change>,
+    ) {
+        self.graph.remove_confirmed(txids, position.height);
+        self.sequence += txids.len() as u64;
+        let removed = |txid: &Txid| Change::Removed(*txid, RemovalReason::Confirmed);
+        changes.extend(txids.iter().map(removed));
     }
 
     /// Removes a set that is closed under descendants, and keeps it for another change of the chain.
@@ -103,18 +116,6 @@ impl Mempool {
             }
         }
         self.remove_all(set, reason, changes);
-    }
-
-    fn note_confirmed_parent(&mut self, child: &Txid, position: &BlockPosition) {
-        let Some(entry) = self.graph.get(child) else {
-            return;
-        };
-        let youngest_coin = entry.footing.youngest_coin.max(Some(position.height));
-        let footing = Footing {
-            youngest_coin,
-            ..entry.footing
-        };
-        self.graph.set_footing(child, footing);
     }
 
     fn take_back_all(

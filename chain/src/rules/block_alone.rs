@@ -8,6 +8,7 @@ use bitcoin::{
 use crate::block::{BodyDigest, CheckedBlock};
 use crate::params::Params;
 use crate::rules::error::{DisplayRoot, RuleError};
+use crate::rules::merkle::merkle_root;
 use crate::rules::transaction::{self, legacy_sigops};
 use crate::rules::{MAX_BLOCK_SIGOPS_COST, WITNESS_SCALE_FACTOR};
 use crate::units::{Height, Timestamp};
@@ -82,30 +83,6 @@ pub fn check_merkle_root(block: &Block, txids: &[Txid]) -> Result<(), RuleError>
         return Err(RuleError::RepeatedMerkleBranch);
     }
     Ok(())
-}
-
-/// A merkle root, and whether two neighbours on some level are equal: then another list of leaves has the same root.
-struct MerkleRoot {
-    hash: Option<[u8; 32]>,
-    repeated: bool,
-}
-
-fn merkle_root(mut level: Vec<[u8; 32]>) -> MerkleRoot {
-    let mut repeated = false;
-    while level.len() > 1 {
-        repeated |= level.chunks_exact(2).any(|pair| pair[0] == pair[1]);
-        if level.len() % 2 == 1 {
-            level.extend(level.last().copied());
-        }
-        level = level
-            .chunks_exact(2)
-            .map(|pair| sha256d::Hash::hash(pair.as_flattened()).to_byte_array())
-            .collect();
-    }
-    MerkleRoot {
-        hash: level.first().copied(),
-        repeated,
-    }
 }
 
 /// Checks that there are transactions, and that they fit even if all bytes counted four times.

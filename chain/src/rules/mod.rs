@@ -16,6 +16,7 @@ pub mod block_connected;
 pub mod difficulty;
 pub mod error;
 pub mod header;
+mod merkle;
 mod outpoint_map;
 pub mod spend;
 pub mod transaction;

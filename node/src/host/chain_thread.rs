@@ -100,8 +100,11 @@ fn run(node: &NodeHandle, messages: &Receiver<Message>) {
 }
 
 fn tick(node: &NodeHandle) {
-    node.inner.wake.clear();
-    node.act_quietly(|core, now, out| core.handle(now, Input::Tick, out));
+    node.act_quietly(|core, now, out| {
+        // With the core's lock held: a time that another thread was just asked to wake at is not lost.
+        node.inner.wake.clear();
+        core.handle(now, Input::Tick, out);
+    });
 }
 
 fn remember_address(node: &NodeHandle, input: &Input) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bitcoin::bip152::{HeaderAndShortIds, PrefilledTransaction};
+use bitcoin::bip152::{HeaderAndShortIds, PrefilledTransaction, ShortId};
 use bitcoin::hashes::{Hash, HashEngine, sha256};
 
 use super::limits::{MAX_ANNOUNCEMENT_BYTES, MAX_BLOCK_TRANSACTIONS, MAX_TRANSACTION_BYTES};
@@ -96,7 +96,8 @@ impl Gossip {
 fn take_short_ids(reader: &mut Reader<'_>) -> Result<HeaderAndShortIds, WireError> {
     let header = reader.take("header")?;
     let nonce = reader.take("nonce")?;
-    let short_ids = reader.list("short ids", MAX_BLOCK_TRANSACTIONS, 6)?;
+    // Every copy that a peer passes on is read, to know what it is: a value at a time would take most of that time.
+    let short_ids = reader.arrays::<ShortId, 6>("short ids", MAX_BLOCK_TRANSACTIONS)?;
     let room = MAX_BLOCK_TRANSACTIONS - short_ids.len();
     let prefilled_txs =
         reader.list::<PrefilledTransaction>("prefilled transactions", room, MIN_PREFILLED_BYTES)?;

@@ -69,6 +69,19 @@ impl<'a> Reader<'a> {
         Ok(items)
     }
 
+    /// A list of items of `N` bytes that any bytes are good for: its count, then its items.
+    pub(super) fn arrays<T: From<[u8; N]>, const N: usize>(
+        &mut self,
+        what: &'static str,
+        limit: usize,
+    ) -> Result<Vec<T>, WireError> {
+        let count = self.count(what, limit, N)?;
+        let (items, rest) = self.rest.split_at(count * N);
+        self.rest = rest;
+        let (items, _) = items.as_chunks::<N>();
+        Ok(items.iter().map(|item| T::from(*item)).collect())
+    }
+
     /// A short text.
     pub(super) fn text(&mut self, what: &'static str, limit: usize) -> Result<String, WireError> {
         let length = self.count(what, limit, 1)?;

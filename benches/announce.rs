@@ -1,7 +1,7 @@
 //! How fast a block gets to 20 real nodes on loopback, and how many bytes that takes.
 //!
 //! `cargo bench --bench announce [-- NODES]`: nodes are started with the product's defaults, told of one node, and find the others by
-//! themselves. Every block holds 1,000 payments that all nodes have in their mempools. Counted from handing the block to the first
+//! themselves. Every block holds 1,000 payments that all nodes have in their mempools. Counted from sending the block to the first
 //! node's RPC: until a node has the announcement and has checked its work (it logs the new best header), and until it logs that
 //! the block, rebuilt and connected, is its tip. The spread is counted from the first node's own announcement to the last node's
 //! having it: without the reading and checking of the call.
@@ -145,9 +145,10 @@ fn submit(nodes: &[Node], block: &Block) -> Way {
     let (hash, hex) = (block.block_hash().to_string(), serialize_hex(block));
     let sent = |nodes: &[Node]| nodes.iter().map(|node| node.wire_bytes().1).sum::<u64>();
     let cpu = |nodes: &[Node]| nodes.iter().map(Node::cpu_seconds).sum::<f64>();
+    let call = nodes[0].composed("submitblock", json!([hex]));
     let (sent_before, cpu_before) = (sent(nodes), cpu(nodes));
     let submitted = now_micros_of_day();
-    let answer = nodes[0].call("submitblock", json!([hex]));
+    let answer = call.send();
     let answered = now_micros_of_day();
     assert!(answer.is_null(), "{answer}");
     // Asking the nodes would take CPU time from them.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rpc_client::{Auth, Client};
 use serde_json::{Value, json};
 
@@ -17,6 +19,7 @@ const MICROS_PER_DAY: u64 = 86_400_000_000;
 pub struct Node {
     child: Child,
     client: Client,
+    cookie: PathBuf,
     /// Where it listens, as a multiaddress with its peer id.
     pub address: String,
     log: PathBuf,
@@ -55,10 +58,12 @@ impl Node {
         let ready: Value = serde_json::from_str(&line)
             .unwrap_or_else(|_| panic!("{}", std::fs::read_to_string(&log).unwrap_or_default()));
         let text = |key: &str| ready[key].as_str().expect(key).to_owned();
-        let client = Client::new(&text("rpc"), Auth::Cookie(text("cookie").into()));
+        let cookie = PathBuf::from(text("cookie"));
+        let client = Client::new(&text("rpc"), Auth::Cookie(cookie.clone()));
         Node {
             child,
             client: client.with_timeout(PATIENCE),
+            cookie,
             address: ready["listen"][0].as_str().expect("listen").to_owned(),
             log,
         }
@@ -75,6 +80,27 @@ impl Node {
         self.client
             .call(method, params)
             .unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// A call that has only to be sent: what composing its JSON takes is the caller's time.
+    pub fn composed(&self, method: &str, params: Value) -> ComposedCall {
+        let host = self.host();
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let body = body.to_string();
+        let cookie = std::fs::read_to_string(&self.cookie).expect("the cookie can be read");
+        let secret = STANDARD.encode(cookie.trim_end());
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: {host}\r\nAuthorization: Basic {secret}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let stream = TcpStream::connect(host).expect("the node listens");
+        ComposedCall { stream, request }
+    }
+
+    fn host(&self) -> &str {
+        let host = self.client.url().trim_start_matches("http://");
+        host.trim_end_matches('/')
     }
 
     /// Waits for the chain to be so high.
@@ -94,8 +120,7 @@ impl Node {
 
     /// A number of its page of metrics; `name` with its labels.
     pub fn metric(&self, name: &str) -> f64 {
-        let host = self.client.url().trim_start_matches("http://");
-        let host = host.trim_end_matches('/');
+        let host = self.host();
         let mut stream = TcpStream::connect(host).expect("the node listens");
         let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("sent");
@@ -143,6 +168,27 @@ impl Node {
         let ended = self.child.wait().expect("a child can be waited for");
         assert!(ended.success(), "{}", self.log());
         began.elapsed()
+    }
+}
+
+/// A call that waits to be sent, on a connection of its own.
+pub struct ComposedCall {
+    stream: TcpStream,
+    request: String,
+}
+
+impl ComposedCall {
+    /// Sends it and gives its result.
+    pub fn send(mut self) -> Value {
+        self.stream
+            .write_all(self.request.as_bytes())
+            .expect("sent");
+        let mut answer = String::new();
+        self.stream.read_to_string(&mut answer).expect("an answer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        let mut reply: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"));
+        assert!(reply["error"].is_null(), "{reply}");
+        reply["result"].take()
     }
 }
 

@@ -1,8 +1,7 @@
 //! The shell: runs a [`NodeCore`] on threads, tokio and libp2p.
 //!
-//! The main thread is the network's. One thread (`chain`) feeds the core with what the swarm tells and with the passing of time;
-//! RPC calls read and act from blocking threads. What the core wants done is carried out in order while its lock is held, which is
-//! cheap: channels only.
+//! One thread (`chain`) feeds the core with what the swarm tells and with the passing of time; RPC calls read and act from
+//! blocking threads. What the core wants done is carried out in order while its lock is held, which is cheap: channels only.
 #![allow(
     clippy::disallowed_methods,
     reason = "the shell is where clocks and randomness come from"

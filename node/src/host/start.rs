@@ -25,7 +25,7 @@ use crate::rpc::server::{ServerOptions, Service};
 use crate::rpc::{Activity, FilterHeaders, WarmUp, auth};
 use crate::stratum::{self, StratumOptions};
 
-/// Threads of tokio for RPC and miners, beside the main one.
+/// Threads of tokio beside the main one, which drives the swarm: for connections and RPC.
 const WORKER_THREADS: usize = 1;
 /// Threads for calls that change the chain, for templates and for the index, at most; they end when they are idle.
 const BLOCKING_THREADS: usize = 16;
@@ -103,7 +103,6 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
     let data_dir = DataDir::create(std::path::absolute(&options.data_dir)?)?;
     let rpc = listen::rpc_listener(options.rpc)?;
     let runtime = runtime()?;
-    let network = network_runtime()?;
     let warm_up = runtime.block_on(async { WarmUp::start(rpc) })?;
     // The database's lock comes first: nothing of a running node is touched.
     let chain = Chain::open(data_dir.path(), options.params.clone(), options.chain)?;
@@ -125,8 +124,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
     let (messages, message_queue) = std_mpsc::channel();
     let node = new_handle(chain, index, &options, data_dir, commands, messages.clone());
     let chain_thread = chain_thread::spawn(node.clone(), message_queue)?;
-    let calls = runtime.handle().clone();
-    let outcome = network.block_on(async {
+    let outcome = runtime.block_on(async {
         signals::watch(&node);
         if options.exit_with_stdin {
             signals::watch_stdin(&node);
@@ -146,11 +144,11 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
                 .as_ref()
                 .map(|endpoint| format!("stratum+tcp://{}", endpoint.listen)),
         };
-        let server = calls.spawn(service.serve(rpc));
+        let server = tokio::spawn(service.serve(rpc));
         if let Some(indexer) = node.inner.indexer.clone() {
-            calls.spawn(indexer::follow(node.clone(), indexer));
+            tokio::spawn(indexer::follow(node.clone(), indexer));
         }
-        let miners = stratum.map(|endpoint| calls.spawn(endpoint.serve(node.clone())));
+        let miners = stratum.map(|endpoint| tokio::spawn(endpoint.serve(node.clone())));
         let life = async {
             let served = serve(&node, urls, cookie.path().to_owned(), announce).await;
             // A failure to start ends what was started.
@@ -188,15 +186,6 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("cannot start threads")
-}
-
-/// The swarm and all its connections run on the main thread: a message that is passed on need not go from one thread to another and
-/// back, which costs more than reading it. Calls, however long, do not stand in its way.
-fn network_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the network part")
 }
 
 /// Drives the swarm on this thread for as long as the node lives.

@@ -94,8 +94,16 @@ impl Node {
              Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         );
-        let stream = TcpStream::connect(host).expect("the node listens");
+        let stream = self.connect();
         ComposedCall { stream, request }
+    }
+
+    /// A connection to its HTTP server.
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.host()).expect("the node listens");
+        let bounded = stream.set_read_timeout(Some(PATIENCE));
+        bounded.expect("a bound that is not zero");
+        stream
     }
 
     fn host(&self) -> &str {
@@ -121,7 +129,7 @@ impl Node {
     /// A number of its page of metrics; `name` with its labels.
     pub fn metric(&self, name: &str) -> f64 {
         let host = self.host();
-        let mut stream = TcpStream::connect(host).expect("the node listens");
+        let mut stream = self.connect();
         let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("sent");
         let mut page = String::new();

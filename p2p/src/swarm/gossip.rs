@@ -151,6 +151,8 @@ pub(super) struct Waiting {
     pub(super) peer: PeerNum,
     /// Which kind of gossip it is.
     pub(super) kind: &'static str,
+    /// Whether it tells of a block.
+    pub(super) announces_a_block: bool,
     /// Its bytes.
     pub(super) bytes: usize,
     /// When it came.
@@ -246,6 +248,7 @@ mod tests {
             source: PeerId::random(),
             peer: PeerNum(peer),
             kind: "transaction",
+            announces_a_block: false,
             bytes,
             since,
         }

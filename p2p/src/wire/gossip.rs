@@ -26,6 +26,11 @@ impl Gossip {
         }
     }
 
+    /// Whether it tells of a block.
+    pub fn announces_a_block(&self) -> bool {
+        matches!(self, Gossip::Block(_) | Gossip::Header(_))
+    }
+
     /// What gossip is known by: equal for two nodes that announce the same thing.
     ///
     /// A block goes by its hash: whoever alters the short ids or the coinbase of an announcement can at most make its

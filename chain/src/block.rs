@@ -5,10 +5,11 @@ use bitcoin::hashes::{Hash, HashEngine, sha256d};
 use bitcoin::{Block, BlockHash, Transaction, Txid, VarInt, Weight, Wtxid};
 use rayon::prelude::*;
 
+use crate::pause;
 use crate::rules::WITNESS_SCALE_FACTOR;
 
-/// Hashing fewer transactions than this is faster on one core.
-const HASHES_WORTH_A_CORE: usize = 256;
+/// Hashing fewer transactions than this is not worth waking another thread: for a thousand it gains nothing.
+const HASHES_WORTH_A_CORE: usize = 1_024;
 
 /// Bytes of a header.
 pub(crate) const HEADER_BYTES: usize = 80;
@@ -87,12 +88,7 @@ pub(crate) struct BodyDigest {
 
 impl BodyDigest {
     pub(crate) fn of(block: &Block) -> BodyDigest {
-        let digests: Vec<TransactionDigest> = block
-            .txdata
-            .par_iter()
-            .with_min_len(HASHES_WORTH_A_CORE)
-            .map_init(Vec::new, TransactionDigest::of)
-            .collect();
+        let digests = TransactionDigest::of_all(&block.txdata);
         let frame_bytes = HEADER_BYTES + VarInt::from(digests.len()).size();
         let sum = |bytes: fn(&TransactionDigest) -> usize| digests.iter().map(bytes).sum::<usize>();
         BodyDigest {
@@ -117,6 +113,23 @@ struct TransactionDigest {
 }
 
 impl TransactionDigest {
+    /// In the order of the transactions.
+    fn of_all(transactions: &[Transaction]) -> Vec<TransactionDigest> {
+        if transactions.len() < 2 * HASHES_WORTH_A_CORE {
+            let mut encoded = Vec::new();
+            return transactions
+                .iter()
+                .inspect(|_| pause::point())
+                .map(|tx| TransactionDigest::of(&mut encoded, tx))
+                .collect();
+        }
+        transactions
+            .par_iter()
+            .with_min_len(HASHES_WORTH_A_CORE)
+            .map_init(Vec::new, TransactionDigest::of)
+            .collect()
+    }
+
     /// Encodes `tx` once, into `encoded`, and hashes it with and without its witnesses: fewer and longer pieces than if each
     /// field were hashed as it is encoded.
     fn of(encoded: &mut Vec<u8>, tx: &Transaction) -> TransactionDigest {

@@ -21,6 +21,7 @@ pub mod fixtures;
 pub mod framing;
 pub mod import;
 pub mod params;
+pub mod pause;
 pub mod probe;
 pub mod repair;
 pub mod rules;

@@ -6,6 +6,7 @@ use super::cache::CoinCache;
 use super::encoding::PackedCoin;
 use super::{Coin, is_unspendable};
 use crate::block::CheckedBlock;
+use crate::pause;
 use crate::units::Height;
 
 /// A coin that a block creates.
@@ -34,6 +35,7 @@ impl CoinCache {
     /// Spends and creates what `body` does. It has been checked.
     pub(crate) fn connect_block(&mut self, body: &CheckedBlock, height: Height) {
         for (index, tx) in body.block().txdata.iter().enumerate() {
+            pause::point();
             if index > 0 {
                 for input in &tx.input {
                     self.remove(&input.previous_output);

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::block::CheckedBlock;
 use crate::coins::Coin;
 use crate::params::Params;
+use crate::pause;
 use crate::rules::MAX_BLOCK_SIGOPS_COST;
 use crate::rules::error::RuleError;
 use crate::rules::outpoint_map::{OutPointSet, TxidMap};
@@ -108,6 +109,7 @@ fn check_transactions(
     let mut fees = Amount::ZERO;
     let mut sigops = 0;
     for (index, (tx, txid)) in transactions.iter().zip(block.txids()).enumerate() {
+        pause::point();
         let spent_from = undo.len();
         if index > 0 {
             for input in &tx.input {

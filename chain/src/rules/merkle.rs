@@ -2,6 +2,8 @@
 
 use bitcoin::hashes::{Hash, sha256d};
 
+use crate::pause;
+
 /// A merkle root, and whether two neighbours on some level are equal: then another list of leaves has the same root.
 pub(super) struct MerkleRoot {
     /// `None` if there are no leaves.
@@ -13,6 +15,7 @@ pub(super) struct MerkleRoot {
 pub(super) fn merkle_root(mut level: Vec<[u8; 32]>) -> MerkleRoot {
     let mut repeated = false;
     while level.len() > 1 {
+        pause::point();
         repeated |= level.chunks_exact(2).any(|pair| pair[0] == pair[1]);
         if level.len() % 2 == 1 {
             level.extend(level.last().copied());

@@ -30,6 +30,11 @@ impl Deferred {
 }
 
 impl NodeCore {
+    /// Whether a block whose announcement was forwarded waits for the next call.
+    pub(crate) fn is_about_to_rebuild(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
     /// Tells the engine what happened, and carries out what it wants, until it wants nothing more. What was put off by the
     /// last call comes first. A block whose announcement is to be forwarded is put off to the next call.
     pub(super) fn drive(&mut self, now: Now, input: EngineInput, out: &mut Vec<Output>) {

@@ -8,6 +8,7 @@ use p2p::Mono;
 use p2p::swarm::Event;
 
 use super::chores::Chores;
+use super::give_way::giving_way;
 use super::{NodeHandle, StopReason};
 use crate::core::Input;
 
@@ -103,7 +104,11 @@ fn tick(node: &NodeHandle) {
     node.act_quietly(|core, now, out| {
         // With the core's lock held: a time that another thread was just asked to wake at is not lost.
         node.inner.wake.clear();
-        core.handle(now, Input::Tick, out);
+        if core.is_about_to_rebuild() {
+            giving_way(|| core.handle(now, Input::Tick, out));
+        } else {
+            core.handle(now, Input::Tick, out);
+        }
     });
 }
 

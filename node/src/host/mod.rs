@@ -15,6 +15,7 @@ mod data_dir;
 mod disk;
 mod dispatch;
 mod event_log;
+mod give_way;
 mod indexer;
 mod listen;
 mod mining;

@@ -3,6 +3,7 @@
 use bitcoin::Block;
 
 use super::NodeHandle;
+use super::give_way::giving_way;
 use crate::core::{NodeCore, SubmitError};
 
 impl NodeHandle {
@@ -31,7 +32,7 @@ impl NodeHandle {
         // The announcement leaves before this thread goes on, also where cores are few.
         std::thread::yield_now();
         let (connected, moved) = self.step(core, |core, now, out| {
-            core.connect_submitted(now, taken, out)
+            giving_way(|| core.connect_submitted(now, taken, out))
         });
         let (durable, moved_again) = self.step(core, NodeCore::make_durable);
         self.rouse_chain_thread(moved || moved_again);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{OutPoint, Txid, Wtxid};
-use chain::{Height, Timestamp};
+use chain::{Height, Timestamp, pause};
 
 #[cfg(test)]
 use super::entry::memory_bytes;
@@ -216,6 +216,7 @@ impl Graph {
             return;
         }
         for txid in txids {
+            pause::point();
             let entry = self.remove(txid);
             for child in entry.iter().flat_map(|entry| &entry.children) {
                 self.update_links(child, |child| child.footing.note_coin(height));
@@ -231,6 +232,7 @@ impl Graph {
         self.entries = stay.into_iter().collect();
         let mut orphaned = Vec::new();
         for (txid, entry) in &gone {
+            pause::point();
             for id in &entry.children {
                 self.update_links(id, |child| {
                     child.parents.remove(txid);

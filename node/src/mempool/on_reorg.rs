@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bitcoin::{Transaction, Txid};
+use chain::pause;
 use chain::rules::transaction as rules;
 use chain::{BlockPosition, CheckedBlock, Reorg, StoreError, Timestamp};
 
@@ -73,6 +74,7 @@ impl Mempool {
     ) {
         let mut confirmed = Vec::new();
         for (tx, txid) in block.block().txdata.iter().zip(block.txids()).skip(1) {
+            pause::point();
             if self.graph.get(txid).is_some() {
                 confirmed.push(*txid);
                 continue;

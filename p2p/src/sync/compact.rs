@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bitcoin::bip152::{HeaderAndShortIds, ShortId};
 use bitcoin::block::Header;
 use bitcoin::{Block, Transaction};
+use chain::pause;
 
 use super::PoolView;
 use crate::wire::limits::MAX_BLOCK_TRANSACTIONS;
@@ -70,6 +71,7 @@ impl PartialBlock {
         let txdata: Option<Vec<Transaction>> = self
             .slots
             .into_iter()
+            .inspect(|_| pause::point())
             .map(|slot| slot.map(Arc::unwrap_or_clone))
             .collect();
         Some(Block {

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use bitcoin::CompactTarget;
 use bitcoin::consensus::encode::serialize_hex;
 use chain::fixtures::{Key, TEST_GENESIS_TIME};
-use chain::params::GenesisSpec;
+use chain::genesis::GenesisSpec;
 use serde_json::{Value, json};
 
 use support::PAYMENTS_PER_BLOCK;

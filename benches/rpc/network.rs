@@ -3,7 +3,7 @@
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{Amount, Block, OutPoint, Transaction, TxOut};
 use chain::fixtures::{BlockBuilder, Key, Payment, TEST_GENESIS_TIME};
-use chain::params::GenesisSpec;
+use chain::genesis::GenesisSpec;
 use chain::{Height, Params};
 
 /// Transactions that split a coin each, in the first block.

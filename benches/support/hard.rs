@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bitcoin::Block;
 use bitcoin::block::Header;
 use chain::fixtures::{BlockBuilder, TEST_GENESIS_TIME};
-use chain::params::{Algorithm, AnchorName, GenesisSpec};
+use chain::genesis::{Algorithm, AnchorName, GenesisSpec};
 use chain::rules::difficulty::{DifficultyContext, next_bits};
 use chain::{Height, Params, Timestamp};
 use miner::{Job, SearchOptions, SearchOutcome, Searcher, StopFlag};

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use bitcoin::Amount;
 use chain::fixtures::{Key, TEST_GENESIS_TIME};
-use chain::params::GenesisSpec;
+use chain::genesis::GenesisSpec;
 
 /// Payments of a block.
 pub const PAYMENTS_PER_BLOCK: usize = 1_000;

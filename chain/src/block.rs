@@ -6,7 +6,6 @@ use bitcoin::{Block, BlockHash, Transaction, Txid, VarInt, Weight, Wtxid};
 use rayon::prelude::*;
 
 use crate::pause;
-use crate::rules::WITNESS_SCALE_FACTOR;
 
 /// Hashing fewer transactions than this is not worth waking another thread: for a thousand it gains nothing.
 const HASHES_WORTH_A_CORE: usize = 1_024;
@@ -101,7 +100,9 @@ impl BodyDigest {
 
     fn weight(&self) -> Weight {
         let stripped_bytes = self.stripped_bytes as u64;
-        Weight::from_wu((WITNESS_SCALE_FACTOR - 1) * stripped_bytes + self.total_bytes as u64)
+        Weight::from_wu(
+            (Weight::WITNESS_SCALE_FACTOR - 1) * stripped_bytes + self.total_bytes as u64,
+        )
     }
 }
 

@@ -19,12 +19,14 @@ pub mod export;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
 pub mod framing;
+pub mod genesis;
 pub mod import;
 pub mod params;
 pub mod pause;
 pub mod probe;
 pub mod repair;
 pub mod rules;
+pub mod script;
 pub mod snapshot;
 pub mod store;
 pub mod tree;

@@ -25,7 +25,7 @@ impl CoinSet {
             }
             let txid = tx.compute_txid();
             for (vout, output) in (0..).zip(&tx.output) {
-                if chain::coins::is_unspendable(&output.script_pubkey) {
+                if chain::script::is_unspendable(&output.script_pubkey) {
                     continue;
                 }
                 let coin = Coin {

@@ -8,7 +8,7 @@ use bitcoin::{
 };
 use chain::fixtures::{commit_to_witnesses, grind};
 use chain::rules::header::target_of_bits;
-use chain::rules::spend::is_spendable_kind;
+use chain::script::is_spendable_kind;
 
 use crate::faults::FAULTS;
 use crate::pair::Tally;

@@ -1,7 +1,7 @@
 //! A fresh network for one testnet: rules that give blocks every few seconds on a laptop, and funded accounts.
 
 use bitcoin::{Amount, Transaction};
-use chain::params::{GenesisError, GenesisFile, GenesisSpec};
+use chain::genesis::{GenesisError, GenesisFile, GenesisSpec};
 use chain::{Params, Timestamp};
 
 use crate::accounts::Accounts;

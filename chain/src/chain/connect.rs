@@ -7,12 +7,13 @@
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
+use super::coins::CacheView;
 use super::feed::Feed;
 use super::window::{Applied, Awaited, First, Verdict, Window};
 use super::{BlockPosition, Chain};
 use crate::block::CheckedBlock;
 use crate::coins::encoding::encode_undo;
-use crate::coins::{CacheView, undo_fits};
+use crate::coins::undo_fits;
 use crate::probe::Stage;
 use crate::rules::block_connected::{
     ConnectContext, ConnectError, ConnectedBlock, check_coins, check_signatures,
@@ -208,7 +209,7 @@ impl Chain {
                     run.add(block, verdict);
                 }
                 Err(ConnectError::Rule(rule)) => return Ok(Some(Obstacle::Broken(id, rule))),
-                Err(ConnectError::Store(error)) => return Err(error),
+                Err(ConnectError::Coins(error)) => return Err(error),
             }
         }
     }
@@ -296,7 +297,7 @@ impl Chain {
         id: NodeId,
         body: &CheckedBlock,
         signatures: &SignatureCache,
-    ) -> Result<ConnectedBlock, ConnectError> {
+    ) -> Result<ConnectedBlock, ConnectError<StoreError>> {
         let parent = self.tree.parent(id).expect("genesis is never connected");
         let tree = &self.tree;
         let height = tree.height(id);
@@ -315,9 +316,10 @@ impl Chain {
         };
         let coins = &mut self.coins;
         self.probes.run(Stage::Coins, || {
-            let connected = self
-                .store
-                .read(|disk| check_coins(body, &context, &mut CacheView::new(coins, disk)))?;
+            let connected = self.store.read(|disk| {
+                let cache = &mut *coins;
+                check_coins(body, &context, &mut CacheView { cache, disk })
+            })?;
             coins.connect_block(body, height);
             Ok(connected)
         })

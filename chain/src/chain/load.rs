@@ -3,19 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use bitcoin::{BlockHash, OutPoint};
+use bitcoin::BlockHash;
 
 use super::base::find_snapshot_base;
 use super::pending::Pending;
 use super::{Chain, ChainOptions};
+use crate::coins::CoinCache;
 use crate::coins::encoding::{PackedCoin, encode_undo};
-use crate::coins::{CoinCache, is_unspendable};
 use crate::params::Params;
 use crate::probe::Probes;
 use crate::rules::block_alone;
 use crate::store::{HeaderRow, Loaded, OpenError, Store, StoreError, StoreFault, guard};
 use crate::tree::{BlockTree, NodeId};
-use crate::units::Height;
 
 const GENESIS: NodeId = NodeId(0);
 
@@ -109,14 +108,8 @@ impl Chain {
 
     /// The outputs of genesis' transactions are unspent coins, except its coinbase's, as in Bitcoin.
     pub(super) fn create_allocations(&self, coins: &mut CoinCache) {
-        for tx in self.params.genesis.txdata.iter().skip(1) {
-            let txid = tx.compute_txid();
-            for (vout, output) in (0..).zip(&tx.output) {
-                if !is_unspendable(&output.script_pubkey) {
-                    let coin = PackedCoin::new(output, Height::GENESIS, false);
-                    coins.create(&OutPoint { txid, vout }, coin);
-                }
-            }
+        for (outpoint, coin) in self.params.genesis_coins() {
+            coins.create(&outpoint, PackedCoin::pack(&coin));
         }
     }
 }

@@ -6,6 +6,7 @@
 mod accept;
 mod activate;
 mod base;
+mod coins;
 mod connect;
 mod feed;
 mod flush;

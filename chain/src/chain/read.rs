@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bitcoin::{BlockHash, OutPoint};
 
+use super::coins::ReadOnlyView;
 use super::{CacheBudgets, Chain};
 use crate::block::CheckedBlock;
 use crate::coins::encoding::decode_undo;
-use crate::coins::{Coin, CoinSetStats, ReadOnlyView, StatsBuilder, Visit, merge};
-use crate::rules::block_connected::CoinView;
+use crate::coins::{Coin, CoinSetStats, CoinView, StatsBuilder, Visit, merge};
 use crate::store::{StoreError, block_key};
 use crate::tree::NodeId;
 
@@ -101,8 +101,13 @@ impl Chain {
     ///
     /// When storage fails: fatal.
     pub fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        self.store
-            .read(|disk| ReadOnlyView::new(&self.coins, disk).coin(outpoint))
+        self.store.read(|disk| {
+            ReadOnlyView {
+                cache: &self.coins,
+                disk,
+            }
+            .coin(outpoint)
+        })
     }
 
     /// Totals and hashes of all unspent coins, equal to Bitcoin Core's `gettxoutsetinfo`. `with_serialized` asks for
@@ -134,7 +139,10 @@ impl Chain {
     }
 
     /// Disk and cache merged, in key order.
-    pub(crate) fn for_each_packed_coin(&self, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+    pub(crate) fn for_each_packed_coin(
+        &self,
+        visit: &mut Visit<'_, StoreError>,
+    ) -> Result<(), StoreError> {
         let changes = self.coins.changes();
         self.store
             .read(|disk| merge(&changes, |base| disk.for_each_coin(base), visit))

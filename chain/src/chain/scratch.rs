@@ -5,9 +5,10 @@ use bitcoin::OutPoint;
 use super::Chain;
 use crate::block::CheckedBlock;
 use crate::coins::{
-    Cached, Coin, CoinCache, Creation, MuHash, PackedCoin, StatsBuilder, creations, element, merge,
+    Cached, Coin, CoinCache, CoinView, Creation, MuHash, PackedCoin, StatsBuilder, Visit,
+    creations, element, merge,
 };
-use crate::rules::block_connected::{self, CoinView, ConnectContext, ConnectError};
+use crate::rules::block_connected::{self, ConnectContext, ConnectError};
 use crate::rules::error::RuleError;
 use crate::rules::spend::SignatureCache;
 use crate::store::StoreError;
@@ -20,6 +21,8 @@ pub(crate) struct Scratch<'a> {
 }
 
 impl CoinView for Scratch<'_> {
+    type Error = StoreError;
+
     fn coin(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
         Ok(self.get(outpoint)?.map(|coin| coin.unpack()))
     }
@@ -101,7 +104,7 @@ impl Scratch<'_> {
                 Ok(Ok(()))
             }
             Err(ConnectError::Rule(rule)) => Ok(Err(rule)),
-            Err(ConnectError::Store(error)) => Err(error),
+            Err(ConnectError::Coins(error)) => Err(error),
         }
     }
 
@@ -109,7 +112,7 @@ impl Scratch<'_> {
     pub(crate) fn muhash(&self) -> Result<MuHash, StoreError> {
         let mut stats = StatsBuilder::new(false);
         let changes = self.changes.changes();
-        let base = |visit: &mut crate::coins::Visit<'_>| self.chain.for_each_packed_coin(visit);
+        let base = |visit: &mut Visit<'_, StoreError>| self.chain.for_each_packed_coin(visit);
         merge(&changes, base, &mut |outpoint, coin| {
             stats.add(outpoint, coin);
             Ok(())

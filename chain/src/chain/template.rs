@@ -2,8 +2,8 @@
 
 use bitcoin::{Block, CompactTarget};
 
+use super::coins::ReadOnlyView;
 use super::{AcceptError, BlockPosition, Chain};
-use crate::coins::ReadOnlyView;
 use crate::params::{AsertAnchor, DifficultyRule};
 use crate::rules::block_alone::{self, BodyContext};
 use crate::rules::block_connected::{self, ConnectContext, ConnectError};
@@ -112,13 +112,16 @@ impl Chain {
             signatures,
         };
         let checked = self.store.read(|disk| {
-            let mut view = ReadOnlyView::new(&self.coins, disk);
+            let mut view = ReadOnlyView {
+                cache: &self.coins,
+                disk,
+            };
             block_connected::check(&block, &context, &mut view)
         });
         match checked {
             Ok(_) => Ok(()),
             Err(ConnectError::Rule(rule)) => Err(rule.into()),
-            Err(ConnectError::Store(error)) => Err(error.into()),
+            Err(ConnectError::Coins(error)) => Err(error.into()),
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use bitcoin::OutPoint;
 
+use super::Coin;
 use super::cache::CoinCache;
 use super::encoding::PackedCoin;
-use super::{Coin, is_unspendable};
 use crate::block::CheckedBlock;
 use crate::pause;
+use crate::script::is_unspendable;
 use crate::units::Height;
 
 /// A coin that a block creates.

@@ -4,17 +4,16 @@ use bitcoin::OutPoint;
 
 use super::cache::CoinChange;
 use super::encoding::{OUTPOINT_BYTES, PackedCoin, decode_outpoint, encode_outpoint};
-use crate::store::StoreError;
 
 /// Takes one coin of a walk.
-pub(crate) type Visit<'a> = dyn FnMut(OutPoint, PackedCoin) -> Result<(), StoreError> + 'a;
+pub(crate) type Visit<'a, E> = dyn FnMut(OutPoint, PackedCoin) -> Result<(), E> + 'a;
 
 /// Calls `visit` with every coin of `base` as changed by `changes`. Both are in key order, and so is the outcome.
-pub(crate) fn merge(
+pub(crate) fn merge<E>(
     changes: &[([u8; OUTPOINT_BYTES], CoinChange<'_>)],
-    base: impl FnOnce(&mut Visit<'_>) -> Result<(), StoreError>,
-    visit: &mut Visit<'_>,
-) -> Result<(), StoreError> {
+    base: impl FnOnce(&mut Visit<'_, E>) -> Result<(), E>,
+    visit: &mut Visit<'_, E>,
+) -> Result<(), E> {
     let mut changes = changes.iter().peekable();
     base(&mut |outpoint, coin| {
         let key = encode_outpoint(&outpoint);
@@ -32,11 +31,11 @@ pub(crate) fn merge(
     Ok(())
 }
 
-fn visit_change(
+fn visit_change<E>(
     key: &[u8; OUTPOINT_BYTES],
     change: &CoinChange<'_>,
-    visit: &mut Visit<'_>,
-) -> Result<(), StoreError> {
+    visit: &mut Visit<'_, E>,
+) -> Result<(), E> {
     match change {
         CoinChange::Put(coin) => visit(decode_outpoint(key), (*coin).clone()),
         CoinChange::Delete => Ok(()),

@@ -9,7 +9,7 @@ mod num3072;
 mod stats;
 mod view;
 
-use bitcoin::{Script, TxOut, opcodes};
+use bitcoin::TxOut;
 
 use crate::units::Height;
 
@@ -20,10 +20,7 @@ pub(crate) use merge::{Visit, merge};
 pub use muhash::{MuHash, NotASetHash, SetHash};
 pub use stats::CoinSetStats;
 pub(crate) use stats::{StatsBuilder, element};
-pub(crate) use view::{CacheView, ReadOnlyView};
-
-/// Scripts longer than this can never run, so their outputs are not kept (Bitcoin Core's `MAX_SCRIPT_SIZE`), in bytes.
-pub const MAX_SCRIPT_BYTES: usize = 10_000;
+pub use view::CoinView;
 
 /// An unspent transaction output and where it was created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +31,4 @@ pub struct Coin {
     pub height: Height,
     /// Whether a coinbase created it.
     pub coinbase: bool,
-}
-
-/// Whether an output can never be spent on any chain with Bitcoin's scripts, and so is left out of the set: `OP_RETURN`
-/// first, or a script above 10,000 bytes. The set hash depends on leaving out exactly what Bitcoin Core leaves out.
-pub fn is_unspendable(script: &Script) -> bool {
-    script.as_bytes().first() == Some(&opcodes::all::OP_RETURN.to_u8())
-        || script.len() > MAX_SCRIPT_BYTES
 }

@@ -18,7 +18,7 @@ pub struct NetworkDigest(pub [u8; 32]);
 
 impl NetworkDigest {
     /// Digest of `params`, whose own `digest` is not read.
-    pub(super) fn of(params: &Params) -> NetworkDigest {
+    pub(crate) fn of(params: &Params) -> NetworkDigest {
         NetworkDigest(sha256::Hash::hash(&canonical_bytes(params)).to_byte_array())
     }
 

@@ -1,33 +1,12 @@
-//! What a network is: `genesis.json`, verified, as [`Params`].
-//!
-//! ```text
-//! GenesisSpec --mine--> GenesisFile <--json--> genesis.json
-//!                           |
-//!                         verify --> Params (with its NetworkDigest)
-//! ```
+//! [`Params`]: the rules of one network. They are made in [`crate::genesis`], which verifies them.
 
 mod digest;
-mod file;
-mod genesis_block;
-mod presets;
-mod spec;
-mod verify;
 
-#[cfg(test)]
-mod tests;
+use bitcoin::{Amount, Block, BlockHash, CompactTarget, Target, Weight};
 
-use bitcoin::{Amount, Block, BlockHash, CompactTarget, OutPoint, Target, Weight};
-
-use crate::coins::Coin;
-use crate::rules::transaction::is_unspendable;
 use crate::units::{Height, Timestamp};
 
 pub use digest::NetworkDigest;
-pub use file::{
-    Algorithm, Allocation, AnchorName, GenesisFile, GenesisSection, HexBits, PowSection,
-    SubsidySection,
-};
-pub use spec::GenesisSpec;
 
 /// The address kind of every network: `bcrt1...` (BIP 173, 350). Networks differ by their genesis hash.
 pub const ADDRESS_NETWORK: bitcoin::Network = bitcoin::Network::Regtest;
@@ -117,15 +96,6 @@ pub struct SubsidyParams {
 }
 
 impl Params {
-    /// Parses and verifies a `genesis.json`.
-    ///
-    /// # Errors
-    ///
-    /// [`GenesisError`] names the field that is wrong.
-    pub fn from_json(text: &str) -> Result<Params, GenesisError> {
-        GenesisFile::from_json(text)?.verify()
-    }
-
     /// The subsidy of a block at `height`: halved every interval, and nothing after 64 halvings.
     #[must_use]
     pub fn subsidy_at(&self, height: Height) -> Amount {
@@ -146,49 +116,5 @@ impl Params {
     #[must_use]
     pub fn genesis_time(&self) -> Timestamp {
         Timestamp(self.genesis.header.time)
-    }
-
-    /// The coins that exist when only block 0 does: its allocations. The outputs of its coinbase never become coins.
-    pub fn genesis_coins(&self) -> impl Iterator<Item = (OutPoint, Coin)> + '_ {
-        self.genesis.txdata.iter().skip(1).flat_map(|tx| {
-            let txid = tx.compute_txid();
-            let spendable =
-                |(_, output): &(usize, &bitcoin::TxOut)| !is_unspendable(&output.script_pubkey);
-            tx.output
-                .iter()
-                .enumerate()
-                .filter(spendable)
-                .map(move |(vout, output)| {
-                    let outpoint = OutPoint {
-                        txid,
-                        vout: vout as u32,
-                    };
-                    let coin = Coin {
-                        output: output.clone(),
-                        height: Height::GENESIS,
-                        coinbase: false,
-                    };
-                    (outpoint, coin)
-                })
-        })
-    }
-}
-
-/// Why a `genesis.json` is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("genesis: {field}: {problem}")]
-pub struct GenesisError {
-    /// Path of the field, as in `pow.limit`.
-    pub field: String,
-    /// Got and expected.
-    pub problem: String,
-}
-
-impl GenesisError {
-    pub(crate) fn new(field: impl Into<String>, problem: impl Into<String>) -> GenesisError {
-        GenesisError {
-            field: field.into(),
-            problem: problem.into(),
-        }
     }
 }

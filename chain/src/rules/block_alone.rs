@@ -7,10 +7,10 @@ use bitcoin::{
 
 use crate::block::{BodyDigest, CheckedBlock};
 use crate::params::Params;
+use crate::rules::MAX_BLOCK_SIGOPS_COST;
 use crate::rules::error::{DisplayRoot, RuleError};
 use crate::rules::merkle::merkle_root;
 use crate::rules::transaction::{self, legacy_sigops};
-use crate::rules::{MAX_BLOCK_SIGOPS_COST, WITNESS_SCALE_FACTOR};
 use crate::units::{Height, Timestamp};
 
 /// What a witness commitment output's script begins with: OP_RETURN, a push of 36 bytes, and BIP 141's tag.
@@ -99,9 +99,9 @@ fn check_stripped_weight(
     if count == 0 {
         return Err(RuleError::NoTransactions);
     }
-    let got = Weight::from_wu(WITNESS_SCALE_FACTOR * stripped_bytes as u64);
+    let got = Weight::from_non_witness_data_size(stripped_bytes as u64);
     let limit = params.max_block_weight;
-    if got > limit || WITNESS_SCALE_FACTOR * count as u64 > limit.to_wu() {
+    if got > limit || Weight::from_non_witness_data_size(count as u64) > limit {
         return Err(RuleError::BlockTooLong { got, limit });
     }
     Ok(())
@@ -136,7 +136,7 @@ fn check_one_coinbase_first(block: &Block) -> Result<(), RuleError> {
 fn check_legacy_sigops(block: &Block) -> Result<(), RuleError> {
     let mut got = 0;
     for (index, tx) in block.txdata.iter().enumerate() {
-        got += WITNESS_SCALE_FACTOR * legacy_sigops(tx);
+        got += Weight::WITNESS_SCALE_FACTOR * legacy_sigops(tx);
         if got > MAX_BLOCK_SIGOPS_COST {
             return Err(RuleError::TooManySigops {
                 got,

@@ -4,7 +4,7 @@ use bitcoin::{Amount, OutPoint, Transaction, Txid};
 use rayon::prelude::*;
 
 use crate::block::CheckedBlock;
-use crate::coins::Coin;
+use crate::coins::{Coin, CoinView};
 use crate::params::Params;
 use crate::pause;
 use crate::rules::MAX_BLOCK_SIGOPS_COST;
@@ -12,7 +12,7 @@ use crate::rules::error::RuleError;
 use crate::rules::outpoint_map::{OutPointSet, TxidMap};
 use crate::rules::spend::{self, SignatureCache};
 use crate::rules::transaction;
-use crate::store::StoreError;
+use crate::script::is_unspendable;
 use crate::units::{Height, Timestamp};
 
 /// What connecting may know of the chain.
@@ -29,16 +29,6 @@ pub struct ConnectContext<'a> {
     pub signatures: &'a SignatureCache,
 }
 
-/// Reads the coins of the parent's state.
-pub trait CoinView {
-    /// The unspent coin at `outpoint`, `None` if spent or never created.
-    ///
-    /// # Errors
-    ///
-    /// When storage fails: fatal.
-    fn coin(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError>;
-}
-
 /// What a valid block does to the coins. Nothing is applied until all of it is known to be valid.
 #[derive(Debug)]
 pub struct ConnectedBlock {
@@ -51,13 +41,13 @@ pub struct ConnectedBlock {
 
 /// Why a block was not connected.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub enum ConnectError<E> {
     /// The block breaks a rule.
     #[error(transparent)]
     Rule(#[from] RuleError),
-    /// The coins could not be read: fatal.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// The coins could not be read.
+    #[error("{0}")]
+    Coins(E),
 }
 
 /// Checks `block` on the coins of its parent. Signatures of the whole block are checked in parallel, last.
@@ -65,11 +55,11 @@ pub enum ConnectError {
 /// # Errors
 ///
 /// The first rule that is broken, in Bitcoin Core's order; or a failure to read coins.
-pub fn check(
+pub fn check<E>(
     block: &CheckedBlock,
     context: &ConnectContext<'_>,
-    coins: &mut dyn CoinView,
-) -> Result<ConnectedBlock, ConnectError> {
+    coins: &mut dyn CoinView<Error = E>,
+) -> Result<ConnectedBlock, ConnectError<E>> {
     let connected = check_coins(block, context, coins)?;
     check_signatures(block, &connected, context.signatures)?;
     Ok(connected)
@@ -81,11 +71,11 @@ pub fn check(
 /// # Errors
 ///
 /// The first rule that is broken, in Bitcoin Core's order; or a failure to read coins.
-pub fn check_coins(
+pub fn check_coins<E>(
     block: &CheckedBlock,
     context: &ConnectContext<'_>,
-    coins: &mut dyn CoinView,
-) -> Result<ConnectedBlock, ConnectError> {
+    coins: &mut dyn CoinView<Error = E>,
+) -> Result<ConnectedBlock, ConnectError<E>> {
     let repeats_are_named_late = !coinbases_may_repeat(context.params);
     if !repeats_are_named_late {
         check_overwrites_no_coin(block, coins)?;
@@ -98,11 +88,11 @@ pub fn check_coins(
 }
 
 /// Takes the transactions in turn: inputs, amounts, relative locks, signature operations; then the coinbase's amount.
-fn check_transactions(
+fn check_transactions<E>(
     block: &CheckedBlock,
     context: &ConnectContext<'_>,
-    coins: &mut dyn CoinView,
-) -> Result<ConnectedBlock, ConnectError> {
+    coins: &mut dyn CoinView<Error = E>,
+) -> Result<ConnectedBlock, ConnectError<E>> {
     let transactions = &block.block().txdata;
     let mut block_coins = BlockCoins::new(transactions, context.height, coins);
     let mut undo = Vec::with_capacity(transactions.iter().skip(1).map(|tx| tx.input.len()).sum());
@@ -179,14 +169,18 @@ fn coinbases_may_repeat(params: &Params) -> bool {
 }
 
 /// Checks that no output of the block exists unspent (BIP 30).
-fn check_overwrites_no_coin(
+fn check_overwrites_no_coin<E>(
     block: &CheckedBlock,
-    coins: &mut dyn CoinView,
-) -> Result<(), ConnectError> {
+    coins: &mut dyn CoinView<Error = E>,
+) -> Result<(), ConnectError<E>> {
     for (tx, txid) in block.block().txdata.iter().zip(block.txids()) {
         for vout in 0..tx.output.len() as u32 {
             let outpoint = OutPoint { txid: *txid, vout };
-            if coins.coin(&outpoint)?.is_some() {
+            if coins
+                .coin(&outpoint)
+                .map_err(ConnectError::Coins)?
+                .is_some()
+            {
                 return Err(RuleError::OverwritesCoin { outpoint }.into());
             }
         }
@@ -219,20 +213,20 @@ fn check_coinbase_amount(
 }
 
 /// The parent's coins with what the block has created and spent so far.
-struct BlockCoins<'a> {
+struct BlockCoins<'a, E> {
     transactions: &'a [Transaction],
     height: Height,
-    parent: &'a mut dyn CoinView,
+    parent: &'a mut dyn CoinView<Error = E>,
     created: TxidMap<usize>,
     spent: OutPointSet,
 }
 
-impl<'a> BlockCoins<'a> {
+impl<'a, E> BlockCoins<'a, E> {
     fn new(
         transactions: &'a [Transaction],
         height: Height,
-        parent: &'a mut dyn CoinView,
-    ) -> BlockCoins<'a> {
+        parent: &'a mut dyn CoinView<Error = E>,
+    ) -> BlockCoins<'a, E> {
         let inputs = transactions.iter().map(|tx| tx.input.len()).sum();
         BlockCoins {
             transactions,
@@ -244,7 +238,7 @@ impl<'a> BlockCoins<'a> {
     }
 
     /// Takes the coin at `outpoint` for `spender`.
-    fn spend(&mut self, outpoint: &OutPoint, spender: Txid) -> Result<Coin, ConnectError> {
+    fn spend(&mut self, outpoint: &OutPoint, spender: Txid) -> Result<Coin, ConnectError<E>> {
         let missing = || RuleError::MissingInput {
             txid: spender,
             outpoint: *outpoint,
@@ -254,7 +248,7 @@ impl<'a> BlockCoins<'a> {
         }
         let coin = match self.created.get(&outpoint.txid) {
             Some(index) => self.created_coin(*index, outpoint.vout),
-            None => self.parent.coin(outpoint)?,
+            None => self.parent.coin(outpoint).map_err(ConnectError::Coins)?,
         };
         coin.ok_or_else(|| missing().into())
     }
@@ -266,7 +260,7 @@ impl<'a> BlockCoins<'a> {
             height: self.height,
             coinbase: index == 0,
         };
-        (!transaction::is_unspendable(&output.script_pubkey)).then_some(coin)
+        (!is_unspendable(&output.script_pubkey)).then_some(coin)
     }
 
     /// Makes the outputs of the transaction at `index` spendable by later ones.

@@ -26,11 +26,5 @@ mod vectors;
 /// Largest sum of signature operation costs in a block (BIP 141).
 pub const MAX_BLOCK_SIGOPS_COST: u64 = 80_000;
 
-/// Weight of a byte outside the witness, and cost of a signature operation outside it (BIP 141).
-pub const WITNESS_SCALE_FACTOR: u64 = 4;
-
 /// Oldest header version that is accepted: BIP 34, 66 and 65 each retired one.
 pub const MIN_BLOCK_VERSION: i32 = 4;
-
-/// Scripts longer than this, in bytes, can never be spent, so their outputs never become coins.
-pub const MAX_SCRIPT_SIZE: usize = 10_000;

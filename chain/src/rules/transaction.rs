@@ -1,12 +1,11 @@
 //! Rules of one transaction: by itself, and on the coins that it spends (without signatures).
 
-use bitcoin::{Amount, OutPoint, Script, Transaction, Txid, Weight};
+use bitcoin::{Amount, OutPoint, Transaction, Txid, Weight};
 
 use crate::coins::Coin;
 use crate::params::Params;
 use crate::rules::error::RuleError;
-use crate::rules::spend::is_spendable_kind;
-use crate::rules::{MAX_SCRIPT_SIZE, WITNESS_SCALE_FACTOR};
+use crate::script::is_spendable_kind;
 use crate::units::{Height, Timestamp};
 
 /// nLockTime below this is a height, else Unix seconds.
@@ -57,7 +56,7 @@ pub fn check_alone_of(tx: &Transaction, txid: Txid, params: &Params) -> Result<(
 }
 
 fn check_size(stripped_size: usize, params: &Params) -> Result<(), RuleError> {
-    let got = Weight::from_wu(WITNESS_SCALE_FACTOR * stripped_size as u64);
+    let got = Weight::from_non_witness_data_size(stripped_size as u64);
     let limit = params.max_block_weight;
     if got > limit {
         return Err(RuleError::TransactionTooLong { got, limit });
@@ -262,13 +261,7 @@ pub fn sigops_cost(tx: &Transaction, coins: &[Coin]) -> u64 {
         .iter()
         .filter(|coin| coin.output.script_pubkey.is_p2wpkh())
         .count() as u64;
-    WITNESS_SCALE_FACTOR * legacy_sigops(tx) + witness
-}
-
-/// Whether an output with this script can be spent by nobody, so that it never becomes a coin: OP_RETURN, or too long.
-#[must_use]
-pub fn is_unspendable(script: &Script) -> bool {
-    script.is_op_return() || script.len() > MAX_SCRIPT_SIZE
+    Weight::WITNESS_SCALE_FACTOR * legacy_sigops(tx) + witness
 }
 
 #[cfg(test)]

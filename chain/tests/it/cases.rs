@@ -3,7 +3,7 @@
 
 use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction};
 use chain::fixtures::{GENESIS, Key, Payment, TEST_GENESIS_TIME, TestChain, params_of};
-use chain::params::{Algorithm, GenesisSpec};
+use chain::genesis::{Algorithm, GenesisSpec};
 use chain::{AcceptError, Chain, Height, Timestamp};
 
 use crate::story::NOW;

@@ -366,7 +366,7 @@ pub(super) fn footing_of(tx: &Transaction, coins: &[Coin], next: Height) -> Foot
 /// An output of an entry, as if it were in the next block.
 fn unconfirmed_coin(parent: &Entry, outpoint: &OutPoint, next: Height) -> Option<Coin> {
     let output = parent.transaction.output.get(outpoint.vout as usize)?;
-    let spendable = !rules::is_unspendable(&output.script_pubkey);
+    let spendable = !chain::script::is_unspendable(&output.script_pubkey);
     spendable.then(|| Coin {
         output: output.clone(),
         height: next,

@@ -116,7 +116,7 @@ fn check_outputs(outputs: &[TxOut], kinds: OutputKinds) -> Result<(), MempoolErr
         if script_pubkey.is_op_return() {
             data += script_pubkey.len();
         } else if kinds == OutputKinds::Spendable
-            && !chain::rules::spend::is_spendable_kind(script_pubkey)
+            && !chain::script::is_spendable_kind(script_pubkey)
         {
             return Err(MempoolError::OutputKind { output });
         }

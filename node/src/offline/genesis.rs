@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context, anyhow, bail};
 use bitcoin::{Address, Amount, CompactTarget, Denomination, Network};
 use chain::Params;
-use chain::params::{Algorithm, GenesisSpec, HexBits};
+use chain::genesis::{Algorithm, GenesisSpec, HexBits};
 use clap::{Args, Subcommand};
 use serde_json::json;
 

@@ -11,7 +11,7 @@ use bitcoin::hashes::{Hash, sha256d};
 use bitcoin::hex::{DisplayHex, FromHex};
 use bitcoin::{Amount, Transaction};
 use chain::fixtures::{Key, Payment, TEST_GENESIS_TIME};
-use chain::params::GenesisSpec;
+use chain::genesis::GenesisSpec;
 use serde_json::{Value, json};
 
 use crate::support_node::{RunningNode, options};

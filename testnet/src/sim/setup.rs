@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use bitcoin::Amount;
-use chain::params::GenesisSpec;
+use chain::genesis::GenesisSpec;
 use chain::store::MemoryDisk;
 use chain::{Chain, ChainOptions, Params, Timestamp};
 use node::core::{CoreOptions, Input, NodeCore};

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fixtures::{params_of, test_params};
-use crate::params::{Algorithm, AnchorName, GenesisSpec, HexBits};
+use crate::genesis::{Algorithm, AnchorName, GenesisSpec, HexBits};
 use crate::rules::vectors;
 
 fn bits(bits: u32) -> CompactTarget {

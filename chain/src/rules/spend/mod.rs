@@ -6,7 +6,6 @@
 
 mod cache;
 mod der;
-mod error;
 mod p2tr;
 mod p2wpkh;
 mod sighash_v0;
@@ -20,10 +19,9 @@ use bitcoin::sighash::SighashCache;
 use bitcoin::{Script, Transaction, TxOut, Txid};
 
 pub use cache::SignatureCache;
-pub use error::{SpendError, Unsupported};
 
 use crate::coins::Coin;
-use crate::rules::error::RuleError;
+use crate::rules::error::{RuleError, SpendError, Unsupported};
 
 /// The curve's tables, for verification only; no secrets, so no blinding.
 static CURVE: LazyLock<Secp256k1<VerifyOnly>> = LazyLock::new(Secp256k1::verification_only);
@@ -158,12 +156,6 @@ fn is_false(bytes: &[u8]) -> bool {
         Some((last, others)) => others.iter().all(|byte| *byte == 0) && matches!(last, 0 | 0x80),
         None => true,
     }
-}
-
-/// Whether an output with this script is one of the two kinds that can be spent.
-#[must_use]
-pub fn is_spendable_kind(script: &Script) -> bool {
-    script.is_p2tr() || script.is_p2wpkh()
 }
 
 #[cfg(test)]

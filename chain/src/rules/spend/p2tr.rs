@@ -7,7 +7,8 @@ use bitcoin::sighash::{Annex, Prevouts, SighashCache};
 use bitcoin::taproot::ControlBlock;
 use bitcoin::{Script, TapSighash, TapSighashType, TxOut, Witness};
 
-use super::{CURVE, InputHashes, SpendError, Unsupported};
+use super::{CURVE, InputHashes};
+use crate::rules::error::{SpendError, Unsupported};
 
 /// The first byte of an annex.
 const ANNEX_TAG: u8 = 0x50;

@@ -7,7 +7,8 @@ use bitcoin::hashes::{Hash, hash160};
 use bitcoin::secp256k1::{Message, PublicKey, ecdsa};
 
 use super::der::is_strict_der;
-use super::{CURVE, InputHashes, SpendError};
+use super::{CURVE, InputHashes};
+use crate::rules::error::SpendError;
 
 /// Longest item that Script takes.
 const MAX_ITEM_SIZE: usize = 520;

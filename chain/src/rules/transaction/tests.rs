@@ -417,18 +417,6 @@ fn signature_operations_are_counted_as_in_core() {
     assert_eq!(sigops_cost(&tx, &[]), 4);
 }
 
-#[test]
-fn outputs_that_nobody_can_spend_are_no_coins() {
-    let unspendable = |script: Vec<u8>| is_unspendable(&ScriptBuf::from_bytes(script));
-    assert!(unspendable(vec![0x6a]));
-    assert!(unspendable(vec![0x6a; 3]));
-    assert!(unspendable(vec![0x51; MAX_SCRIPT_SIZE + 1]));
-    assert!(!unspendable(vec![0x51; MAX_SCRIPT_SIZE]));
-    assert!(!unspendable(vec![]));
-    assert!(!unspendable(vec![0x51, 0x6a]));
-    assert!(!is_unspendable(&Key::p2tr("alice").script()));
-}
-
 proptest! {
     /// The two ways of looking for a repeated input agree.
     #[test]

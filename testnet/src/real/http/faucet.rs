@@ -174,7 +174,7 @@ impl Shared {
 
 /// Refuses to burn coins.
 fn check_kind(script: &Script) -> Result<(), Refusal> {
-    if chain::rules::spend::is_spendable_kind(script) {
+    if chain::script::is_spendable_kind(script) {
         return Ok(());
     }
     Err(Refusal::bad(

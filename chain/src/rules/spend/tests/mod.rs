@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::fixtures::{Key, Payment};
 use crate::rules::vectors;
+use crate::script::is_spendable_kind;
 
 const HALF_ORDER_AND_MORE: &str = "the curve's order less S is the other S";
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use bitcoin::{BlockHash, CompactTarget, TxMerkleNode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::GenesisError;
+use super::error::GenesisError;
 
 /// A `genesis.json`, parsed but not verified. Unknown, missing and repeated keys are refused on parsing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,11 +5,10 @@ use std::ops::RangeInclusive;
 
 use bitcoin::{Amount, Block, Target, Weight};
 
+use super::block;
+use super::error::GenesisError;
 use super::file::{Algorithm, AnchorName, GenesisFile, HexBits, PowSection};
-use super::{
-    AsertAnchor, DifficultyRule, GenesisError, NetworkDigest, Params, PowParams, SubsidyParams,
-    genesis_block,
-};
+use crate::params::{AsertAnchor, DifficultyRule, NetworkDigest, Params, PowParams, SubsidyParams};
 use crate::rules::error::RuleError;
 use crate::rules::header::{check_proof_of_work, target_of_bits};
 use crate::rules::transaction::check_alone;
@@ -35,7 +34,7 @@ impl GenesisFile {
         let pow = pow_params(&self.pow)?;
         check_bits(self, &pow)?;
         self.check_ranges()?;
-        let genesis = genesis_block::build(&self.genesis, &self.allocations)?;
+        let genesis = block::build(&self.genesis, &self.allocations)?;
         let mut params = Params {
             name: self.name.clone(),
             genesis_hash: genesis.block_hash(),
@@ -106,7 +105,7 @@ impl GenesisFile {
         equal(
             "genesis.merkle_root",
             self.genesis.merkle_root,
-            genesis_block::merkle_root(block),
+            block::merkle_root(block),
         )?;
         equal("genesis.hash", self.genesis.hash, params.genesis_hash)?;
         check_proof_of_work(&block.header, params).map_err(|error| {

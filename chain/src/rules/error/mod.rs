@@ -1,13 +1,16 @@
 //! [`RuleError`]: one variant per rule. This list is the rulebook.
 
+mod spend;
+
 use std::borrow::Cow;
 
 use bitcoin::{
     Amount, BlockHash, CompactTarget, OutPoint, TxMerkleNode, Txid, Weight, WitnessCommitment,
 };
 
-use crate::rules::spend::SpendError;
 use crate::units::{Height, Timestamp};
+
+pub use spend::{SpendError, Unsupported};
 
 /// Why a block or transaction breaks a rule. One variant per rule.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]

@@ -10,9 +10,10 @@ use bitcoin::{
     TxMerkleNode, TxOut, Txid, Witness,
 };
 
+use super::error::GenesisError;
 use super::file::{Allocation, GenesisSection};
-use super::{ADDRESS_NETWORK, GenesisError};
-use crate::rules::spend::is_spendable_kind;
+use crate::params::ADDRESS_NETWORK;
+use crate::script::is_spendable_kind;
 
 /// Bytes of the message: enough that the coinbase is not 64 bytes long, and few enough for one plain push.
 const MESSAGE_BYTES: std::ops::RangeInclusive<usize> = 4..=75;

@@ -5,7 +5,9 @@ use bitcoin::{Amount, BlockHash, TxMerkleNode, Txid};
 
 use super::*;
 use crate::fixtures::Key;
+use crate::params::{AsertAnchor, DifficultyRule, NetworkDigest};
 use crate::rules::header::check_proof_of_work;
+use crate::units::Timestamp;
 
 const NEW_YEAR_2026: Timestamp = Timestamp(1_767_225_600);
 

@@ -3,11 +3,12 @@
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, CompactTarget};
 
+use super::block::merkle_root;
+use super::error::GenesisError;
 use super::file::{
     Algorithm, Allocation, AnchorName, GenesisFile, GenesisSection, HexBits, PowSection,
     SubsidySection,
 };
-use super::{GenesisError, genesis_block};
 use crate::rules::header::target_of_bits;
 use crate::units::Timestamp;
 
@@ -105,7 +106,7 @@ impl GenesisSpec {
     pub fn mine(&self) -> Result<GenesisFile, GenesisError> {
         let mut file = self.unmined();
         let mut block = file.to_params()?.genesis;
-        block.header.merkle_root = genesis_block::merkle_root(&block);
+        block.header.merkle_root = merkle_root(&block);
         let bits = block.header.bits;
         let target = target_of_bits(bits).expect("the file's bits were checked");
         let nonce = (0..=u32::MAX).find(|nonce| {

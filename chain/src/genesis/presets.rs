@@ -2,7 +2,7 @@
 
 use bitcoin::{Amount, Target, Weight};
 
-use super::{DifficultyRule, NetworkDigest, Params, PowParams, SubsidyParams};
+use crate::params::{DifficultyRule, NetworkDigest, Params, PowParams, SubsidyParams};
 use crate::units::Height;
 
 /// The repository's `genesis.json`.

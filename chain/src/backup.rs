@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::{Chain, ChainOptions};
 use crate::params::Params;
-use crate::store::{FILE_NAME, OpenError, StoreError};
+use crate::store::{DirectoryLock, FILE_NAME, OpenError, StoreError};
 
 /// The manifest's name inside a backup.
 pub const MANIFEST_NAME: &str = "manifest.json";
@@ -125,7 +125,7 @@ pub fn copy(chain: &Chain, dir: &Path) -> Result<Manifest, BackupError> {
     Ok(manifest)
 }
 
-/// Copies a backup to an empty data directory and opens it. The file's hash is compared before anything is written, the tip and
+/// Copies a backup to an empty data directory, which `lock` owns, and opens it. The file's hash is compared before anything is written, the tip and
 /// the hash of the coins after: what does not verify is removed again.
 ///
 /// # Errors
@@ -134,7 +134,7 @@ pub fn copy(chain: &Chain, dir: &Path) -> Result<Manifest, BackupError> {
 /// fails.
 pub fn restore(
     backup_dir: &Path,
-    data_dir: &Path,
+    lock: DirectoryLock,
     params: impl Into<Arc<Params>>,
     options: ChainOptions,
 ) -> Result<(Chain, Manifest), BackupError> {
@@ -142,11 +142,10 @@ pub fn restore(
     let source = backup_dir.join(FILE_NAME);
     let (_, found) = digest(&source)?;
     check("SHA-256", &found, &manifest.file_sha256)?;
-    fs::create_dir_all(data_dir).map_err(io_error(data_dir))?;
-    let target = refuse_existing(data_dir)?;
+    let target = refuse_existing(lock.dir())?;
     let copied = copy_durably(&source, &target).map_err(io_error(&target));
     let opened = copied.and_then(|()| {
-        let chain = Chain::open(data_dir, params, options)?;
+        let chain = Chain::open_owned(lock.clone(), params, options)?;
         check("tip", &chain.tip().hash.to_string(), &manifest.tip)?;
         let stats = chain.coin_set_stats(false)?;
         check("MuHash", &stats.muhash.to_string(), &manifest.muhash)?;

@@ -7,6 +7,7 @@ mod emitter;
 mod full_disk;
 mod kill;
 mod limits;
+mod owner;
 mod process;
 mod regtest_http;
 mod self_repair;

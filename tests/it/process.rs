@@ -51,6 +51,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// A node that was started elsewhere, and what it told at the start.
+    pub(crate) fn new(child: Child, started: Value) -> Node {
+        Node { child, started }
+    }
+
     /// Starts a node in `dir` with any free ports.
     pub(crate) fn start(dir: &Path, more: &[&str]) -> Node {
         Node::start_by(dir, more, |_, args| mend(args))

@@ -31,7 +31,7 @@ use bitcoin::{BlockHash, Work};
 use crate::coins::CoinCache;
 use crate::params::Params;
 use crate::probe::{Probe, Probes};
-use crate::store::{OpenError, Store};
+use crate::store::{DirectoryLock, OpenError, Store};
 use crate::tree::{BlockTree, HeaderInfo, NodeId};
 use crate::units::{Height, Timestamp};
 use pending::Pending;
@@ -83,19 +83,32 @@ impl std::fmt::Debug for Chain {
 }
 
 impl Chain {
-    /// Opens the chain in `dir` (created if absent). Call [`Chain::activate_best`] after it: bodies may lie ahead of the
-    /// stored tip.
+    /// Takes the lock of `dir` (created if absent) and opens the chain in it, as [`Chain::open_owned`].
     ///
     /// # Errors
     ///
-    /// Says what is wrong with the directory or the file, and what to do; nothing is overwritten then.
+    /// As [`Chain::open_owned`]; and when another owner has the directory.
     pub fn open(
         dir: &Path,
         params: impl Into<Arc<Params>>,
         options: ChainOptions,
     ) -> Result<Chain, OpenError> {
+        Chain::open_owned(DirectoryLock::acquire(dir)?, params, options)
+    }
+
+    /// Opens the chain in a directory, or makes one if there is none. The chain holds the directory's lock as long as it lives. Call [`Chain::activate_best`] after it: bodies may lie ahead of the
+    /// stored tip.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with the directory or the file, and what to do; nothing is overwritten then.
+    pub fn open_owned(
+        lock: DirectoryLock,
+        params: impl Into<Arc<Params>>,
+        options: ChainOptions,
+    ) -> Result<Chain, OpenError> {
         let params = params.into();
-        let (store, loaded) = Store::open(dir, &params, options.database_bytes())?;
+        let (store, loaded) = Store::open(lock, &params, options.database_bytes())?;
         Chain::load(store, loaded, params, options)
     }
 
@@ -103,7 +116,7 @@ impl Chain {
     ///
     /// # Errors
     ///
-    /// As [`Chain::open`].
+    /// As [`Chain::open_owned`].
     pub fn open_backend(
         backend: impl redb::StorageBackend,
         params: impl Into<Arc<Params>>,

@@ -45,7 +45,7 @@ pub enum OpenError {
     },
     /// Reading or writing failed.
     #[error(
-        "{path}: {problem}; check that the directory is there, writable and not full, and that the disk works"
+        "{path}: {problem}; check that the directory is there, writable and not full, and that the disk works, or choose another --data-dir"
     )]
     Io {
         /// The file.

@@ -14,6 +14,7 @@
 mod commit;
 mod copy;
 mod error;
+mod lock;
 mod memory;
 mod open;
 mod snapshot;
@@ -25,6 +26,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 
 pub(crate) use commit::{Batch, CoinsAtTip, OpenCommit};
 pub use error::{OpenError, StoreError, StoreFault};
+pub use lock::{DirectoryLock, LOCK_NAME};
 pub use memory::MemoryDisk;
 pub(crate) use open::{Loaded, guard};
 pub(crate) use snapshot::Snapshot;
@@ -47,6 +49,8 @@ pub(crate) struct Store {
     pinned: Option<Arc<ReadTransaction>>,
     /// For messages.
     path: String,
+    /// Nobody else touches the directory of a database in a file. Declared last, and so given back last.
+    _lock: Option<DirectoryLock>,
 }
 
 impl Store {
@@ -58,6 +62,7 @@ impl Store {
             failed: Mutex::new(None),
             pinned: None,
             path: "memory".to_owned(),
+            _lock: None,
         }
     }
 
@@ -70,6 +75,7 @@ impl Store {
             failed: Mutex::new(None),
             pinned: self.transaction()?,
             path: self.path.clone(),
+            _lock: self._lock.clone(),
         })
     }
 

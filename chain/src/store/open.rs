@@ -13,7 +13,7 @@ use redb::{
 };
 
 use super::tables::{META, meta};
-use super::{FILE_NAME, FORMAT, OpenError, Store, build};
+use super::{DirectoryLock, FILE_NAME, FORMAT, OpenError, Store, build};
 use crate::params::Params;
 
 /// The first bytes of a redb file.
@@ -32,47 +32,43 @@ pub(crate) enum Loaded {
 }
 
 impl Store {
-    /// Opens or creates the database in `dir`.
+    /// Opens or creates the database in the directory that `lock` owns.
     pub(crate) fn open(
-        dir: &Path,
+        lock: DirectoryLock,
         params: &Params,
         cache_bytes: usize,
     ) -> Result<(Store, Loaded), OpenError> {
+        let dir = lock.dir().to_owned();
         let path = dir.join(FILE_NAME);
+        let unfinished = dir.join(UNFINISHED_NAME);
         let shown = path.display().to_string();
         let io_error = |error: io::Error| OpenError::Io {
             path: shown.clone(),
             problem: error.to_string(),
         };
-        fs::create_dir_all(dir).map_err(io_error)?;
         check_magic(&path, &shown)?;
-        let is_new = !path.exists();
-        let open_path = if is_new {
-            dir.join(UNFINISHED_NAME)
-        } else {
-            path.clone()
-        };
-        if is_new {
-            remove_unfinished(&open_path).map_err(io_error)?;
-        }
+        remove_unfinished(&unfinished).map_err(io_error)?;
+        let is_new = !path.try_exists().map_err(io_error)?;
+        let open_path = if is_new { &unfinished } else { &path };
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(is_new)
-            .open(&open_path)
+            .open(open_path)
             .map_err(io_error)?;
         let open = || {
             let mut builder = Database::builder();
             builder.set_cache_size(cache_bytes).create_file(file)
         };
-        let opened = Store::finish_open(open, shown.clone(), params, cache_bytes)?;
+        let (mut store, loaded) = Store::finish_open(open, shown.clone(), params, cache_bytes)?;
+        store._lock = Some(lock);
         if is_new {
-            let renamed = fs::rename(&open_path, &path);
-            renamed
-                .and_then(|()| sync_directory(dir))
+            let named = rename_to_new(&unfinished, &path);
+            named
+                .and_then(|()| sync_directory(&dir))
                 .map_err(io_error)?;
         }
-        Ok(opened)
+        Ok((store, loaded))
     }
 
     /// Opens or creates the database on any backend.
@@ -99,6 +95,7 @@ impl Store {
             failed: Mutex::new(None),
             pinned: None,
             path,
+            _lock: None,
         };
         Ok((store, loaded))
     }
@@ -126,6 +123,16 @@ fn remove_unfinished(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Gives a file a name that no file has: what has it meanwhile is left alone. Where the file system has no second names for a
+/// file, the directory's lock alone keeps others from taking the name.
+fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+        Err(_) => fs::rename(from, to),
     }
 }
 

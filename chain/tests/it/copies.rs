@@ -6,7 +6,7 @@ use std::path::Path;
 use bitcoin::Amount;
 use chain::backup::{BackupError, MANIFEST_NAME, backup, restore};
 use chain::fixtures::{Key, TestChain, test_params};
-use chain::store::FILE_NAME;
+use chain::store::{DirectoryLock, FILE_NAME};
 use chain::{Chain, ChainOptions, Height, OpenError};
 
 const SMALL: ChainOptions = ChainOptions {
@@ -23,6 +23,10 @@ fn source(dir: &Path) -> TestChain {
     net
 }
 
+fn own(dir: &Path) -> DirectoryLock {
+    DirectoryLock::acquire(dir).unwrap()
+}
+
 #[test]
 fn a_backup_of_a_chain_in_use_is_restored_whole() {
     let dir = tempfile::tempdir().unwrap();
@@ -36,7 +40,7 @@ fn a_backup_of_a_chain_in_use_is_restored_whole() {
     assert!(matches!(again, BackupError::Exists { .. }));
 
     let restored = dir.path().join("restored");
-    let (chain, found) = restore(&copy, &restored, TestChain::params(), SMALL).unwrap();
+    let (chain, found) = restore(&copy, own(&restored), TestChain::params(), SMALL).unwrap();
     assert_eq!(found, manifest);
     assert_eq!((chain.tip(), chain.coin_set_stats(true).unwrap()), want);
     for height in 0..=8 {
@@ -45,7 +49,7 @@ fn a_backup_of_a_chain_in_use_is_restored_whole() {
         assert!(chain.undo(&hash).unwrap().is_some());
     }
     drop(chain);
-    let twice = restore(&copy, &restored, TestChain::params(), SMALL).unwrap_err();
+    let twice = restore(&copy, own(&restored), TestChain::params(), SMALL).unwrap_err();
     assert!(matches!(twice, BackupError::Exists { .. }), "{twice}");
 }
 
@@ -55,7 +59,7 @@ fn a_damaged_or_foreign_backup_leaves_nothing_behind() {
     let copy = dir.path().join("copy");
     backup(source(&dir.path().join("data")).chain_mut(), &copy).unwrap();
     let target = dir.path().join("restored");
-    let other = restore(&copy, &target, test_params(), SMALL).unwrap_err();
+    let other = restore(&copy, own(&target), test_params(), SMALL).unwrap_err();
     assert!(matches!(
         other,
         BackupError::Open(OpenError::OtherNetwork { .. })
@@ -66,7 +70,7 @@ fn a_damaged_or_foreign_backup_leaves_nothing_behind() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&file, bytes).unwrap();
-    let damaged = restore(&copy, &target, TestChain::params(), SMALL).unwrap_err();
+    let damaged = restore(&copy, own(&target), TestChain::params(), SMALL).unwrap_err();
     assert!(matches!(
         damaged,
         BackupError::Mismatch {
@@ -75,7 +79,7 @@ fn a_damaged_or_foreign_backup_leaves_nothing_behind() {
         }
     ));
     fs::write(copy.join(MANIFEST_NAME), "{}").unwrap();
-    let unclear = restore(&copy, &target, TestChain::params(), SMALL).unwrap_err();
+    let unclear = restore(&copy, own(&target), TestChain::params(), SMALL).unwrap_err();
     assert!(matches!(unclear, BackupError::Manifest { .. }));
     assert!(!target.join(FILE_NAME).exists());
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use chain::fixtures::{TestChain, test_params};
-use chain::store::FILE_NAME;
+use chain::store::{FILE_NAME, LOCK_NAME};
 use chain::{Chain, ChainOptions, Height, OpenError};
 
 const SMALL: ChainOptions = ChainOptions {
@@ -128,11 +128,12 @@ fn a_database_that_was_never_finished_is_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(format!("{FILE_NAME}.new")), [0; 10_000]).unwrap();
     assert_eq!(open(dir.path()).unwrap().tip().height, Height(0));
-    let files: Vec<_> = fs::read_dir(dir.path())
+    let mut files: Vec<_> = fs::read_dir(dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
-    assert_eq!(files, [FILE_NAME]);
+    files.sort();
+    assert_eq!(files, [LOCK_NAME, FILE_NAME]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use chain::fixtures::{GENESIS, Key, TestChain, test_params};
 use chain::repair::rebuild_coins;
 use chain::rules::spend::SignatureCache;
 use chain::snapshot::{Snapshot, SnapshotError, SnapshotInfo, Trusted, dump, load, read};
+use chain::store::DirectoryLock;
 use chain::store::MemoryDisk;
 use chain::verify::{VerifyLevel, verify};
 use chain::{AcceptError, Chain, Height, InvalidateError, Params, Timestamp};
@@ -170,7 +171,7 @@ fn a_chain_remembers_its_snapshot_and_is_copied_with_it() {
     let copied = dir.path().join("copied");
     let (copy, _) = restore(
         &dir.path().join("copy"),
-        &copied,
+        DirectoryLock::acquire(&copied).unwrap(),
         TestChain::params(),
         SMALL,
     )

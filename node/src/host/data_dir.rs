@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bitcoin::hex::DisplayHex;
+use chain::store::DirectoryLock;
 
 use crate::rpc::auth::COOKIE_USER;
 
-/// The folder of one node.
+/// The folder of one node, which belongs to this process for as long as a copy of this lives.
 #[derive(Clone, Debug)]
 pub struct DataDir {
-    path: PathBuf,
+    lock: DirectoryLock,
 }
 
 /// Files that exist only while the node runs. Dropping it removes them.
@@ -22,19 +23,20 @@ pub struct RuntimeFile {
 }
 
 impl DataDir {
-    /// The folder at `path`, made if absent.
+    /// The folder at `path`, made if absent, and locked: nothing in it is touched before.
     ///
     /// # Errors
     ///
-    /// When it cannot be made.
-    pub fn create(path: PathBuf) -> anyhow::Result<DataDir> {
-        fs::create_dir_all(&path).with_context(|| {
-            format!(
-                "cannot make the data directory {}; choose another --data-dir",
-                path.display()
-            )
-        })?;
-        Ok(DataDir { path })
+    /// When it cannot be made, or belongs to another process.
+    pub fn create(path: &Path) -> anyhow::Result<DataDir> {
+        Ok(DataDir {
+            lock: DirectoryLock::acquire(path)?,
+        })
+    }
+
+    /// The right to the folder.
+    pub fn lock(&self) -> DirectoryLock {
+        self.lock.clone()
     }
 
     /// `~/.mend/NETWORK`, or `.mend/NETWORK` here if there is no home.
@@ -45,17 +47,17 @@ impl DataDir {
 
     /// The folder.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.lock.dir()
     }
 
     /// The node's identity on the network.
     pub fn key_file(&self) -> PathBuf {
-        self.path.join("node.key")
+        self.path().join("node.key")
     }
 
     /// Known peers.
     pub fn peers_file(&self) -> PathBuf {
-        self.path.join("peers.json")
+        self.path().join("peers.json")
     }
 
     /// Writes a new cookie and gives its password. Others cannot read it.
@@ -76,7 +78,7 @@ impl DataDir {
     ///
     /// When it cannot be written.
     pub fn write_runtime_file(&self, name: &str, bytes: &[u8]) -> anyhow::Result<RuntimeFile> {
-        let path = self.path.join(name);
+        let path = self.path().join(name);
         write_atomically(&path, bytes)
             .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(RuntimeFile { path })
@@ -129,7 +131,7 @@ mod tests {
     #[test]
     fn the_cookie_is_private_and_goes_with_the_node() {
         let folder = tempfile::tempdir().expect("a folder");
-        let dir = DataDir::create(folder.path().join("a/b")).expect("made");
+        let dir = DataDir::create(&folder.path().join("a/b")).expect("made");
         let (cookie, password) = dir.write_cookie().expect("written");
         let text = fs::read_to_string(cookie.path()).expect("readable");
         assert_eq!(text, format!("__cookie__:{password}"));
@@ -144,7 +146,8 @@ mod tests {
         assert_ne!(password, other);
         drop(again);
         assert!(!cookie.path().exists());
-        assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 0);
+        let files: Vec<_> = fs::read_dir(dir.path()).expect("there").collect();
+        assert_eq!(files.len(), 1, "the lock stays: {files:?}");
     }
 
     #[test]
@@ -152,7 +155,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("file");
         fs::write(&file, "x").expect("written");
-        let error = DataDir::create(file.join("dir")).expect_err("refused");
+        let error = DataDir::create(&file.join("dir")).expect_err("refused");
         assert!(error.to_string().contains("--data-dir"));
     }
 }

@@ -100,12 +100,11 @@ pub struct Started {
 ///
 /// One line with the cause and the remedy: why it did not start, or why it could not go on.
 pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow::Result<()> {
-    let data_dir = DataDir::create(std::path::absolute(&options.data_dir)?)?;
+    let data_dir = DataDir::create(&std::path::absolute(&options.data_dir)?)?;
     let rpc = listen::rpc_listener(options.rpc)?;
     let runtime = runtime()?;
     let warm_up = runtime.block_on(async { WarmUp::start(rpc) })?;
-    // The database's lock comes first: nothing of a running node is touched.
-    let chain = Chain::open(data_dir.path(), options.params.clone(), options.chain)?;
+    let chain = Chain::open_owned(data_dir.lock(), options.params.clone(), options.chain)?;
     let index = match options.txindex {
         true => Some(TxIndex::open(data_dir.path(), &options.params)?),
         false => None,

@@ -90,11 +90,11 @@ fn backup_of_running_node(chain: &ChainArgs, dir: &std::path::Path) -> anyhow::R
 /// When the backup does not verify, or the data directory holds a chain already.
 pub fn restore(args: RestoreArgs) -> anyhow::Result<()> {
     let params = load_params(&args.chain.genesis)?;
-    let dir = DataDir::create(args.chain.data_dir(&params))?;
+    let dir = DataDir::create(&args.chain.data_dir(&params))?;
     let options = ChainOptions {
         cache_bytes: args.chain.dbcache.saturating_mul(1 << 20),
     };
-    let (_, manifest) = chain::backup::restore(&args.dir, dir.path(), params, options)?;
+    let (_, manifest) = chain::backup::restore(&args.dir, dir.lock(), params, options)?;
     tell(
         &args.chain,
         &manifest,

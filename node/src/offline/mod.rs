@@ -65,11 +65,11 @@ impl ChainArgs {
                 path.display()
             );
         }
-        let dir = DataDir::create(path)?;
+        let dir = DataDir::create(&path)?;
         let options = ChainOptions {
             cache_bytes: self.dbcache.saturating_mul(1 << 20),
         };
-        Ok(Chain::open(dir.path(), params, options)?)
+        Ok(Chain::open_owned(dir.lock(), params, options)?)
     }
 
     /// Tells a result: `text` for people, `json` for programs.

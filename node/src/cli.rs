@@ -9,12 +9,14 @@ use bitcoin::{Address, Network};
 use chain::{ChainOptions, Params};
 use clap::{Args, ValueEnum};
 
-use crate::core::CoreOptions;
-use crate::host::{self, DataDir, MiningSettings, StartOptions, Started};
+use node_core::CoreOptions;
+use node_host::{DataDir, MiningSettings};
+
 use crate::logging;
-use crate::mempool::policy::OutputKinds;
-use crate::rpc::auth::Users;
-use crate::stratum::StratumOptions;
+use crate::start::{self, StartOptions, Started};
+use node_api::rpc::auth::Users;
+use node_core::mempool::policy::OutputKinds;
+use node_stratum::StratumOptions;
 
 /// Memory for the chain unless something else is said, in MB.
 const DEFAULT_CACHE_MB: usize = 64;
@@ -142,7 +144,7 @@ pub fn run(args: NodeArgs) -> anyhow::Result<()> {
     logging::start(&args.log, args.log_format == LogFormat::Json)?;
     let json = args.json;
     let options = start_options(args)?;
-    host::run(options, |started| {
+    start::run(options, |started| {
         let told = if json {
             tell_json(started)
         } else {
@@ -186,7 +188,7 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
             no_discovery: args.no_discovery,
             connect: args.connect,
             peers: args.peer,
-            seed: host::random_seed(),
+            seed: node_host::random_seed(),
             mempool_bytes: megabytes(args.mempool),
             outputs: match args.any_outputs {
                 true => OutputKinds::Any,

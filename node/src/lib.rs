@@ -1,19 +1,14 @@
-//! One node: the core that decides, the shell that acts, and the interfaces that people use.
+//! One node: where the core, its host and its interfaces are put together, and the commands on a node's data.
 //!
-//! [`core::NodeCore`] is sans-IO: chain, mempool, sync engine, peer book and mode. [`host`] runs it on tokio and libp2p;
-//! the simulator runs the same core in virtual time. [`rpc`] reads and drives it through [`host::NodeHandle`].
+//! `start` is the only place that knows all the parts: `node-core` decides, `node-host` runs it, `node-api` and `node-stratum`
+//! serve people, programs and miners, and the swarm of `p2p` carries messages.
 
-pub mod core;
-pub mod events;
-pub mod host;
-pub mod mempool;
 pub mod offline;
-pub mod rpc;
-pub mod stratum;
+pub mod start;
 
 mod cli;
+mod listen;
 mod logging;
-mod metrics;
-mod rest;
+mod signals;
 
 pub use cli::{LogFormat, NodeArgs, load_params, run};

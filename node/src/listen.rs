@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use anyhow::Context;
 
 /// The RPC port unless something else is said: Bitcoin Core's on regtest.
-pub(super) const DEFAULT_RPC_PORT: u16 = 18443;
+pub(crate) const DEFAULT_RPC_PORT: u16 = 18443;
 /// The port for peers unless something else is said.
-pub(super) const DEFAULT_PEER_PORT: u16 = 18444;
+pub(crate) const DEFAULT_PEER_PORT: u16 = 18444;
 /// How many ports are tried after a default one.
 const PORTS_TRIED: u16 = 200;
 
@@ -16,7 +16,7 @@ const PORTS_TRIED: u16 = 200;
 /// # Errors
 ///
 /// When `wanted` is taken or no port is free.
-pub(super) fn rpc_listener(wanted: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
+pub(crate) fn rpc_listener(wanted: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
     let listener = match wanted {
         Some(address) => TcpListener::bind(address).with_context(|| {
             format!("cannot serve RPC on {address}; choose another --rpc HOST:PORT, or port 0 for any free one")
@@ -32,7 +32,7 @@ pub(super) fn rpc_listener(wanted: Option<SocketAddr>) -> anyhow::Result<TcpList
 /// # Errors
 ///
 /// When no port is free.
-pub(super) fn default_peer_address() -> anyhow::Result<String> {
+pub(crate) fn default_peer_address() -> anyhow::Result<String> {
     let port = first_free(DEFAULT_PEER_PORT)?.local_addr()?.port();
     Ok(format!("/ip4/127.0.0.1/tcp/{port}"))
 }

@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use super::{NodeHandle, StopReason};
+use node_host::{NodeHandle, StopReason};
 
 /// Stops the node on the first SIGINT or SIGTERM, and ends the process on the second.
-pub(super) fn watch(node: &NodeHandle) {
+pub(crate) fn watch(node: &NodeHandle) {
     let node = node.clone();
     tokio::spawn(async move {
         let by = next().await;
@@ -41,7 +41,7 @@ async fn interrupted() -> &'static str {
 }
 
 /// Stops the node when standard input ends: a parent that dies takes its nodes with it.
-pub(super) fn watch_stdin(node: &NodeHandle) {
+pub(crate) fn watch_stdin(node: &NodeHandle) {
     let node = node.clone();
     let watcher = move || {
         let mut buffer = [0; 1024];

@@ -3,27 +3,24 @@
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock, mpsc as std_mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use chain::txindex::TxIndex;
 use chain::{Chain, ChainOptions, Params};
 use futures::FutureExt;
-use p2p::swarm::{Command, SwarmConfig, SwarmError, Traffic};
-use tokio::sync::{mpsc, watch};
+use p2p::swarm::{Command, SwarmConfig, SwarmError};
+use tokio::sync::mpsc;
 
-use super::chain_thread::{self, Message, Wake};
-use super::mining::{self, Mining, MiningSettings};
-use super::stages::Stages;
-use super::{
-    Background, Clock, DataDir, EventLog, Indexer, Inner, KEPT_EVENTS, NodeHandle, StopReason,
-    StopSwitch, Timings, indexer, listen, peers, signals,
-};
-use crate::core::{CoreOptions, NodeCore};
-use crate::rpc::server::{ServerOptions, Service};
-use crate::rpc::{Activity, FilterHeaders, WarmUp, auth};
-use crate::stratum::{self, StratumOptions};
+use node_api::Api;
+use node_api::rpc::server::{ServerOptions, Service};
+use node_api::rpc::{WarmUp, auth};
+use node_core::CoreOptions;
+use node_host::{COOKIE_USER, DataDir, Message, MiningSettings, NodeHandle, Parts, StopReason};
+use node_stratum::{Books, StratumOptions};
+
+use crate::{listen, signals};
 
 /// Threads of tokio beside the main one, which drives the swarm: for connections and RPC.
 const WORKER_THREADS: usize = 1;
@@ -109,29 +106,32 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         true => Some(TxIndex::open(data_dir.path(), &options.params)?),
         false => None,
     };
-    let stratum = options.stratum.take().map(stratum::open).transpose()?;
+    let stratum = options.stratum.take().map(node_stratum::open).transpose()?;
     if options.listen.is_empty() {
         options.listen.push(listen::default_peer_address()?);
     }
     let (cookie, password) = data_dir.write_cookie()?;
     let salt = rand::random::<[u8; 32]>();
-    options
-        .users
-        .add_password(auth::COOKIE_USER, &password, &salt);
-    options.core.book = peers::load(&data_dir);
-    let (commands, command_queue) = mpsc::unbounded_channel();
-    let (messages, message_queue) = std_mpsc::channel();
-    let node = new_handle(chain, index, &options, data_dir, commands, messages.clone());
-    let chain_thread = chain_thread::spawn(node.clone(), message_queue)?;
+    options.users.add_password(COOKIE_USER, &password, &salt);
+    options.core.book = node_host::load_peers(&data_dir);
+    let (node, ends) = NodeHandle::start(Parts {
+        chain,
+        index,
+        core: std::mem::take(&mut options.core),
+        mining: options.mining.clone(),
+        clock_offset_s: options.clock_offset_s,
+        data_dir,
+    })?;
+    let books = Arc::new(Books::default());
     let outcome = runtime.block_on(async {
         signals::watch(&node);
         if options.exit_with_stdin {
             signals::watch_stdin(&node);
         }
         let rpc = warm_up.end().await?;
-        let swarm = swarm(&node, &options, command_queue, messages.clone());
+        let swarm = swarm(&node, &options, ends.commands);
         let service = Service::new(
-            node.clone(),
+            Api::new(node.clone(), Arc::clone(&books)),
             ServerOptions {
                 users: std::mem::take(&mut options.users),
                 rest: options.rest,
@@ -144,10 +144,8 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
                 .map(|endpoint| format!("stratum+tcp://{}", endpoint.listen)),
         };
         let server = tokio::spawn(service.serve(rpc));
-        if let Some(indexer) = node.inner.indexer.clone() {
-            tokio::spawn(indexer::follow(node.clone(), indexer));
-        }
-        let miners = stratum.map(|endpoint| tokio::spawn(endpoint.serve(node.clone())));
+        node.start_indexing();
+        let miners = stratum.map(|endpoint| tokio::spawn(endpoint.serve(node.clone(), books)));
         let life = async {
             let served = serve(&node, urls, cookie.path().to_owned(), announce).await;
             // A failure to start ends what was started.
@@ -156,15 +154,15 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
             if let Some(miners) = miners {
                 let _ = tokio::time::timeout(STOP_TIMEOUT, miners).await;
             }
-            let _ = node.inner.commands.send(Command::Shutdown);
+            node.leave_network();
             served
         };
         live(&node, life, swarm).await
     });
     // Nobody changes the chain after its last flush.
     node.mining().wake();
-    let _ = messages.send(Message::Stop);
-    let _ = chain_thread.join();
+    node.tell_chain_thread(Message::Stop);
+    let _ = ends.chain_thread.join();
     runtime.block_on(node.background().end(STOP_TIMEOUT));
     let flushed = node.shut_down();
     runtime.shutdown_timeout(STOP_TIMEOUT);
@@ -214,51 +212,10 @@ async fn live(
     life.await
 }
 
-fn new_handle(
-    mut chain: Chain,
-    index: Option<TxIndex>,
-    options: &StartOptions,
-    data_dir: DataDir,
-    commands: mpsc::UnboundedSender<Command>,
-    messages: std_mpsc::Sender<Message>,
-) -> NodeHandle {
-    let timings = Arc::new(Timings::default());
-    let mining = Mining::new(options.mining.clone());
-    chain.set_probe(Arc::new(Stages::new(timings.clone(), mining.gate())));
-    let tip = chain.tip();
-    let tip = chain::BlockPosition {
-        hash: tip.hash,
-        height: tip.height,
-    };
-    NodeHandle {
-        inner: Arc::new(Inner {
-            core: RwLock::new(NodeCore::new(chain, options.core.clone())),
-            clock: Clock::new(options.clock_offset_s),
-            events: EventLog::new(KEPT_EVENTS),
-            tip: watch::Sender::new(tip),
-            commands,
-            chain_thread: messages,
-            wake: Wake::never(),
-            stop: StopSwitch::new(),
-            mining,
-            stratum: stratum::Books::default(),
-            traffic: Arc::new(Traffic::default()),
-            listening: watch::Sender::new(Vec::new()),
-            activity: Activity::default(),
-            background: Background::default(),
-            filter_headers: FilterHeaders::default(),
-            timings,
-            indexer: index.map(|index| Arc::new(Indexer::new(index))),
-            data_dir,
-        }),
-    }
-}
-
 fn swarm(
     node: &NodeHandle,
     options: &StartOptions,
     commands: mpsc::UnboundedReceiver<Command>,
-    messages: std_mpsc::Sender<Message>,
 ) -> impl Future<Output = Result<(), SwarmError>> + use<> {
     let config = SwarmConfig {
         listen: options.listen.clone(),
@@ -267,11 +224,9 @@ fn swarm(
         max_inbound: options.max_inbound,
         max_outbound: options.max_outbound,
     };
-    let events = move |event| {
-        // The chain thread is gone only while the node stops.
-        let _ = messages.send(Message::Input(chain_thread::input_of(event)));
-    };
-    p2p::swarm::run(config, commands, events, Arc::clone(&node.inner.traffic))
+    let told = node.clone();
+    let events = move |event| told.swarm_event(event);
+    p2p::swarm::run(config, commands, events, Arc::clone(node.traffic()))
 }
 
 /// Where programs find the node.
@@ -287,7 +242,7 @@ async fn serve(
     cookie: PathBuf,
     announce: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
-    let mut listening = node.inner.listening.subscribe();
+    let mut listening = node.listening_changes();
     tokio::select! {
         known = tokio::time::timeout(LISTEN_TIMEOUT, listening.wait_for(|list| !list.is_empty())) => {
             known.context("the network part opened no port in time; give another --listen")??;
@@ -309,7 +264,7 @@ async fn serve(
     let json = serde_json::to_vec(&started).context("the start cannot be written down")?;
     let _file = node.data_dir().write_runtime_file("node.json", &json)?;
     announce(&started);
-    mining::start_when_wanted(node);
+    node.start_mining();
     let reason = node.stop().pressed().await;
     match reason {
         StopReason::Asked(by) => tracing::info!(by, "stopping"),

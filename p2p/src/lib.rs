@@ -5,10 +5,11 @@
 
 pub mod book;
 pub mod peer;
+#[cfg(feature = "swarm")]
 pub mod swarm;
 pub mod sync;
 pub mod time;
 pub mod wire;
 
-pub use peer::{Direction, PeerNum};
+pub use peer::{AnswerToken, Direction, PeerNum};
 pub use time::Mono;

@@ -12,3 +12,7 @@ pub enum Direction {
     /// We dialled the peer.
     Outbound,
 }
+
+/// A request of a peer that waits for our answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AnswerToken(pub u64);

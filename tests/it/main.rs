@@ -12,7 +12,7 @@ mod process;
 mod regtest_http;
 mod self_repair;
 mod stratum;
-#[path = "../../node/tests/it/stratum_client.rs"]
+#[path = "../../node/stratum/tests/it/stratum_client.rs"]
 mod stratum_client;
 #[path = "../../node/tests/it/stratum_tcp.rs"]
 mod stratum_tcp;

@@ -9,9 +9,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use p2p::Direction;
 
-use crate::core::Mode;
-use crate::host::{BUCKET_BOUNDS_S, NodeHandle, TipSwitches};
+use crate::Api;
 use crate::rpc::model::{difficulty, work_float};
+use node_core::Mode;
+use node_host::{BUCKET_BOUNDS_S, TipSwitches};
 
 const MODES: [Mode; 7] = [
     Mode::Starting,
@@ -24,7 +25,7 @@ const MODES: [Mode; 7] = [
 ];
 
 /// Answers `GET /metrics`.
-pub(crate) async fn handler(State(node): State<NodeHandle>) -> Response {
+pub(crate) async fn handler(State(node): State<Api>) -> Response {
     let reader = node.clone();
     let text = node.background().read(move || text(&reader)).await;
     match text {
@@ -81,7 +82,7 @@ fn escaped(value: &str) -> String {
         .replace('\n', "\\n")
 }
 
-fn text(node: &NodeHandle) -> String {
+fn text(node: &Api) -> String {
     let mut page = Page::default();
     process(&mut page, node);
     chain(&mut page, node);
@@ -94,7 +95,7 @@ fn text(node: &NodeHandle) -> String {
     page.text
 }
 
-fn process(page: &mut Page, node: &NodeHandle) {
+fn process(page: &mut Page, node: &Api) {
     page.family("build_info", "gauge", "The running program; always 1.");
     page.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     let uptime = node.clock().uptime().as_secs_f64();
@@ -111,7 +112,7 @@ fn process(page: &mut Page, node: &NodeHandle) {
     page.counter("events_total", "Events told so far.", events);
 }
 
-fn chain(page: &mut Page, node: &NodeHandle) {
+fn chain(page: &mut Page, node: &Api) {
     let (tip, bits, headers, known, unflushed, mode, tips) = node.read(|core| {
         let chain = core.chain();
         let tip = chain.tip();
@@ -176,7 +177,7 @@ fn chain(page: &mut Page, node: &NodeHandle) {
     }
 }
 
-fn validation(page: &mut Page, node: &NodeHandle) {
+fn validation(page: &mut Page, node: &Api) {
     let name = "validation_seconds";
     let help = "Time that blocks take by stage: check (the body alone), coins, signatures (of a block, on any thread), connect (a step of the tip, coins and signatures included), commit (a database transaction).";
     page.family(name, "histogram", help);
@@ -193,7 +194,7 @@ fn validation(page: &mut Page, node: &NodeHandle) {
     }
 }
 
-fn mempool(page: &mut Page, node: &NodeHandle) {
+fn mempool(page: &mut Page, node: &Api) {
     let now = node.now().wall;
     let (count, vsize, bytes, fee, floor, orphans) = node.read(|core| {
         let pool = core.mempool();
@@ -226,7 +227,7 @@ fn mempool(page: &mut Page, node: &NodeHandle) {
     );
 }
 
-fn network(page: &mut Page, node: &NodeHandle) {
+fn network(page: &mut Page, node: &Api) {
     let (inbound, outbound, progress, active) = node.read(|core| {
         let way = |direction| {
             core.peers()
@@ -304,7 +305,7 @@ fn network(page: &mut Page, node: &NodeHandle) {
     }
 }
 
-fn miner(page: &mut Page, node: &NodeHandle) {
+fn miner(page: &mut Page, node: &Api) {
     let status = node.mining().status();
     page.gauge(
         "miner_active",
@@ -341,7 +342,7 @@ fn tip_switches(page: &mut Page, switches: &TipSwitches) {
 }
 
 /// Miners of others; nothing where they are not served.
-fn stratum(page: &mut Page, node: &NodeHandle) {
+fn stratum(page: &mut Page, node: &Api) {
     let status = node.stratum().status();
     if status.listen.is_none() {
         return;
@@ -378,7 +379,7 @@ fn stratum(page: &mut Page, node: &NodeHandle) {
     }
 }
 
-fn rpc(page: &mut Page, node: &NodeHandle) {
+fn rpc(page: &mut Page, node: &Api) {
     let counts = node.activity().counts();
     page.family("rpc_calls_total", "counter", "Calls by method and outcome.");
     for (method, count) in &counts {

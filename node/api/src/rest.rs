@@ -15,14 +15,14 @@ use chain::tree::HeaderInfo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::core::NodeCore;
-use crate::host::NodeHandle;
+use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::blockchain::read_body;
 use crate::rpc::error::{Failure, code};
 use crate::rpc::registry::{self, Handler};
 use crate::rpc::request::Reply;
 use crate::rpc::server::reply;
+use node_core::NodeCore;
 
 /// Most headers in one answer, as in Bitcoin Core.
 const MAX_HEADERS: usize = 2_000;
@@ -30,7 +30,7 @@ const MAX_HEADERS: usize = 2_000;
 const MAX_OUTPOINTS: usize = 15;
 
 /// The routes.
-pub(crate) fn router(node: NodeHandle) -> Router {
+pub(crate) fn router(node: Api) -> Router {
     Router::new()
         .route("/rest/chaininfo.json", get(chain_info))
         .route("/rest/mempool/{what}", get(mempool))
@@ -90,10 +90,7 @@ impl IntoResponse for Refusal {
 
 type Answer = Result<Response, Refusal>;
 
-async fn working(
-    node: NodeHandle,
-    work: impl FnOnce(&NodeHandle) -> Answer + Send + 'static,
-) -> Response {
+async fn working(node: Api, work: impl FnOnce(&Api) -> Answer + Send + 'static) -> Response {
     let worker = node.clone();
     match node.background().read(move || work(&worker)).await {
         Ok(Ok(response)) => response,
@@ -136,7 +133,7 @@ fn parsed<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Refusal> {
 }
 
 /// The JSON that a call gives.
-fn by_call(node: &NodeHandle, method: &str, params: Value) -> Answer {
+fn by_call(node: &Api, method: &str, params: Value) -> Answer {
     let call = registry::find(method).ok_or_else(|| Refusal::not_found("no such call"))?;
     let args = Args::new(call, params)?;
     let result: Reply = match call.handler {
@@ -148,11 +145,11 @@ fn by_call(node: &NodeHandle, method: &str, params: Value) -> Answer {
     Ok(json_text(result.get()))
 }
 
-async fn chain_info(State(node): State<NodeHandle>) -> Response {
+async fn chain_info(State(node): State<Api>) -> Response {
     working(node, |node| by_call(node, "getblockchaininfo", json!([]))).await
 }
 
-async fn mempool(State(node): State<NodeHandle>, Path(what): Path<String>) -> Response {
+async fn mempool(State(node): State<Api>, Path(what): Path<String>) -> Response {
     working(node, move |node| match what.as_str() {
         "info.json" => by_call(node, "getmempoolinfo", json!([])),
         "contents.json" => by_call(node, "getrawmempool", json!([true])),
@@ -163,18 +160,15 @@ async fn mempool(State(node): State<NodeHandle>, Path(what): Path<String>) -> Re
     .await
 }
 
-async fn block(State(node): State<NodeHandle>, Path(name): Path<String>) -> Response {
+async fn block(State(node): State<Api>, Path(name): Path<String>) -> Response {
     working(node, move |node| block_answer(node, &name, 3)).await
 }
 
-async fn block_without_details(
-    State(node): State<NodeHandle>,
-    Path(name): Path<String>,
-) -> Response {
+async fn block_without_details(State(node): State<Api>, Path(name): Path<String>) -> Response {
     working(node, move |node| block_answer(node, &name, 1)).await
 }
 
-fn block_answer(node: &NodeHandle, name: &str, verbosity: i64) -> Answer {
+fn block_answer(node: &Api, name: &str, verbosity: i64) -> Answer {
     let (stem, form) = split(name)?;
     let hash: BlockHash = parsed(stem, "hash")?;
     if form == Form::Json {
@@ -193,7 +187,7 @@ fn known(core: &NodeCore, hash: &BlockHash) -> Result<HeaderInfo, Refusal> {
     info.ok_or_else(|| Refusal::not_found(format!("{hash} not found")))
 }
 
-async fn hash_by_height(State(node): State<NodeHandle>, Path(name): Path<String>) -> Response {
+async fn hash_by_height(State(node): State<Api>, Path(name): Path<String>) -> Response {
     working(node, move |node| {
         let (stem, form) = split(&name)?;
         let height: u32 = parsed(stem, "height")?;
@@ -214,7 +208,7 @@ struct Count {
 }
 
 async fn headers(
-    State(node): State<NodeHandle>,
+    State(node): State<Api>,
     Path(name): Path<String>,
     Query(query): Query<Count>,
 ) -> Response {
@@ -225,13 +219,13 @@ async fn headers(
 }
 
 async fn headers_by_count(
-    State(node): State<NodeHandle>,
+    State(node): State<Api>,
     Path((count, name)): Path<(usize, String)>,
 ) -> Response {
     working(node, move |node| headers_answer(node, count, &name)).await
 }
 
-fn headers_answer(node: &NodeHandle, count: usize, name: &str) -> Answer {
+fn headers_answer(node: &Api, count: usize, name: &str) -> Answer {
     if !(1..=MAX_HEADERS).contains(&count) {
         let text = format!(
             "Header count is invalid or out of acceptable range (1-{MAX_HEADERS}): {count}"
@@ -270,7 +264,7 @@ fn headers_answer(node: &NodeHandle, count: usize, name: &str) -> Answer {
     Ok(raw(bytes, form))
 }
 
-async fn transaction(State(node): State<NodeHandle>, Path(name): Path<String>) -> Response {
+async fn transaction(State(node): State<Api>, Path(name): Path<String>) -> Response {
     working(node, move |node| {
         let (stem, form) = split(&name)?;
         let txid: Txid = parsed(stem, "hash")?;
@@ -290,12 +284,12 @@ async fn transaction(State(node): State<NodeHandle>, Path(name): Path<String>) -
     .await
 }
 
-async fn coins(State(node): State<NodeHandle>, Path(rest): Path<String>) -> Response {
+async fn coins(State(node): State<Api>, Path(rest): Path<String>) -> Response {
     working(node, move |node| coins_answer(node, &rest)).await
 }
 
 /// `checkmempool/TXID-N/TXID-N.json`: which of the outputs are unspent, and what they are.
-fn coins_answer(node: &NodeHandle, rest: &str) -> Answer {
+fn coins_answer(node: &Api, rest: &str) -> Answer {
     let (stem, form) = split(rest)?;
     let mut parts = stem.split('/').peekable();
     let with_mempool = parts.next_if(|part| *part == "checkmempool").is_some();

@@ -1,6 +1,6 @@
 //! What it takes the mempool to follow a block that confirms some of its entries.
 //!
-//! `cargo bench -p node --bench mempool`: several mempools are filled side by side, so that none finds its entries in the CPU's
+//! `cargo bench -p node-core --bench mempool`: several mempools are filled side by side, so that none finds its entries in the CPU's
 //! caches, as on a machine with several nodes. Then each follows the same blocks. Printed: the middle time of one block.
 
 #![expect(clippy::print_stdout, reason = "a benchmark shows its numbers")]
@@ -14,7 +14,7 @@ use bitcoin::{Amount, OutPoint, Transaction, TxOut};
 use chain::fixtures::{BlockBuilder, Key, Payment, TEST_GENESIS_TIME, test_params_with};
 use chain::rules::spend::SignatureCache;
 use chain::{Chain, Height, Params, Reorg, Timestamp};
-use node::mempool::{Mempool, Surroundings};
+use node_core::mempool::{Mempool, Surroundings};
 use rayon::prelude::*;
 
 const NOW: Timestamp = Timestamp(TEST_GENESIS_TIME.0 + 1_000_000);

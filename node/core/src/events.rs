@@ -6,8 +6,8 @@ use bitcoin::{BlockHash, Txid};
 use chain::Height;
 use p2p::PeerNum;
 
-use crate::core::Mode;
 use crate::mempool::RemovalReason;
+use crate::mode::Mode;
 
 /// One thing that happened. Numbered by the host in the order in which the core told it.
 #[derive(Clone, Debug, PartialEq)]

@@ -106,7 +106,7 @@ impl Background {
     }
 
     /// Waits until nothing is worked on any more, and takes nothing from then on. What does not end in time goes on.
-    pub(super) async fn end(&self, patience: Duration) {
+    pub async fn end(&self, patience: Duration) {
         let ended = async {
             for places in [&self.readers, &self.walkers] {
                 let _all = places.free.acquire_many(places.all).await;

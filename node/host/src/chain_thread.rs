@@ -7,10 +7,10 @@ use std::thread::JoinHandle;
 use p2p::Mono;
 use p2p::swarm::Event;
 
-use super::chores::Chores;
-use super::give_way::giving_way;
-use super::{NodeHandle, StopReason};
-use crate::core::Input;
+use crate::chores::Chores;
+use crate::give_way::giving_way;
+use crate::{NodeHandle, StopReason};
+use node_core::Input;
 
 /// What the chain thread is told.
 #[derive(Debug)]
@@ -25,19 +25,19 @@ pub enum Message {
 
 /// When the core wants to be called with a tick.
 #[derive(Debug)]
-pub(super) struct Wake {
+pub(crate) struct Wake {
     /// Microseconds since the start; `u64::MAX` for never.
     at: AtomicU64,
 }
 
 impl Wake {
-    pub(super) fn never() -> Wake {
+    pub(crate) fn never() -> Wake {
         Wake {
             at: AtomicU64::new(u64::MAX),
         }
     }
 
-    pub(super) fn set(&self, at: Mono) {
+    pub(crate) fn set(&self, at: Mono) {
         self.at.store(at.as_micros(), Ordering::Relaxed);
     }
 
@@ -54,7 +54,7 @@ impl Wake {
 }
 
 /// Starts the thread. It ends by [`Message::Stop`], and stops the node if it panics.
-pub(super) fn spawn(
+pub(crate) fn spawn(
     node: NodeHandle,
     messages: Receiver<Message>,
 ) -> std::io::Result<JoinHandle<()>> {
@@ -141,7 +141,7 @@ impl Drop for StopOnPanic {
 }
 
 /// What the swarm tells, as the core takes it.
-pub(super) fn input_of(event: Event) -> Input {
+pub(crate) fn input_of(event: Event) -> Input {
     match event {
         Event::Listening { address } => Input::Listening { address },
         Event::PeerUp {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use p2p::Mono;
 
-use super::{NodeHandle, disk, mining, peers};
-use crate::core::Mode;
+use crate::{NodeHandle, disk, mining, peers};
+use node_core::Mode;
 
 /// How often the miner is given new transactions.
 const MINING_PAUSE: Duration = Duration::from_secs(1);
@@ -14,7 +14,7 @@ const HOUSE_PAUSE: Duration = Duration::from_secs(10);
 
 /// What is due, and when.
 #[derive(Debug, Default)]
-pub(super) struct Chores {
+pub(crate) struct Chores {
     next_mining: Mono,
     next_house: Mono,
     saved_changes: u64,
@@ -22,12 +22,12 @@ pub(super) struct Chores {
 
 impl Chores {
     /// When to call [`Chores::work`] at the latest.
-    pub(super) fn next(&self) -> Mono {
+    pub(crate) fn next(&self) -> Mono {
         self.next_mining.min(self.next_house)
     }
 
     /// Does what is due.
-    pub(super) fn work(&mut self, node: &NodeHandle, now: Mono) {
+    pub(crate) fn work(&mut self, node: &NodeHandle, now: Mono) {
         if self.next_mining <= now {
             self.next_mining = now + MINING_PAUSE;
             mining::refresh(node);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use chain::Timestamp;
 use p2p::Mono;
 
-use crate::core::Now;
+use node_core::Now;
 
 /// The two clocks of a node. The one for rules can be moved, for experiments; the one for timeouts cannot.
 #[derive(Debug)]

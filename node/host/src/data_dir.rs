@@ -8,7 +8,8 @@ use anyhow::Context;
 use bitcoin::hex::DisplayHex;
 use chain::store::DirectoryLock;
 
-use crate::rpc::auth::COOKIE_USER;
+/// The user that the cookie file names.
+pub const COOKIE_USER: &str = "__cookie__";
 
 /// The folder of one node, which belongs to this process for as long as a copy of this lives.
 #[derive(Clone, Debug)]

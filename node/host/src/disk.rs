@@ -6,7 +6,7 @@ use std::path::Path;
 const LOW_BYTES: u64 = 100 << 20;
 
 /// Whether the disk is nearly full; false where the system does not tell.
-pub(super) fn is_low(path: &Path) -> bool {
+pub(crate) fn is_low(path: &Path) -> bool {
     free_bytes(path).is_some_and(|free| free < LOW_BYTES)
 }
 

@@ -2,14 +2,14 @@
 
 use p2p::swarm::Command;
 
-use super::{NodeHandle, StopReason};
-use crate::core::{NodeCore, Output};
-use crate::events::NodeEvent;
+use crate::{NodeHandle, StopReason};
+use node_core::events::NodeEvent;
+use node_core::{NodeCore, Output};
 
 impl NodeHandle {
     /// Carries out `outputs` in order. Called while the core's lock is held, so that nobody else's come in between. Tells
     /// whether the time to wake was set.
-    pub(super) fn carry_out(&self, core: &NodeCore, outputs: Vec<Output>) -> bool {
+    pub(crate) fn carry_out(&self, core: &NodeCore, outputs: Vec<Output>) -> bool {
         let mut moved = false;
         let mut tip_changed = false;
         for output in outputs {
@@ -63,7 +63,7 @@ impl NodeHandle {
         moved
     }
 
-    fn command(&self, command: Command) {
+    pub(crate) fn command(&self, command: Command) {
         // The swarm is gone only while the node stops.
         let _ = self.inner.commands.send(command);
     }

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::clock::unix_millis;
-use crate::events::NodeEvent;
+use crate::clock::unix_millis;
+use node_core::events::NodeEvent;
 
 /// How many events are kept: some MB at most.
 pub const KEPT_EVENTS: usize = 50_000;
@@ -99,7 +99,7 @@ impl EventLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::Mode;
+    use node_core::Mode;
 
     fn log(capacity: usize, events: usize) -> EventLog {
         let log = EventLog::new(capacity);

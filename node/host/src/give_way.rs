@@ -13,7 +13,7 @@ const STRETCH: Duration = Duration::from_micros(100);
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Runs `work`, which gives way wherever it may pause. Where a core is free, that takes no time.
-pub(super) fn giving_way<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn giving_way<T>(work: impl FnOnce() -> T) -> T {
     let turns = Turns::new(Instant::now());
     let pause = move || {
         let asked = Instant::now();

@@ -7,7 +7,7 @@ use bitcoin::{BlockHash, Txid};
 use chain::txindex::{self, IndexStep, TxIndex, TxPlace};
 use chain::{CheckedBlock, Height, StoreError};
 
-use super::{NodeHandle, StopReason};
+use crate::{NodeHandle, StopReason};
 
 /// Blocks in one transaction of the index.
 const BATCH: usize = 64;
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Indexer {
 
 impl Indexer {
     /// On an index that was opened.
-    pub(super) fn new(index: TxIndex) -> Indexer {
+    pub(crate) fn new(index: TxIndex) -> Indexer {
         Indexer {
             index,
             reached: Mutex::default(),
@@ -79,7 +79,7 @@ impl Indexer {
 }
 
 /// Follows the chain until the node stops.
-pub(super) async fn follow(node: NodeHandle, indexer: Arc<Indexer>) {
+pub(crate) async fn follow(node: NodeHandle, indexer: Arc<Indexer>) {
     let mut tip = node.tip();
     loop {
         tip.mark_unchanged();

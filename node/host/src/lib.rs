@@ -1,4 +1,4 @@
-//! The shell: runs a [`NodeCore`] on threads, tokio and libp2p.
+//! The shell: runs a [`NodeCore`] on threads and tokio, between a swarm and those who ask.
 //!
 //! One thread (`chain`) feeds the core with what the swarm tells and with the passing of time; RPC calls read and act from
 //! blocking threads. What the core wants done is carried out in order while its lock is held, which is cheap: channels only.
@@ -17,33 +17,33 @@ mod dispatch;
 mod event_log;
 mod give_way;
 mod indexer;
-mod listen;
 mod mining;
 mod peers;
-mod signals;
 mod stages;
-mod start;
 mod stop;
 mod submit;
 mod timings;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc as std_mpsc};
+use std::thread::JoinHandle;
 
-use p2p::swarm::{Command, Traffic};
+use chain::Chain;
+use chain::txindex::TxIndex;
+use node_core::{CoreOptions, Input, NodeCore, Now, Output};
+use p2p::swarm::{Command, Event, Traffic};
 use tokio::sync::{mpsc, watch};
 
-use crate::core::{Input, NodeCore, Now, Output};
-use crate::rpc::{Activity, FilterHeaders};
-use crate::stratum;
+use chain_thread::Wake;
+use stages::Stages;
 
 pub use background::{Background, WorkLost};
 pub use chain_thread::Message;
 pub use clock::{Clock, unix_millis};
-pub use data_dir::{DataDir, RuntimeFile, write_atomically};
+pub use data_dir::{COOKIE_USER, DataDir, RuntimeFile, write_atomically};
 pub use event_log::{EventLog, KEPT_EVENTS, NumberedEvent, TooOld};
 pub use indexer::Indexer;
 pub use mining::{Mining, MiningSettings, MiningStatus, TipSwitches};
-pub use start::{StartOptions, Started, run};
+pub use peers::load as load_peers;
 pub use stop::{StopReason, StopSwitch};
 pub use timings::{BUCKET_BOUNDS_S, StageTimes, Timings};
 
@@ -70,18 +70,106 @@ struct Inner {
     wake: chain_thread::Wake,
     stop: StopSwitch,
     mining: Mining,
-    stratum: stratum::Books,
     traffic: Arc<Traffic>,
     listening: watch::Sender<Vec<String>>,
-    activity: Activity,
     background: Background,
-    filter_headers: FilterHeaders,
     timings: Arc<Timings>,
     indexer: Option<Arc<Indexer>>,
     data_dir: DataDir,
 }
 
+/// What a node is made of.
+pub struct Parts {
+    /// What it holds for true.
+    pub chain: Chain,
+    /// The index of confirmed transactions, if there is one.
+    pub index: Option<TxIndex>,
+    /// For the core.
+    pub core: CoreOptions,
+    /// The dial of its own miner.
+    pub mining: MiningSettings,
+    /// How far its wall clock is ahead of the machine's, in seconds.
+    pub clock_offset_s: i64,
+    /// Its folder.
+    pub data_dir: DataDir,
+}
+
+/// What only the one who started a node holds.
+#[derive(Debug)]
+pub struct Ends {
+    /// What the core wants of the network.
+    pub commands: mpsc::UnboundedReceiver<Command>,
+    /// Ends by [`Message::Stop`].
+    pub chain_thread: JoinHandle<()>,
+}
+
 impl NodeHandle {
+    /// Makes a node and starts its chain thread. The network and the miner are yet to be started.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no thread.
+    pub fn start(parts: Parts) -> std::io::Result<(NodeHandle, Ends)> {
+        let (command_sender, commands) = mpsc::unbounded_channel();
+        let (message_sender, messages) = std_mpsc::channel();
+        let timings = Arc::new(Timings::default());
+        let mining = Mining::new(parts.mining);
+        let mut chain = parts.chain;
+        chain.set_probe(Arc::new(Stages::new(timings.clone(), mining.gate())));
+        let tip = chain.tip();
+        let tip = chain::BlockPosition {
+            hash: tip.hash,
+            height: tip.height,
+        };
+        let node = NodeHandle {
+            inner: Arc::new(Inner {
+                core: RwLock::new(NodeCore::new(chain, parts.core)),
+                clock: Clock::new(parts.clock_offset_s),
+                events: EventLog::new(KEPT_EVENTS),
+                tip: watch::Sender::new(tip),
+                commands: command_sender,
+                chain_thread: message_sender,
+                wake: Wake::never(),
+                stop: StopSwitch::new(),
+                mining,
+                traffic: Arc::default(),
+                listening: watch::Sender::new(Vec::new()),
+                background: Background::default(),
+                timings,
+                indexer: parts.index.map(|index| Arc::new(Indexer::new(index))),
+                data_dir: parts.data_dir,
+            }),
+        };
+        let chain_thread = chain_thread::spawn(node.clone(), messages)?;
+        let ends = Ends {
+            commands,
+            chain_thread,
+        };
+        Ok((node, ends))
+    }
+
+    /// Passes on what the swarm tells.
+    pub fn swarm_event(&self, event: Event) {
+        self.tell_chain_thread(Message::Input(chain_thread::input_of(event)));
+    }
+
+    /// Ends the network part.
+    pub fn leave_network(&self) {
+        self.command(Command::Shutdown);
+    }
+
+    /// Starts the node's own miner, now or when it is first turned on.
+    pub fn start_mining(&self) {
+        mining::start_when_wanted(self);
+    }
+
+    /// Lets the index of transactions follow the chain, if there is one. Call within a runtime.
+    pub fn start_indexing(&self) {
+        if let Some(indexer) = self.inner.indexer.clone() {
+            tokio::spawn(indexer::follow(self.clone(), indexer));
+        }
+    }
+
     /// Reads the core. Blocks while an input is handled: call from blocking threads only.
     pub fn read<R>(&self, read: impl FnOnce(&NodeCore) -> R) -> R {
         let core = self.read_lock();
@@ -162,13 +250,8 @@ impl NodeHandle {
         &self.inner.mining
     }
 
-    /// What miners of others did and do.
-    pub fn stratum(&self) -> &stratum::Books {
-        &self.inner.stratum
-    }
-
     /// Bytes and messages on the network so far.
-    pub fn traffic(&self) -> &Traffic {
+    pub fn traffic(&self) -> &Arc<Traffic> {
         &self.inner.traffic
     }
 
@@ -177,24 +260,19 @@ impl NodeHandle {
         &self.inner.stop
     }
 
+    /// As [`NodeHandle::listening`]; changes wake its holder.
+    pub fn listening_changes(&self) -> watch::Receiver<Vec<String>> {
+        self.inner.listening.subscribe()
+    }
+
     /// The multiaddresses on which the node listens, with its peer id.
     pub fn listening(&self) -> Vec<String> {
         self.inner.listening.borrow().clone()
     }
 
-    /// The RPC calls that are being carried out, and how many there were.
-    pub fn activity(&self) -> &Activity {
-        &self.inner.activity
-    }
-
     /// Threads for what others ask of the node.
     pub fn background(&self) -> &Background {
         &self.inner.background
-    }
-
-    /// Filter headers that were made so far.
-    pub fn filter_headers(&self) -> &FilterHeaders {
-        &self.inner.filter_headers
     }
 
     /// The transaction index, if there is one.
@@ -217,8 +295,12 @@ impl NodeHandle {
         self.act(|core, _, out| core.frozen_chain(out))
     }
 
-    /// Saves what is only in memory, for the last time.
-    fn shut_down(&self) -> Result<(), chain::StoreError> {
+    /// Saves what is only in memory, for the last time. Nobody may change the chain after that.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    pub fn shut_down(&self) -> Result<(), chain::StoreError> {
         peers::save(self, &self.read(|core| core.book_json()));
         self.write_lock().shutdown()
     }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use bitcoin::Address;
 use miner::{Job, PauseGate, SearchOptions, SearchOutcome, Searcher, StopFlag};
 
-use super::{NodeHandle, StopReason};
-use crate::core::{BlockTemplate, Mode};
+use crate::{NodeHandle, StopReason};
+use node_core::{BlockTemplate, Mode};
 
 /// A template is made anew after this time, since its time and so perhaps its difficulty lag behind.
 const TEMPLATE_LIFE: Duration = Duration::from_secs(5);
@@ -144,7 +144,7 @@ impl Mining {
     }
 
     /// Holds the search up while it is closed; the threads stay where they are.
-    pub(super) fn gate(&self) -> PauseGate {
+    pub(crate) fn gate(&self) -> PauseGate {
         self.pause.clone()
     }
 
@@ -168,7 +168,7 @@ impl Mining {
     }
 
     /// The active tip changed: what is being searched is stale.
-    pub(super) fn tip_changed(&self) {
+    pub(crate) fn tip_changed(&self) {
         let mut state = self.lock();
         state.note_switch();
         // Before the clock is read: a search that begins later and is stale then knows that it is stopped.
@@ -180,7 +180,7 @@ impl Mining {
     }
 
     /// Wakes the miner to look around, as when the node stops.
-    pub(super) fn wake(&self) {
+    pub fn wake(&self) {
         self.interrupt(&self.lock());
         self.changed.notify_all();
     }
@@ -235,7 +235,7 @@ impl NodeHandle {
 }
 
 /// Starts the miner's thread if it is to mine and has none.
-pub(super) fn start_when_wanted(node: &NodeHandle) {
+pub(crate) fn start_when_wanted(node: &NodeHandle) {
     let mut state = node.inner.mining.lock();
     if state.started || !state.settings.active {
         return;
@@ -249,7 +249,7 @@ pub(super) fn start_when_wanted(node: &NodeHandle) {
 }
 
 /// Ends a search whose template is old, or whose mempool has changed.
-pub(super) fn refresh(node: &NodeHandle) {
+pub(crate) fn refresh(node: &NodeHandle) {
     if !node.inner.mining.lock().settings.active {
         return;
     }

@@ -1,10 +1,10 @@
 //! The file of known peers.
 
-use super::{DataDir, NodeHandle, write_atomically};
+use crate::{DataDir, NodeHandle, write_atomically};
 
 /// The peer book as it was saved; `None` if there is none. A file that cannot be read is told and passed over: peers are
 /// found again.
-pub(super) fn load(data_dir: &DataDir) -> Option<String> {
+pub fn load(data_dir: &DataDir) -> Option<String> {
     let path = data_dir.peers_file();
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),
@@ -17,7 +17,7 @@ pub(super) fn load(data_dir: &DataDir) -> Option<String> {
 }
 
 /// Saves the peer book now.
-pub(super) fn save(node: &NodeHandle, text: &str) {
+pub(crate) fn save(node: &NodeHandle, text: &str) {
     let path = node.data_dir().peers_file();
     if let Err(error) = write_atomically(&path, text.as_bytes()) {
         tracing::warn!(path = %path.display(), %error, "known peers cannot be saved");

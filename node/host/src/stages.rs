@@ -5,18 +5,18 @@ use std::sync::Arc;
 use chain::probe::{Probe, Stage};
 use miner::PauseGate;
 
-use super::Timings;
+use crate::Timings;
 
 /// Times the stages, and holds the node's own search up while a block is connected: on cores that share their units even a thread of the
 /// lowest priority costs the others.
 #[derive(Debug)]
-pub(super) struct Stages {
+pub(crate) struct Stages {
     timings: Arc<Timings>,
     mining: PauseGate,
 }
 
 impl Stages {
-    pub(super) fn new(timings: Arc<Timings>, mining: PauseGate) -> Stages {
+    pub(crate) fn new(timings: Arc<Timings>, mining: PauseGate) -> Stages {
         Stages { timings, mining }
     }
 }

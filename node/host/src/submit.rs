@@ -2,9 +2,9 @@
 
 use bitcoin::Block;
 
-use super::NodeHandle;
-use super::give_way::giving_way;
-use crate::core::{NodeCore, SubmitError};
+use crate::NodeHandle;
+use crate::give_way::giving_way;
+use node_core::{NodeCore, SubmitError};
 
 impl NodeHandle {
     /// Takes a block, tells peers of it, and returns when a crash cannot lose it any more. Gives whether it is in the active

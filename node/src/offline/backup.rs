@@ -10,7 +10,7 @@ use rpc_client::{Auth, Client};
 use serde_json::json;
 
 use super::{ChainArgs, load_params};
-use crate::host::DataDir;
+use node_host::DataDir;
 
 const BACKUP_EXAMPLES: &str = "\
 Example:

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{ChainArgs, now, open_file, progress, snapshot};
-use crate::host::Clock;
+use node_host::Clock;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -27,7 +27,7 @@ pub use import::{ImportArgs, run as import};
 pub use verify::{VerifyArgs, run as verify};
 
 use crate::cli::load_params;
-use crate::host::{Clock, DataDir};
+use node_host::{Clock, DataDir};
 
 /// Memory for the chain unless something else is said, in MB.
 const DEFAULT_CACHE_MB: usize = 128;

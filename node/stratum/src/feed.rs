@@ -8,7 +8,7 @@ use p2p::Mono;
 use tokio::sync::{Notify, watch};
 
 use super::job::Work;
-use crate::host::{NodeHandle, StopReason};
+use node_host::{NodeHandle, StopReason};
 
 /// How often the mempool is looked at while there are miners.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

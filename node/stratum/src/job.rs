@@ -13,7 +13,7 @@ use miner::CoinbasePath;
 use serde_json::{Value, json};
 
 use super::difficulty;
-use crate::core::{BlockTemplate, Now};
+use node_core::{BlockTemplate, Now};
 
 /// The version of blocks, before miners roll the bits of BIP 320.
 const VERSION: u32 = 0x2000_0000;

@@ -32,6 +32,5 @@ pub use counts::{Books, StratumStatus};
 pub use job::{Found, ROLLING_MASK, Work};
 pub use message::Refusal;
 pub use pace::Pace;
-pub use server::StratumOptions;
-pub(crate) use server::open;
+pub use server::{Endpoint, StratumOptions, open};
 pub use session::{Act, Session};

@@ -11,14 +11,15 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::counts::Books;
 use super::feed::{Feed, LatestWork};
 use super::job::Found;
 use super::limits::{MAX_CONNECTIONS, WRITE_TIMEOUT};
 use super::lines::LineReader;
 use super::pace::Pace;
 use super::session::{Act, Session};
-use crate::core::SubmitError;
-use crate::host::NodeHandle;
+use node_core::SubmitError;
+use node_host::NodeHandle;
 
 /// How often a session is told that time has passed.
 const TICK: Duration = Duration::from_secs(5);
@@ -35,11 +36,11 @@ pub struct StratumOptions {
 }
 
 /// An opened endpoint.
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     listener: std::net::TcpListener,
     address: Option<Address>,
     /// Where it listens.
-    pub(crate) listen: SocketAddr,
+    pub listen: SocketAddr,
 }
 
 /// Opens the port.
@@ -47,7 +48,7 @@ pub(crate) struct Endpoint {
 /// # Errors
 ///
 /// When it is taken.
-pub(crate) fn open(options: StratumOptions) -> anyhow::Result<Endpoint> {
+pub fn open(options: StratumOptions) -> anyhow::Result<Endpoint> {
     let wanted = options.listen;
     let listener = std::net::TcpListener::bind(wanted).with_context(|| {
         format!("cannot serve miners on {wanted}; choose another --stratum HOST:PORT, or port 0 for any free one")
@@ -62,9 +63,9 @@ pub(crate) fn open(options: StratumOptions) -> anyhow::Result<Endpoint> {
 
 impl Endpoint {
     /// Serves miners until the node stops.
-    pub(crate) async fn serve(self, node: NodeHandle) -> std::io::Result<()> {
+    pub async fn serve(self, node: NodeHandle, books: Arc<Books>) -> std::io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
-        node.stratum().listening(self.listen);
+        books.listening(self.listen);
         let feed = Arc::new(Feed::new());
         let feeding = Arc::clone(&feed);
         let feeder = node.clone();
@@ -85,10 +86,7 @@ impl Endpoint {
                 }
             };
             extra_nonce_1 = extra_nonce_1.wrapping_add(1);
-            if !node
-                .stratum()
-                .enter(extra_nonce_1, address, MAX_CONNECTIONS)
-            {
+            if !books.enter(extra_nonce_1, address, MAX_CONNECTIONS) {
                 tracing::warn!(target: "stratum", %address, "too many miners: connection refused");
                 continue;
             }
@@ -96,6 +94,7 @@ impl Endpoint {
             let payout = configured.or_else(|| node.mining().status().settings.address);
             let connection = Connection {
                 node: node.clone(),
+                books: Arc::clone(&books),
                 extra_nonce_1,
                 address,
                 payout: payout.map(|address| address.script_pubkey()),
@@ -111,6 +110,7 @@ impl Endpoint {
 /// One miner's connection.
 struct Connection {
     node: NodeHandle,
+    books: Arc<Books>,
     extra_nonce_1: u32,
     address: SocketAddr,
     payout: Option<ScriptBuf>,
@@ -118,17 +118,17 @@ struct Connection {
 }
 
 /// The books know of a connection for as long as this lives, even if its task panics.
-struct Entered(NodeHandle, u32);
+struct Entered(Arc<Books>, u32);
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.0.stratum().leave(self.1);
+        self.0.leave(self.1);
     }
 }
 
 impl Connection {
     async fn live(mut self, stream: TcpStream) {
-        let entered = Entered(self.node.clone(), self.extra_nonce_1);
+        let entered = Entered(Arc::clone(&self.books), self.extra_nonce_1);
         tracing::info!(target: "stratum", address = %self.address, "miner connected");
         let reason = match self.serve(stream).await {
             Ok(reason) => reason.to_owned(),
@@ -178,9 +178,7 @@ impl Connection {
                 }
             };
             let closing = self.carry_out(acts, &mut write).await?;
-            self.node
-                .stratum()
-                .update(self.extra_nonce_1, &session, now.mono);
+            self.books.update(self.extra_nonce_1, &session, now.mono);
             if let Some(reason) = closing {
                 return Ok(reason);
             }
@@ -225,18 +223,19 @@ impl Connection {
 
     /// Submits a block as `submitblock` does. The session goes on when the tip has changed.
     async fn submit(&self, found: Found) {
-        let (node, address) = (self.node.clone(), self.address);
-        let working = tokio::task::spawn_blocking(move || submit(&node, &found, address)).await;
+        let (node, books) = (self.node.clone(), Arc::clone(&self.books));
+        let address = self.address;
+        let work = move || submit(&node, &books, &found, address);
+        let working = tokio::task::spawn_blocking(work).await;
         if let Err(error) = working {
             tracing::error!(target: "stratum", %error, "a block could not be submitted");
         }
     }
 }
 
-fn submit(node: &NodeHandle, found: &Found, address: SocketAddr) {
+fn submit(node: &NodeHandle, books: &Books, found: &Found, address: SocketAddr) {
     let block = found.block();
     let hash = block.block_hash();
-    let books = node.stratum();
     match node.submit_block(block) {
         Ok(true) => {
             books.count_block(|blocks| blocks.active += 1);

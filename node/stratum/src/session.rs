@@ -17,7 +17,7 @@ use super::limits::{
 use super::message::{self, Refusal, Request};
 use super::share::Submission;
 use super::worker::{name, payout_of};
-use crate::core::Now;
+use node_core::Now;
 
 /// What a session wants done.
 #[derive(Debug)]

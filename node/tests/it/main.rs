@@ -1,14 +1,5 @@
-//! Integration tests of the node.
+//! A whole node in this process, through what it serves.
 
-mod core_aside;
-mod core_mend;
-mod core_net;
-mod core_node;
-mod core_operator;
-mod core_packages;
-mod core_peers;
-mod core_pool;
-mod core_support;
 mod cpuminer;
 mod mining_templates;
 mod rpc_calls;
@@ -18,9 +9,8 @@ mod rpc_http;
 mod rpc_packages;
 mod rpc_snapshot;
 mod rpc_txindex;
+#[path = "../../stratum/tests/it/stratum_client.rs"]
 mod stratum_client;
 mod stratum_node;
-mod stratum_scene;
-mod stratum_session;
 mod stratum_tcp;
 mod support_node;

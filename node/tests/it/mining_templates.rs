@@ -11,7 +11,7 @@ use bitcoin::hashes::{Hash, sha256d};
 use bitcoin::{Amount, Block, Transaction};
 use chain::Params;
 use chain::fixtures::{Key, Payment, grind, test_params_with};
-use node::host::MiningSettings;
+use node_host::MiningSettings;
 use serde_json::{Value, json};
 
 use crate::support_node::{ADDRESS, RunningNode, options};

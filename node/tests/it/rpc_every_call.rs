@@ -8,7 +8,7 @@ use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{Amount, Transaction};
 use chain::Params;
 use chain::fixtures::{Key, Payment, test_params_with};
-use node::rpc::registry;
+use node_api::rpc::registry;
 use serde_json::{Value, json};
 
 use crate::support_node::{ADDRESS, RunningNode, options};

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::support_node::{ADDRESS, RunningNode, eventually, options};
 
 fn with_index(dir: &std::path::Path) -> RunningNode {
-    RunningNode::start_with(node::host::StartOptions {
+    RunningNode::start_with(node::start::StartOptions {
         txindex: true,
         ..options(dir)
     })

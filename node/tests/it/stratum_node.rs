@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use node::stratum::StratumOptions;
-use node::stratum::limits::{MAX_CONNECTIONS, MAX_LINE_BYTES};
+use node_stratum::StratumOptions;
+use node_stratum::limits::{MAX_CONNECTIONS, MAX_LINE_BYTES};
 use serde_json::{Value, json};
 
 use crate::stratum_tcp::Miner;

@@ -10,9 +10,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chain::{ChainOptions, Params};
-use node::core::CoreOptions;
-use node::host::{self, MiningSettings, StartOptions, Started};
-use node::rpc::auth::Users;
+use node::start::{self, StartOptions, Started};
+use node_api::rpc::auth::Users;
+use node_core::CoreOptions;
+use node_host::MiningSettings;
 use rpc_client::{Auth, Client, RpcError};
 use serde_json::{Value, json};
 
@@ -75,7 +76,7 @@ impl RunningNode {
     pub(crate) fn start_with(options: StartOptions) -> RunningNode {
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            host::run(options, |started| {
+            start::run(options, |started| {
                 let _ = sender.send(started.clone());
             })
         });

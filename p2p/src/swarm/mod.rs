@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 
 use crate::sync::{GossipId, RequestId};
 use crate::wire::{Gossip, Request, Response, Verdict};
-use crate::{Direction, PeerNum};
+use crate::{AnswerToken, Direction, PeerNum};
 
 pub use meter::PeerTraffic;
 pub use traffic::{Channel, KindTraffic, Traffic, WireTraffic};
@@ -52,10 +52,6 @@ pub struct SwarmConfig {
     /// Most outbound connections.
     pub max_outbound: u32,
 }
-
-/// A request of a peer that waits for our answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AnswerToken(pub u64);
 
 /// What the swarm is told to do.
 #[derive(Debug)]

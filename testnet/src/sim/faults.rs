@@ -1,6 +1,6 @@
 //! Carries out a scenario's actions.
 
-use node::core::Input;
+use node_core::Input;
 
 use super::trace::Line;
 use super::world::{Event, World};

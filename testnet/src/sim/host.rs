@@ -1,8 +1,8 @@
 //! What the real host does with sockets: carries a core's outputs to other cores, and brings what comes.
 
-use node::core::{Input, Output};
-use node::events::NodeEvent;
-use p2p::swarm::AnswerToken;
+use node_core::events::NodeEvent;
+use node_core::{Input, Output};
+use p2p::AnswerToken;
 use p2p::sync::RequestId;
 use p2p::wire::{BlockBytes, Request, Response};
 use p2p::{Direction, PeerNum};

@@ -1,7 +1,7 @@
 //! Poisson miners: when a block is found and by whom is drawn; the block itself is the node's own template, with real work.
 
 use bitcoin::{Block, ScriptBuf, Target};
-use node::core::Mode;
+use node_core::Mode;
 
 use super::random::{by_weight, interval_us};
 use super::stats::{Found, TrafficFigures};

@@ -1,4 +1,4 @@
-//! The simulator: many [`node::core::NodeCore`]s, as shipped, in virtual time.
+//! The simulator: many [`node_core::NodeCore`]s, as shipped, in virtual time.
 //!
 //! One seeded source decides everything that is random, events are ordered by (time, number), and nothing reads a clock: the
 //! same scenario and seed give the same trace on every run and machine. Blocks carry real proof of work at the easiest

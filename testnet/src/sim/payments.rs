@@ -2,7 +2,7 @@
 
 use bitcoin::{Amount, OutPoint, Txid};
 use chain::Params;
-use node::core::NodeCore;
+use node_core::NodeCore;
 use rand::RngExt;
 
 use super::random::interval_us;

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use p2p::swarm::AnswerToken;
+use p2p::AnswerToken;
 use p2p::sync::RequestId;
 
 use super::wires::ConnId;

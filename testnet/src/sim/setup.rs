@@ -8,7 +8,7 @@ use bitcoin::Amount;
 use chain::genesis::GenesisSpec;
 use chain::store::MemoryDisk;
 use chain::{Chain, ChainOptions, Params, Timestamp};
-use node::core::{CoreOptions, Input, NodeCore};
+use node_core::{CoreOptions, Input, NodeCore};
 use rand::Rng;
 
 use super::fates::Payments;

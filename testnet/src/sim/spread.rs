@@ -1,6 +1,6 @@
 //! Carries gossip from node to node: published, passed on once it is accepted, told again at heartbeats.
 
-use node::core::Input;
+use node_core::Input;
 use p2p::PeerNum;
 use p2p::sync::GossipId;
 use p2p::wire::{Gossip, Verdict};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chain::rules::spend::SignatureCache;
 use chain::store::MemoryDisk;
 use chain::{Params, Timestamp};
-use node::core::{Input, NodeCore, Now};
+use node_core::{Input, NodeCore, Now};
 use p2p::Mono;
 use p2p::sync::{ChainView, GossipId};
 use p2p::wire::{Request, Response};
@@ -55,7 +55,7 @@ pub(super) struct World<'a> {
     pub(super) counters: Counters,
     pub(super) watch: Watch,
     /// Empty; its memory is used again and again.
-    pub(super) outputs: Vec<node::core::Output>,
+    pub(super) outputs: Vec<node_core::Output>,
     /// The last message that was measured.
     pub(super) encoded: Vec<u8>,
 }

@@ -8,9 +8,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
-/// The user that the cookie file names.
-pub const COOKIE_USER: &str = "__cookie__";
-
 /// A user name that has shown its password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User(String);

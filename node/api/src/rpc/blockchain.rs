@@ -19,8 +19,8 @@ use super::registry::Handler::{Drives, Walks, Works};
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::{null, reply};
-use crate::core::{Mode, NodeCore, OperatorError};
-use crate::host::NodeHandle;
+use crate::Api;
+use node_core::{Mode, NodeCore, OperatorError};
 
 /// The calls of this file.
 pub(super) const CALLS: &[Call] = &[
@@ -223,7 +223,7 @@ pub(super) fn by_hash_or_height(
         })
 }
 
-fn get_block(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_block(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let hash: BlockHash = args.hash(0)?;
     let verbosity = args.verbosity(1, 1)?;
     let (stored, header, spent) = node.read(|core| {
@@ -250,14 +250,14 @@ fn get_block(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
 }
 
 /// A body, decoded and checked while the node goes on.
-pub(crate) fn read_body(node: &NodeHandle, hash: &BlockHash) -> Result<Arc<CheckedBlock>, Failure> {
+pub(crate) fn read_body(node: &Api, hash: &BlockHash) -> Result<Arc<CheckedBlock>, Failure> {
     let stored = node.read(|core| stored_body(core.chain(), hash))?;
     opened(node, hash, stored)
 }
 
 /// As [`read_body`], with what the block spent; `None` if it was never connected.
 pub(super) fn read_body_and_spent(
-    node: &NodeHandle,
+    node: &Api,
     info: &HeaderInfo,
 ) -> Result<(Arc<CheckedBlock>, Option<Vec<Coin>>), Failure> {
     let (stored, spent) = node.read(|core| {
@@ -267,11 +267,7 @@ pub(super) fn read_body_and_spent(
     Ok((opened(node, &info.hash, stored)?, spent))
 }
 
-fn opened(
-    node: &NodeHandle,
-    hash: &BlockHash,
-    stored: StoredBlock,
-) -> Result<Arc<CheckedBlock>, Failure> {
+fn opened(node: &Api, hash: &BlockHash, stored: StoredBlock) -> Result<Arc<CheckedBlock>, Failure> {
     match stored.open() {
         Some(body) => Ok(body),
         // Damaged: reading it once more lets the chain take note, and fetch it again.
@@ -282,7 +278,7 @@ fn opened(
     }
 }
 
-fn get_block_hash(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_block_hash(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let height = u32::try_from(args.int(0)?).ok().map(Height);
     let info = node.read(|core| height.and_then(|height| core.chain().at_height(height)));
     match info {
@@ -291,7 +287,7 @@ fn get_block_hash(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     }
 }
 
-fn get_block_header(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_block_header(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let hash: BlockHash = args.hash(0)?;
     let verbose = args.flag(1, true)?;
     node.read(|core| {
@@ -331,7 +327,7 @@ struct ChainInfo {
     mode: Mode,
 }
 
-fn get_blockchain_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+fn get_blockchain_info(node: &Api, _: &Args) -> Result<Reply, Failure> {
     let size_on_disk = database_bytes(node);
     let info = node.read(|core| {
         let chain = core.chain();
@@ -378,7 +374,7 @@ pub(super) fn warnings(core: &NodeCore) -> Vec<String> {
 }
 
 /// Bytes of the database file.
-pub(super) fn database_bytes(node: &NodeHandle) -> u64 {
+pub(super) fn database_bytes(node: &Api) -> u64 {
     let path = node.data_dir().path().join("chain.redb");
     std::fs::metadata(path).map_or(0, |file| file.len())
 }
@@ -391,7 +387,7 @@ struct Tip {
     status: &'static str,
 }
 
-fn get_chain_tips(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+fn get_chain_tips(node: &Api, _: &Args) -> Result<Reply, Failure> {
     let tips = node.read(|core| core.chain().chain_tips());
     let shown = tips.iter().map(|tip| Tip {
         height: tip.block.height,
@@ -402,7 +398,7 @@ fn get_chain_tips(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
     reply(&shown.collect::<Vec<Tip>>())
 }
 
-fn get_deployment_info(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_deployment_info(node: &Api, args: &Args) -> Result<Reply, Failure> {
     #[derive(Serialize)]
     struct Deployment {
         #[serde(rename = "type")]
@@ -436,7 +432,7 @@ fn get_deployment_info(node: &NodeHandle, args: &Args) -> Result<Reply, Failure>
     }))
 }
 
-fn get_block_from_peer(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_block_from_peer(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let hash: BlockHash = args.hash(0)?;
     let peer = u64::try_from(args.int(1)?).map_or(PeerNum(u64::MAX), PeerNum);
     node.act(|core, now, out| {
@@ -458,7 +454,7 @@ enum Judgement {
     Open,
 }
 
-fn judge(node: &NodeHandle, args: &Args, judgement: Judgement) -> Result<Reply, Failure> {
+fn judge(node: &Api, args: &Args, judgement: Judgement) -> Result<Reply, Failure> {
     let hash: BlockHash = args.hash(0)?;
     node.act(|core, now, out| {
         known_header(core.chain(), &hash)?;
@@ -482,7 +478,7 @@ fn operator_failure(error: OperatorError) -> Failure {
     }
 }
 
-fn verify_chain(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn verify_chain(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let level = args.opt_int(0)?.unwrap_or(3);
     let level = u8::try_from(level).ok().filter(|level| *level <= 4);
     let level = level.ok_or_else(|| Failure::invalid("checklevel must be between 0 and 4"))?;

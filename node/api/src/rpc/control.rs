@@ -8,7 +8,8 @@ use super::registry::Handler::{Walks, Works};
 use super::registry::{self, Call, GROUPS, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::reply;
-use crate::host::{NodeHandle, StopReason};
+use crate::Api;
+use node_host::StopReason;
 
 /// The calls of this file.
 pub(super) const CALLS: &[Call] = &[
@@ -68,7 +69,7 @@ pub(super) const CALLS: &[Call] = &[
     },
 ];
 
-fn help(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn help(_: &Api, args: &Args) -> Result<Reply, Failure> {
     let Some(name) = args.opt_text(0)? else {
         let groups = GROUPS.iter().map(|group| {
             let lines: Vec<String> = group.calls.iter().map(Call::usage).collect();
@@ -83,7 +84,7 @@ fn help(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     }
 }
 
-fn stop(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn stop(node: &Api, args: &Args) -> Result<Reply, Failure> {
     if let Some(millis) = args.opt_int(0)? {
         let millis = u64::try_from(millis).unwrap_or(0).min(10_000);
         std::thread::sleep(std::time::Duration::from_millis(millis));
@@ -92,7 +93,7 @@ fn stop(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     reply(&"Mend stopping")
 }
 
-fn get_rpc_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+fn get_rpc_info(node: &Api, _: &Args) -> Result<Reply, Failure> {
     let running = node.activity().running(node.clock().mono());
     let commands = running.iter().map(|(method, since)| {
         json!({"method": method, "duration": u64::try_from(since.as_micros()).unwrap_or(u64::MAX)})
@@ -100,7 +101,7 @@ fn get_rpc_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
     reply(&json!({"active_commands": commands.collect::<Vec<_>>(), "logpath": ""}))
 }
 
-fn get_memory_info(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_memory_info(_: &Api, args: &Args) -> Result<Reply, Failure> {
     match args.opt_text(0)? {
         None | Some("stats") => {}
         Some(mode) => return Err(Failure::invalid(format!("unknown mode {mode}"))),
@@ -108,7 +109,7 @@ fn get_memory_info(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     reply(&json!({"resident": crate::metrics::resident_bytes()}))
 }
 
-fn backup(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn backup(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let dir = node.data_dir().path().join(args.text(0)?);
     let chain = node.frozen_chain()?;
     let manifest = chain::backup::copy(&chain, &dir);

@@ -18,7 +18,7 @@ use super::registry::Handler::Walks;
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::reply;
-use crate::host::NodeHandle;
+use crate::Api;
 
 /// The calls of this file.
 pub(super) const CALLS: &[Call] = &[Call {
@@ -45,7 +45,7 @@ impl FilterHeaders {
     }
 }
 
-fn get_filter(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_filter(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let hash: BlockHash = args.hash(0)?;
     match args.opt_text(1)? {
         None | Some("basic") => {}

@@ -14,8 +14,8 @@ use super::registry::Handler::Drives;
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::reply;
-use crate::core::{NodeCore, SubmitError};
-use crate::host::NodeHandle;
+use crate::Api;
+use node_core::{NodeCore, SubmitError};
 
 const MAX_TRIES: super::registry::Param = optional(
     "maxtries",
@@ -76,7 +76,7 @@ pub(super) const CALLS: &[Call] = &[
     },
 ];
 
-fn generate_to_address(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn generate_to_address(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let address = args
         .address(1)
         .map_err(|failure| Failure::not_found(format!("Error: {}", failure.message)))?;
@@ -88,13 +88,13 @@ fn generate_to_address(node: &NodeHandle, args: &Args) -> Result<Reply, Failure>
     )
 }
 
-fn generate_to_descriptor(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn generate_to_descriptor(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let script = descriptor::script_of(args.text(1)?)?;
     generate(node, args.int(0)?, &script, args.opt_int(2)?)
 }
 
 fn generate(
-    node: &NodeHandle,
+    node: &Api,
     count: i64,
     payout: &ScriptBuf,
     max_tries: Option<i64>,
@@ -124,7 +124,7 @@ fn generate(
 
 const STALE: &str = "ProcessNewBlock, block not accepted: another block came first";
 
-fn submit_own(node: &NodeHandle, block: Block) -> Result<(), Failure> {
+fn submit_own(node: &Api, block: Block) -> Result<(), Failure> {
     match node.submit_block(block) {
         Ok(true) => Ok(()),
         Ok(false) => Err(Failure::internal(STALE)),
@@ -135,7 +135,7 @@ fn submit_own(node: &NodeHandle, block: Block) -> Result<(), Failure> {
     }
 }
 
-fn generate_block(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn generate_block(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let output = args.text(0)?;
     let payout = match address_from(output) {
         Ok(address) => address.script_pubkey(),

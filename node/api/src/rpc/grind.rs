@@ -6,7 +6,7 @@ use bitcoin::Block;
 use miner::{Job, SearchOptions, SearchOutcome, Searcher, StopFlag};
 
 use super::error::Failure;
-use crate::host::NodeHandle;
+use crate::Api;
 
 /// So many nonces are tried at once before threads are started: enough for regtest.
 const EASY_TRIES: u32 = 20_000;
@@ -15,7 +15,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Finds the nonce. False: `tries` are used up, all nonces are tried, the tip moved on, or the node stops.
 pub(super) fn grind(
-    node: &NodeHandle,
+    node: &Api,
     block: &mut Block,
     tries: &mut Option<u64>,
 ) -> Result<bool, Failure> {
@@ -56,11 +56,11 @@ fn spend_one(tries: &mut Option<u64>) -> bool {
     }
 }
 
-fn still_wanted(node: &NodeHandle, block: &Block) -> bool {
+fn still_wanted(node: &Api, block: &Block) -> bool {
     !node.stop().is_pressed() && node.tip().borrow().hash == block.header.prev_blockhash
 }
 
-fn search(node: &NodeHandle, block: &mut Block) -> Result<bool, Failure> {
+fn search(node: &Api, block: &mut Block) -> Result<bool, Failure> {
     let searcher = Searcher::new(SearchOptions::default())
         .map_err(|error| Failure::internal(error.to_string()))?;
     let job = Job {

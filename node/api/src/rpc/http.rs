@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::server::plain;
-use crate::host::StopSwitch;
+use node_host::StopSwitch;
 
 /// How long a client may take to send a header, or a body.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);

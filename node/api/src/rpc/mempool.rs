@@ -13,8 +13,8 @@ use super::registry::Handler::Works;
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::reply;
-use crate::host::NodeHandle;
-use crate::mempool::{Entry, Mempool, SatPerKvb, policy};
+use crate::Api;
+use node_core::mempool::{Entry, Mempool, SatPerKvb, policy};
 
 const TXID: super::registry::Param = required(
     "txid",
@@ -151,14 +151,14 @@ fn not_here() -> Failure {
     Failure::not_found("Transaction not in mempool")
 }
 
-fn get_entry(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_entry(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let txid: Txid = args.hash(0)?;
     let entry = node.read(|core| core.mempool().get(&txid).map(EntryFields::new));
     reply(&entry.ok_or_else(not_here)?)
 }
 
 fn relatives(
-    node: &NodeHandle,
+    node: &Api,
     args: &Args,
     of: fn(&Mempool, &Txid) -> std::collections::BTreeSet<Txid>,
 ) -> Result<Reply, Failure> {
@@ -182,7 +182,7 @@ fn by_id<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<String, Entry
         .collect()
 }
 
-fn get_raw(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_raw(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let (verbose, with_sequence) = (args.flag(0, false)?, args.flag(1, false)?);
     if verbose && with_sequence {
         let text = "Verbose results cannot contain mempool sequence values.";
@@ -220,7 +220,7 @@ struct Info {
     maxdatacarriersize: usize,
 }
 
-fn get_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+fn get_info(node: &Api, _: &Args) -> Result<Reply, Failure> {
     let now = node.now().wall;
     let info = node.read(|core| {
         let pool = core.mempool();
@@ -244,7 +244,7 @@ fn get_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
     reply(&info)
 }
 
-fn get_spending(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_spending(node: &Api, args: &Args) -> Result<Reply, Failure> {
     #[derive(Serialize)]
     struct Spent {
         txid: Txid,

@@ -16,9 +16,10 @@ use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::{null, reply};
 use super::templates::get_block_template;
-use crate::core::SubmitError;
-use crate::host::{MiningSettings, NodeHandle, TipSwitches};
-use crate::mempool::policy;
+use crate::Api;
+use node_core::SubmitError;
+use node_core::mempool::policy;
+use node_host::{MiningSettings, TipSwitches};
 
 /// The calls of this file, and `getblocktemplate`.
 pub(super) const CALLS: &[Call] = &[
@@ -144,7 +145,7 @@ fn add_reserved_value(block: &mut Block) {
     }
 }
 
-fn submit_block(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn submit_block(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let block = block_from(args.text(0)?)?;
     match node.submit_block(block) {
         Ok(true) => null(),
@@ -155,7 +156,7 @@ fn submit_block(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     }
 }
 
-fn submit_header(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn submit_header(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let header: Header = decoded(args.text(0)?, "Block header decode failed")?;
     let result = node.act(|core, now, out| core.submit_header(now, &header, out).map(drop));
     match result {
@@ -219,7 +220,7 @@ struct MiningInfo {
     mining: OwnMining,
 }
 
-fn get_mining_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+fn get_mining_info(node: &Api, _: &Args) -> Result<Reply, Failure> {
     let own = node.mining().status();
     let mining = OwnMining {
         active: own.settings.active,
@@ -258,11 +259,11 @@ fn get_mining_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
     reply(&info)
 }
 
-fn get_stratum_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+fn get_stratum_info(node: &Api, _: &Args) -> Result<Reply, Failure> {
     reply(&node.stratum().status())
 }
 
-fn get_network_hash_rate(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_network_hash_rate(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let blocks = args.opt_int(0)?.unwrap_or(120);
     let height = args.opt_int(1)?.unwrap_or(-1);
     if blocks < -1 || blocks == 0 {
@@ -302,7 +303,7 @@ fn hash_rate(chain: &Chain, span: u32, height: Height) -> f64 {
     work_float(last.chain_work - first.chain_work) / f64::from(most - least)
 }
 
-fn set_mining(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn set_mining(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let mut settings = node.mining().status().settings;
     match args.value(0) {
         Value::Null => {}

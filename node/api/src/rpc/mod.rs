@@ -4,7 +4,7 @@
 //! http (connections) -> server (limits) -> auth -> request (JSON-RPC 1 and 2) -> registry (the table of calls) -> args -> one file per group
 //! ```
 //!
-//! A call reads and drives the node through [`NodeHandle`](crate::host::NodeHandle) only. What it gives is typed in [`model`].
+//! A call reads and drives the node through [`Api`](node_host::Api) only. What it gives is typed in [`model`].
 
 mod activity;
 pub mod args;

@@ -11,7 +11,7 @@ use super::{
     blockchain, control, filters, generate, mempool, mining, network, rawtransactions, scan,
     snapshots, stats, util, wait,
 };
-use crate::host::NodeHandle;
+use crate::Api;
 
 /// One call.
 pub struct Call {
@@ -71,13 +71,13 @@ pub enum Likeness {
 #[derive(Clone, Copy)]
 pub enum Handler {
     /// Looks up or shows something, behind what the node does for itself.
-    Works(fn(&NodeHandle, &Args) -> Result<Reply, Failure>),
+    Works(fn(&Api, &Args) -> Result<Reply, Failure>),
     /// The same, but it may take long: it reads all coins or many blocks.
-    Walks(fn(&NodeHandle, &Args) -> Result<Reply, Failure>),
+    Walks(fn(&Api, &Args) -> Result<Reply, Failure>),
     /// Moves the chain, as urgently as a peer's block does.
-    Drives(fn(&NodeHandle, &Args) -> Result<Reply, Failure>),
+    Drives(fn(&Api, &Args) -> Result<Reply, Failure>),
     /// Waits for something first, without holding a thread.
-    Waits(fn(NodeHandle, Args) -> Waiting),
+    Waits(fn(Api, Args) -> Waiting),
 }
 
 /// A call on its way.
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn the_document_has_the_table() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/RPC.md");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/RPC.md");
         let document = std::fs::read_to_string(path).expect("docs/RPC.md is there");
         let (before, rest) = document.split_once("<!-- calls -->").expect("start mark");
         let (found, after) = rest.split_once("<!-- end of calls -->").expect("end mark");
@@ -322,7 +322,7 @@ mod tests {
         } else {
             assert!(
                 found == wanted,
-                "run UPDATE_DOCS=1 cargo test -p node the_document_has_the_table"
+                "run UPDATE_DOCS=1 cargo test -p node-api the_document_has_the_table"
             );
         }
     }

@@ -20,7 +20,7 @@ use super::registry::Handler::{Walks, Works};
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::reply;
-use crate::host::NodeHandle;
+use crate::Api;
 
 /// The calls of this file.
 pub(super) const CALLS: &[Call] = &[
@@ -120,7 +120,7 @@ struct Output {
     coinbase: bool,
 }
 
-fn get_tx_out(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_tx_out(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let outpoint = OutPoint {
         txid: args.hash(0)?,
         vout: args.count(1)?,
@@ -170,7 +170,7 @@ struct SetInfo {
     disk_size: u64,
 }
 
-fn get_set_info(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_set_info(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let kind = args.opt_text(0)?.unwrap_or("hash_serialized_3");
     if !["hash_serialized_3", "muhash", "none"].contains(&kind) {
         return Err(Failure::invalid(format!(
@@ -221,7 +221,7 @@ struct Scanned {
     total_amount: Btc,
 }
 
-fn scan(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn scan(node: &Api, args: &Args) -> Result<Reply, Failure> {
     match args.text(0)? {
         "start" => {}
         // A scan is over when its call answers.
@@ -278,7 +278,7 @@ fn scan(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     })
 }
 
-fn get_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_proof(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let list = args.list(0)?;
     let id = |value: &Value| {
         let text = value
@@ -311,7 +311,7 @@ fn get_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
 }
 
 /// The block that holds one of these transactions.
-fn block_of_any(node: &NodeHandle, wanted: &[Txid]) -> Result<HeaderInfo, Failure> {
+fn block_of_any(node: &Api, wanted: &[Txid]) -> Result<HeaderInfo, Failure> {
     for txid in wanted {
         for info in blocks_to_look_into(node, txid)? {
             if read_body(node, &info.hash)?.txids().contains(txid) {
@@ -322,7 +322,7 @@ fn block_of_any(node: &NodeHandle, wanted: &[Txid]) -> Result<HeaderInfo, Failur
     Err(Failure::not_found("Transaction not yet in block"))
 }
 
-fn verify_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn verify_proof(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let proof: MerkleBlock = decoded(args.text(0)?, "Proof decode failed")?;
     let (mut matched, mut indexes) = (Vec::new(), Vec::new());
     if proof.extract_matches(&mut matched, &mut indexes).is_err() {
@@ -340,7 +340,7 @@ fn verify_proof(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     reply(&matched)
 }
 
-fn dump(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn dump(node: &Api, args: &Args) -> Result<Reply, Failure> {
     if !matches!(args.opt_text(1)?, None | Some("" | "latest")) {
         return Err(Failure::invalid(
             "Invalid snapshot type: only latest is possible",

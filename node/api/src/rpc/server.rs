@@ -23,7 +23,7 @@ use super::error::{Failure, code};
 use super::http;
 use super::registry::{self, Handler};
 use super::request::{self, Asked, Refused, Reply, Request, Version};
-use crate::host::NodeHandle;
+use crate::Api;
 use crate::{metrics, rest};
 
 /// Largest body: Bitcoin Core's 32 MiB. A block of the largest weight is 8 MB in hex.
@@ -57,7 +57,7 @@ pub struct Service {
 }
 
 struct Shared {
-    node: NodeHandle,
+    node: Api,
     options: ServerOptions,
     queue: Semaphore,
     drivers: Semaphore,
@@ -66,7 +66,7 @@ struct Shared {
 
 impl Service {
     /// A server that is not yet open.
-    pub fn new(node: NodeHandle, options: ServerOptions) -> Service {
+    pub fn new(node: Api, options: ServerOptions) -> Service {
         Service {
             shared: Arc::new(Shared {
                 node,

@@ -19,7 +19,7 @@ use super::registry::Handler::{Drives, Works};
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::reply;
-use crate::host::NodeHandle;
+use crate::Api;
 
 /// The calls of this file.
 pub(super) const CALLS: &[Call] = &[
@@ -76,7 +76,7 @@ struct ChainState {
     validated: bool,
 }
 
-fn get_chain_states(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+fn get_chain_states(node: &Api, _: &Args) -> Result<Reply, Failure> {
     let (headers, state) = node.read(|core| {
         let chain = core.chain();
         let headers = chain.tree().best_header().height;
@@ -104,7 +104,7 @@ fn state_of(chain: &Chain) -> ChainState {
     }
 }
 
-fn load(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn load(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let path = node.data_dir().path().join(args.text(0)?);
     let coins: SetHash = args
         .text(1)?

@@ -15,7 +15,7 @@ use super::registry::Handler::Works;
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::reply;
-use crate::host::NodeHandle;
+use crate::Api;
 
 /// What Bitcoin Core counts for an entry of the UTXO set beside the output: outpoint, height and coinbase flag.
 const PER_UTXO_OVERHEAD: i64 = 41;
@@ -56,7 +56,7 @@ pub(super) const CALLS: &[Call] = &[
     },
 ];
 
-fn get_block_stats(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_block_stats(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let (info, mediantime, subsidy) = node.read(|core| {
         let chain = core.chain();
         let info = by_hash_or_height(chain, args.value(0))?;
@@ -245,7 +245,7 @@ fn percentiles(rates: &mut [(u64, u64)], total_weight: u64) -> [u64; 5] {
     found
 }
 
-fn get_chain_stats(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_chain_stats(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let hash: Option<BlockHash> = args.opt_hash(1)?;
     let given = args.opt_int(0)?;
     node.read(|core| {

@@ -15,8 +15,9 @@ use futures::stream::{self, Stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::events::NodeEvent;
-use crate::host::{NodeHandle, NumberedEvent, TooOld};
+use crate::Api;
+use node_core::events::NodeEvent;
+use node_host::{NumberedEvent, TooOld};
 
 /// Events taken from the log at a time.
 const BATCH: usize = 200;
@@ -31,7 +32,7 @@ pub(super) struct Start {
 
 /// Answers `GET /events`.
 pub(super) async fn handler(
-    State(node): State<NodeHandle>,
+    State(node): State<Api>,
     Query(start): Query<Start>,
     headers: HeaderMap,
 ) -> Response {
@@ -54,13 +55,13 @@ pub(super) async fn handler(
 }
 
 struct Progress {
-    node: NodeHandle,
+    node: Api,
     next: u64,
     taken: VecDeque<NumberedEvent>,
     ended: bool,
 }
 
-fn events(node: NodeHandle, from: u64) -> impl Stream<Item = Result<Event, Infallible>> {
+fn events(node: Api, from: u64) -> impl Stream<Item = Result<Event, Infallible>> {
     let start = Progress {
         node,
         next: from,

@@ -17,8 +17,8 @@ use super::model::{bits_hex, target_hex};
 use super::registry::{Handler, Waiting};
 use super::request::Reply;
 use super::server::{null, reply};
-use crate::core::BlockTemplate;
-use crate::host::NodeHandle;
+use crate::Api;
+use node_core::BlockTemplate;
 
 /// A long poll answers to a changed mempool only after this time, and then looks again at each pause: as in Bitcoin Core.
 const MEMPOOL_PATIENCE: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ struct LongPoll {
 
 impl LongPoll {
     /// From what [`LongPoll::id`] made; any other text waits for a change from now on.
-    fn from_id(id: &str, node: &NodeHandle) -> LongPoll {
+    fn from_id(id: &str, node: &Api) -> LongPoll {
         let parsed = id
             .split_at_checked(64)
             .and_then(|(tip, rest)| Some((hash_from(tip, "longpollid").ok()?, rest.parse().ok()?)));
@@ -66,7 +66,7 @@ impl LongPoll {
     }
 }
 
-fn answer(node: NodeHandle, args: Args) -> Waiting {
+fn answer(node: Api, args: Args) -> Waiting {
     Box::pin(async move {
         let wish = wish_of(args.value(0), &node)?;
         if let Some(known) = &wish.long_poll {
@@ -81,7 +81,7 @@ fn answer(node: NodeHandle, args: Args) -> Waiting {
     })
 }
 
-fn wish_of(request: &Value, node: &NodeHandle) -> Result<Wish, Failure> {
+fn wish_of(request: &Value, node: &Api) -> Result<Wish, Failure> {
     let words = |name: &str| -> Vec<&str> {
         let list = request[name].as_array().map(Vec::as_slice);
         list.unwrap_or_default()
@@ -116,7 +116,7 @@ fn wish_of(request: &Value, node: &NodeHandle) -> Result<Wish, Failure> {
 }
 
 /// Waits until the tip is another, or, after a minute, the mempool is.
-async fn wait_for_change(node: &NodeHandle, known: &LongPoll) -> Result<(), Failure> {
+async fn wait_for_change(node: &Api, known: &LongPoll) -> Result<(), Failure> {
     let mut tip = node.tip();
     let mut patience = MEMPOOL_PATIENCE;
     loop {
@@ -138,7 +138,7 @@ async fn wait_for_change(node: &NodeHandle, known: &LongPoll) -> Result<(), Fail
 }
 
 /// Tells whether a block would be valid but for its work.
-fn judge(node: &NodeHandle, block: Block) -> Result<Reply, Failure> {
+fn judge(node: &Api, block: Block) -> Result<Reply, Failure> {
     let now = node.now();
     let hash = block.block_hash();
     node.read(|core| {
@@ -215,7 +215,7 @@ struct TransactionFields {
     weight: u64,
 }
 
-fn template(node: &NodeHandle, wants_coinbase: bool) -> Result<Reply, Failure> {
+fn template(node: &Api, wants_coinbase: bool) -> Result<Reply, Failure> {
     let now = node.now();
     let (template, weight_limit) = node.read(|core| {
         let limit = core.chain().params().max_block_weight.to_wu();
@@ -273,7 +273,7 @@ fn template(node: &NodeHandle, wants_coinbase: bool) -> Result<Reply, Failure> {
 
 /// A coinbase that pays the node's own mining address, in the form without witness that miners build on.
 fn own_coinbase(
-    node: &NodeHandle,
+    node: &Api,
     template: &BlockTemplate,
     commitment: &ScriptBuf,
 ) -> Option<CoinbaseFields> {

@@ -11,8 +11,9 @@ use super::registry::Handler::Works;
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::{null, reply};
-use crate::host::{Message, NodeHandle};
-use crate::mempool::policy;
+use crate::Api;
+use node_core::mempool::policy;
+use node_host::Message;
 
 /// The calls of this file.
 pub(super) const CALLS: &[Call] = &[
@@ -75,7 +76,7 @@ pub(super) const CALLS: &[Call] = &[
     },
 ];
 
-fn estimate_fee(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn estimate_fee(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let target = args.int(0)?;
     if !(1..=1008).contains(&target) {
         return Err(Failure::invalid(
@@ -124,7 +125,7 @@ fn estimate_fee(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     })
 }
 
-fn get_descriptor_info(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_descriptor_info(_: &Api, args: &Args) -> Result<Reply, Failure> {
     let text = args.text(0)?;
     descriptor::script_of(text)?;
     let body = text.split('#').next().unwrap_or(text);
@@ -138,7 +139,7 @@ fn get_descriptor_info(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     }))
 }
 
-fn get_index_info(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn get_index_info(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let wanted = args.opt_text(0)?.is_none_or(|name| name == "txindex");
     let Some(indexer) = node.indexer().filter(|_| wanted) else {
         return reply(&json!({}));
@@ -148,7 +149,7 @@ fn get_index_info(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     reply(&json!({"txindex": {"synced": synced, "best_block_height": height}}))
 }
 
-fn set_mock_time(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn set_mock_time(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let time = args.int(0)?;
     let time = u32::try_from(time).map_err(|_| {
         Failure::invalid(format!(
@@ -162,7 +163,7 @@ fn set_mock_time(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     null()
 }
 
-fn validate_address(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn validate_address(_: &Api, args: &Args) -> Result<Reply, Failure> {
     let address = match address_from(args.text(0)?) {
         Ok(address) => address,
         Err(failure) => return reply(&json!({"isvalid": false, "error": failure.message})),

@@ -12,7 +12,7 @@ use super::registry::Handler::Waits;
 use super::registry::{Call, Kind, Likeness, Waiting, optional, required};
 use super::server::reply;
 use super::stream::event_json;
-use crate::host::NodeHandle;
+use crate::Api;
 
 const TIMEOUT: super::registry::Param = optional(
     "timeout",
@@ -80,7 +80,7 @@ struct Tip {
     height: Height,
 }
 
-fn wait_for_new_block(node: NodeHandle, args: Args) -> Waiting {
+fn wait_for_new_block(node: Api, args: Args) -> Waiting {
     Box::pin(async move {
         let known = args.opt_hash::<BlockHash>(1)?;
         let known = known.unwrap_or_else(|| node.tip().borrow().hash);
@@ -88,14 +88,14 @@ fn wait_for_new_block(node: NodeHandle, args: Args) -> Waiting {
     })
 }
 
-fn wait_for_block(node: NodeHandle, args: Args) -> Waiting {
+fn wait_for_block(node: Api, args: Args) -> Waiting {
     Box::pin(async move {
         let hash: BlockHash = args.hash(0)?;
         wait(&node, timeout(&args, 1)?, |tip| tip.hash == hash).await
     })
 }
 
-fn wait_for_height(node: NodeHandle, args: Args) -> Waiting {
+fn wait_for_height(node: Api, args: Args) -> Waiting {
     Box::pin(async move {
         let height = args.int(0)?;
         let reached = |tip: &BlockPosition| i64::from(tip.height.0) >= height;
@@ -113,7 +113,7 @@ fn timeout(args: &Args, index: usize) -> Result<Option<Duration>, Failure> {
 }
 
 async fn wait(
-    node: &NodeHandle,
+    node: &Api,
     timeout: Option<Duration>,
     reached: impl Fn(&BlockPosition) -> bool,
 ) -> Result<super::request::Reply, Failure> {
@@ -133,7 +133,7 @@ async fn wait(
     })
 }
 
-fn wait_for_events(node: NodeHandle, args: Args) -> Waiting {
+fn wait_for_events(node: Api, args: Args) -> Waiting {
     Box::pin(async move {
         let mut latest = node.events().latest();
         let from = match args.opt_int(0)? {

@@ -10,8 +10,8 @@ use p2p::Mono;
 use proptest::prelude::*;
 
 use super::RemovalReason;
-use crate::core::{CoreOptions, NodeCore, Now, Output};
 use crate::events::NodeEvent;
+use crate::{CoreOptions, NodeCore, Now, Output};
 
 #[derive(Clone, Debug)]
 enum Step {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use chain::Timestamp;
 use p2p::Mono;
 
-use super::{NodeCore, Now, Output};
+use super::{NodeCore, Output};
+use crate::now::Now;
 
 /// A peer that misbehaved may come back after so many seconds.
 const DISCOURAGED_S: u32 = 600;

@@ -10,9 +10,10 @@ use p2p::sync::Input as EngineInput;
 use p2p::wire::Gossip;
 
 use super::net::is_early;
-use super::{NodeCore, Now, Output};
+use super::{NodeCore, Output};
 use crate::events::NodeEvent;
 use crate::mempool::{Change, Surroundings};
+use crate::now::Now;
 
 /// Blocks connected in one go. A longer way is walked in steps, so that peers and people are answered in between.
 const BLOCKS_PER_STEP: usize = 32;

@@ -7,7 +7,9 @@ use p2p::sync::Input as EngineInput;
 use p2p::wire::limits::MAX_PEER_ADDRESSES;
 use p2p::{Direction, Mono, PeerNum};
 
-use super::{CoreOptions, Mode, NodeCore, Now, Output, PeerInfo};
+use super::{CoreOptions, NodeCore, Output, PeerInfo};
+use crate::mode::Mode;
+use crate::now::Now;
 
 /// Peers that we dial of ourselves, as Core: inbound peers cannot take these slots.
 const OUTBOUND_SLOTS: usize = 8;

@@ -7,7 +7,7 @@ use bitcoin::{Block, BlockHash};
 use chain::Timestamp;
 use p2p::Mono;
 
-use super::Now;
+use crate::now::Now;
 
 /// Most that are kept; those that become valid first stay.
 const MAX_EARLY_BLOCKS: usize = 8;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use chain::StoreError;
 use p2p::Mono;
 
-use super::{NodeCore, Now, Output};
+use super::{NodeCore, Output};
+use crate::now::Now;
 
 /// Near the tip, what came is on disk after this.
 pub(super) const FLUSH_AFTER: Duration = Duration::from_secs(1);

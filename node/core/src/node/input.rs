@@ -1,6 +1,6 @@
 //! What a core is told.
 
-use p2p::swarm::AnswerToken;
+use p2p::AnswerToken;
 use p2p::sync::{GossipId, RequestId};
 use p2p::wire::{Gossip, Request, Response};
 use p2p::{Direction, PeerNum};

@@ -3,8 +3,9 @@
 use bitcoin::BlockHash;
 use p2p::sync::Input as EngineInput;
 
-use super::{NodeCore, Now, Output};
+use super::{NodeCore, Output};
 use crate::events::NodeEvent;
+use crate::now::Now;
 
 /// Damaged blocks that were told, and that the engine was asked for.
 #[derive(Debug, Default)]

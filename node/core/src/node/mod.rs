@@ -23,18 +23,18 @@ mod dial;
 mod early;
 mod flush;
 mod freeze;
-pub mod input;
+mod input;
 mod mend;
 mod mode;
 mod net;
 mod operator;
-pub mod output;
+mod output;
 mod package;
 mod peers;
 mod random;
 mod relay;
 mod snapshot;
-pub mod template;
+mod template;
 mod wake;
 
 pub use bans::Ban;
@@ -51,43 +51,14 @@ use std::sync::Arc;
 
 use bitcoin::BlockHash;
 use chain::rules::spend::SignatureCache;
-use chain::{Chain, StoreError, Timestamp};
-use p2p::Mono;
+use chain::{Chain, StoreError};
 use p2p::sync::{Input as EngineInput, SyncEngine};
-use serde::Serialize;
 
 use crate::events::NodeEvent;
 use crate::mempool::policy::OutputKinds;
 use crate::mempool::{Mempool, Orphans};
-
-/// The two clocks, as the host (or the simulator) passes them in.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// For timeouts.
-    pub mono: Mono,
-    /// For rules.
-    pub wall: Timestamp,
-}
-
-/// How well the node works, for people and for its own miner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Opening the chain.
-    Starting,
-    /// Fetching blocks that known peers have.
-    Syncing,
-    /// At the tip, with peers.
-    Healthy,
-    /// At the tip as far as it knows: no peers.
-    Isolated,
-    /// No block for much longer than the spacing lets expect.
-    Stale,
-    /// The disk is nearly full: no mempool growth, no mining.
-    DiskLow,
-    /// Storage failed: reads only, then stop.
-    ReadOnly,
-}
+use crate::mode::Mode;
+use crate::now::Now;
 
 /// What the core is told at the start.
 #[derive(Clone, Debug, Default)]

@@ -5,8 +5,10 @@ use std::time::Duration;
 use p2p::Mono;
 use p2p::sync::ChainView;
 
-use super::{Mode, NodeCore, Now, Output};
+use super::{NodeCore, Output};
 use crate::events::NodeEvent;
+use crate::mode::Mode;
+use crate::now::Now;
 
 /// Without a block for so many spacings the tip counts as stale: with all miners at work, one gap in three million is as
 /// long (e^-15).

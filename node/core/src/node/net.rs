@@ -9,7 +9,8 @@ use p2p::PeerNum;
 use p2p::sync::{Action, BlockOutcome, HeaderProblem, Input as EngineInput};
 use p2p::wire::Verdict;
 
-use super::{NodeCore, Now, Output};
+use super::{NodeCore, Output};
+use crate::now::Now;
 
 /// Engine inputs that wait for their turn: results are told in the order of the actions.
 type Pending = VecDeque<EngineInput>;
@@ -31,7 +32,8 @@ impl Deferred {
 
 impl NodeCore {
     /// Whether a block whose announcement was forwarded waits for the next call.
-    pub(crate) fn is_about_to_rebuild(&self) -> bool {
+    #[must_use]
+    pub fn is_about_to_rebuild(&self) -> bool {
         !self.deferred.is_empty()
     }
 

@@ -5,7 +5,8 @@ use chain::{InvalidateError, Reorg, StoreError};
 use p2p::PeerNum;
 use p2p::sync::{Input as EngineInput, PeerSync, SyncProgress};
 
-use super::{NodeCore, Now, Output};
+use super::{NodeCore, Output};
+use crate::now::Now;
 
 /// Why an order was not carried out.
 #[derive(Debug, thiserror::Error)]

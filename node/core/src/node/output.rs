@@ -1,7 +1,7 @@
 //! What a core wants done.
 
 use chain::StoreError;
-use p2p::swarm::AnswerToken;
+use p2p::AnswerToken;
 use p2p::sync::{GossipId, RequestId};
 use p2p::wire::{Gossip, Request, Response, Verdict};
 use p2p::{Mono, PeerNum};

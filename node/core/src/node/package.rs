@@ -6,9 +6,10 @@ use bitcoin::Transaction;
 use p2p::wire::Gossip;
 
 use super::blocks::tell_changes;
-use super::{NodeCore, Now, Output};
+use super::{NodeCore, Output};
 use crate::mempool::package::{PackageOutcome, Verdict};
 use crate::mempool::{MempoolError, SatPerKvb, Surroundings};
+use crate::now::Now;
 
 impl NodeCore {
     /// Checks transactions that may spend each other, parents first, and keeps nothing. Each pays for itself.

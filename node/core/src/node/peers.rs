@@ -6,8 +6,9 @@ use chain::Timestamp;
 use p2p::sync::Input as EngineInput;
 use p2p::{Direction, Mono, PeerNum};
 
-use super::{NodeCore, Now, Output};
+use super::{NodeCore, Output};
 use crate::events::NodeEvent;
+use crate::now::Now;
 
 /// Most addresses that are kept of what one peer says it listens on.
 const MAX_LISTENS: usize = 8;

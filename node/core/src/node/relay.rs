@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use bitcoin::{Transaction, Txid};
 use chain::{Reorg, StoreError};
+use p2p::AnswerToken;
 use p2p::PeerNum;
-use p2p::swarm::AnswerToken;
 use p2p::sync::{self, GossipId, Input as EngineInput};
 use p2p::wire::{Gossip, Request, Verdict};
 
 use super::blocks::tell_changes;
-use super::{NodeCore, Now, Output};
+use super::{NodeCore, Output};
 use crate::mempool::{Candidate, MempoolError, Surroundings};
+use crate::now::Now;
 
 impl NodeCore {
     /// Takes a transaction from a wallet: checked, kept, gossiped. One that is here already is gossiped again.

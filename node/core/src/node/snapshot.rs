@@ -3,9 +3,10 @@
 use chain::snapshot::{self, Snapshot, SnapshotError, SnapshotInfo};
 use p2p::sync::Input as EngineInput;
 
-use super::{NodeCore, Now, Output};
+use super::{NodeCore, Output};
 use crate::events::NodeEvent;
 use crate::mempool::Surroundings;
+use crate::now::Now;
 
 /// Why a snapshot was not loaded. But for failed storage, nothing has changed then.
 #[derive(Debug, thiserror::Error)]

@@ -7,8 +7,9 @@ use chain::assemble::{self, BlockFrame};
 use chain::rules::MAX_BLOCK_SIGOPS_COST;
 use chain::{Height, StoreError, Timestamp};
 
-use super::{NodeCore, Now};
+use super::NodeCore;
 use crate::mempool::{Selection, SelectionLimits};
+use crate::now::Now;
 
 pub use crate::mempool::Selected as TemplateTransaction;
 

@@ -2,7 +2,8 @@
 
 use p2p::Mono;
 
-use super::{NodeCore, Now, Output};
+use super::{NodeCore, Output};
+use crate::now::Now;
 
 /// When the host was asked to call again.
 #[derive(Debug, Default)]

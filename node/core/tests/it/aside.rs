@@ -2,12 +2,12 @@
 
 use bitcoin::Transaction;
 use chain::fixtures::{Payment, TestChain};
-use node::core::Output;
-use node::events::NodeEvent;
-use node::mempool::RemovalReason;
+use node_core::Output;
+use node_core::events::NodeEvent;
+use node_core::mempool::RemovalReason;
 use p2p::wire::Gossip;
 
-use super::core_support::{FEE, Lone, alice, allocations, bob, pay, pay_on};
+use crate::support::{FEE, Lone, alice, allocations, bob, pay, pay_on};
 
 /// Spends two allocations of alice at once.
 fn spending_both(indices: [usize; 2]) -> Transaction {

@@ -8,10 +8,10 @@ use chain::fixtures::{TestChain, damage_disk};
 use chain::rules::spend::SignatureCache;
 use chain::store::MemoryDisk;
 use chain::{Chain, ChainOptions, Height};
-use node::core::{CoreOptions, Input, NodeCore};
-use node::events::NodeEvent;
+use node_core::events::NodeEvent;
+use node_core::{CoreOptions, Input, NodeCore};
 
-use crate::core_support::{Net, START};
+use crate::support::{Net, START};
 
 const BLOCKS: usize = 8;
 const A_WHILE: Duration = Duration::from_secs(5);

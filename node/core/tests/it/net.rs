@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bitcoin::Amount;
-use node::core::Mode;
-use node::events::NodeEvent;
-use node::mempool::RemovalReason;
+use node_core::Mode;
+use node_core::events::NodeEvent;
+use node_core::mempool::RemovalReason;
 
-use super::core_support::{FEE, Net, alice, bob, pay, pay_on};
+use crate::support::{FEE, Net, alice, bob, pay, pay_on};
 
 const SOON: Duration = Duration::from_secs(2);
 

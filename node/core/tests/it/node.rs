@@ -8,14 +8,14 @@ use bitcoin::{Amount, Block};
 use chain::fixtures::{Key, TestChain, remine};
 use chain::store::MemoryDisk;
 use chain::{Acceptance, Chain, ChainOptions, Timestamp};
-use node::core::{AddNode, CoreOptions, Input, Mode, NodeCore, Output, SubmitError};
-use node::events::NodeEvent;
-use p2p::swarm::AnswerToken;
+use node_core::events::NodeEvent;
+use node_core::{AddNode, CoreOptions, Input, Mode, NodeCore, Output, SubmitError};
+use p2p::AnswerToken;
 use p2p::sync::GossipId;
 use p2p::wire::{Request, Response, Verdict};
 use p2p::{Direction, PeerNum};
 
-use super::core_support::{FEE, Lone, START, alice, bob, mine_template, pay};
+use crate::support::{FEE, Lone, START, alice, bob, mine_template, pay};
 
 const PEER: PeerNum = PeerNum(7);
 const ADDRESS: &str = "/ip4/127.0.0.1/tcp/20007";

@@ -10,10 +10,10 @@ use chain::rules::spend::SignatureCache;
 use chain::snapshot::{self, Snapshot, Trusted};
 use chain::store::MemoryDisk;
 use chain::{Chain, ChainOptions, Height, InvalidateError};
-use node::core::{CoreOptions, LoadSnapshotError, NodeCore, OperatorError, Output};
-use node::events::NodeEvent;
+use node_core::events::NodeEvent;
+use node_core::{CoreOptions, LoadSnapshotError, NodeCore, OperatorError, Output};
 
-use crate::core_support::{FEE, Lone, Net, START, alice, bob, pay};
+use crate::support::{FEE, Lone, Net, START, alice, bob, pay};
 
 const A_WHILE: Duration = Duration::from_secs(5);
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bitcoin::{Amount, Transaction, Wtxid};
 use chain::fixtures::Payment;
-use node::events::NodeEvent;
-use node::mempool::SatPerKvb;
-use node::mempool::package::{Fit, PackageOutcome, Verdict};
+use node_core::events::NodeEvent;
+use node_core::mempool::SatPerKvb;
+use node_core::mempool::package::{Fit, PackageOutcome, Verdict};
 
-use super::core_support::{FEE, Lone, alice, bob, pay, pay_on};
+use crate::support::{FEE, Lone, alice, bob, pay, pay_on};
 
 fn package(list: &[&Transaction]) -> Vec<Arc<Transaction>> {
     list.iter()

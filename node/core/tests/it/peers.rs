@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bitcoin::{OutPoint, Transaction};
-use node::core::{AddNode, Input, OperatorError, Output};
+use node_core::{AddNode, Input, OperatorError, Output};
 use p2p::sync::GossipId;
 use p2p::wire::{Gossip, Request, Response, Verdict};
 use p2p::{Direction, PeerNum};
 
-use super::core_support::{FEE, Lone, alice, bob, new_core, pay, pay_on};
+use crate::support::{FEE, Lone, alice, bob, new_core, pay, pay_on};
 
 const ALICE: PeerNum = PeerNum(7);
 const BOB: PeerNum = PeerNum(8);

@@ -6,11 +6,11 @@ use std::time::Duration;
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, TxOut, Txid};
 use chain::fixtures::{Key, Payment, TestChain};
-use node::core::CoreOptions;
-use node::events::NodeEvent;
-use node::mempool::{RemovalReason, SatPerKvb};
+use node_core::CoreOptions;
+use node_core::events::NodeEvent;
+use node_core::mempool::{RemovalReason, SatPerKvb};
 
-use super::core_support::{FEE, Lone, alice, allocations, bob, pay, pay_on};
+use crate::support::{FEE, Lone, alice, allocations, bob, pay, pay_on};
 
 const SAT: Amount = Amount::ONE_SAT;
 
@@ -348,7 +348,7 @@ fn a_full_mempool_drops_the_cheapest_and_raises_the_floor() {
         ..CoreOptions::default()
     };
     let chain = chain::Chain::in_memory(TestChain::params());
-    let mut lone = Lone::with(node::core::NodeCore::new(chain, options));
+    let mut lone = Lone::with(node_core::NodeCore::new(chain, options));
     let send = |lone: &mut Lone, index: usize, fee: u64| {
         let key = if index < 10 { alice() } else { bob() };
         lone.send(&pay(&key, index % 10, &bob(), SAT * fee))

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bitcoin::{Amount, Block, BlockHash, OutPoint, Transaction, Txid};
 use chain::fixtures::{Key, Payment, TestChain, grind};
 use chain::{Chain, Height, Timestamp};
-use node::core::{CoreOptions, Input, NodeCore, Now, Output};
-use node::events::NodeEvent;
-use p2p::swarm::AnswerToken;
+use node_core::events::NodeEvent;
+use node_core::{CoreOptions, Input, NodeCore, Now, Output};
+use p2p::AnswerToken;
 use p2p::sync::{GossipId, RequestId};
 use p2p::wire::{Gossip, Request, Verdict};
 use p2p::{Direction, Mono, PeerNum};
@@ -249,7 +249,7 @@ impl Net {
     /// Lets `from` dial `to`, now and whenever the connection is lost.
     pub(crate) fn connect(&mut self, from: usize, to: usize) {
         self.act(from, |core, now, out| {
-            core.add_node(now, &address_of(to), node::core::AddNode::Add, out)
+            core.add_node(now, &address_of(to), node_core::AddNode::Add, out)
                 .expect("new");
         });
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, Block, BlockHash, CompactTarget, ScriptBuf};
 use chain::{Height, Timestamp};
-use node::core::{BlockTemplate, Now};
-use node::stratum::{Act, Session, Work};
+use node_core::{BlockTemplate, Now};
+use node_stratum::{Act, Session, Work};
 use p2p::Mono;
 use serde_json::{Value, json};
 

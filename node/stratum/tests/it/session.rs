@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bitcoin::{Address, ScriptBuf};
-use node::stratum::limits::{
+use node_stratum::limits::{
     IDLE_TIMEOUT, LOGIN_TIMEOUT, MAX_JOBS, MAX_REFUSALS_IN_A_ROW, MAX_WORKERS,
 };
-use node::stratum::{Act, Session};
+use node_stratum::{Act, Session};
 use serde_json::{Value, json};
 
+use crate::scene::{ADDRESS, EASY, MAX_FUTURE_S, Scene, TIME, TRIVIAL, code, tip, work};
 use crate::stratum_client::{ClientJob, Try, difficulty_of};
-use crate::stratum_scene::{ADDRESS, EASY, MAX_FUTURE_S, Scene, TIME, TRIVIAL, code, tip, work};
 
 #[test]
 fn cpuminer_logs_in_line_by_line() {

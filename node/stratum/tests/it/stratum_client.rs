@@ -21,6 +21,10 @@ pub(crate) struct ClientJob {
     pub(crate) version: u32,
     pub(crate) bits: u32,
     pub(crate) time: u32,
+    #[allow(
+        dead_code,
+        reason = "not every test that includes this file looks at it"
+    )]
     pub(crate) clean: bool,
 }
 

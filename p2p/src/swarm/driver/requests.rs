@@ -11,10 +11,11 @@ use libp2p::swarm::ConnectionId;
 
 use super::Driver;
 use super::connections::{Early, Stage};
+use crate::AnswerToken;
 use crate::PeerNum;
 use crate::swarm::meter::{Meter, Parcel};
 use crate::swarm::traffic::{Channel, Way};
-use crate::swarm::{AnswerToken, Event, reason};
+use crate::swarm::{Event, reason};
 use crate::sync::RequestId;
 use crate::wire::limits::{MAX_INBOUND_REQUESTS_PER_PEER, MAX_OUTBOUND_REQUESTS_PER_PEER};
 use crate::wire::{Request, Response};

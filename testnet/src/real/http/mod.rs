@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::middleware;
-use node::host::{StopReason, StopSwitch};
-use node::rpc::http;
+use node_api::rpc::http;
+use node_host::{StopReason, StopSwitch};
 
 use super::manifest::HttpEntry;
 use super::{LabError, Probe, Supervisor};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{OutPoint, Script, Transaction};
-use node::rpc::model::amount_from;
+use node_api::rpc::model::amount_from;
 use serde::Serialize;
 use serde_json::{Value, json};
 

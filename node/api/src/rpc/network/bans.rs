@@ -3,7 +3,7 @@
 use chain::Timestamp;
 use serde_json::{Value, json};
 
-use crate::host::NodeHandle;
+use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::error::{Failure, code};
 use crate::rpc::request::Reply;
@@ -12,7 +12,7 @@ use crate::rpc::server::{null, reply};
 /// How long a ban lasts if nothing is said: a day, as in Bitcoin Core.
 const DEFAULT_BAN_S: u32 = 86_400;
 
-pub(super) fn list_banned(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+pub(super) fn list_banned(node: &Api, _: &Args) -> Result<Reply, Failure> {
     let now = node.now().wall;
     let bans = node.read(|core| {
         let bans = core.bans().map(|(subject, ban)| {
@@ -30,7 +30,7 @@ pub(super) fn list_banned(node: &NodeHandle, _: &Args) -> Result<Reply, Failure>
     reply(&bans)
 }
 
-pub(super) fn set_ban(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+pub(super) fn set_ban(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let subject = ban_subject(args.text(0)?)?;
     match args.text(1)? {
         "add" => {

@@ -6,8 +6,7 @@ use p2p::swarm::Channel;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::host::{NodeHandle, unix_millis};
-use crate::mempool::policy;
+use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::blockchain::warnings;
 use crate::rpc::error::Failure;
@@ -15,11 +14,13 @@ use crate::rpc::mempool::rate;
 use crate::rpc::model::Btc;
 use crate::rpc::request::Reply;
 use crate::rpc::server::reply;
+use node_core::mempool::policy;
+use node_host::unix_millis;
 
 /// What tools take for the version of Bitcoin Core: its calls are what they find here.
 const CORE_VERSION: u32 = 310_000;
 
-pub(super) fn get_totals(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+pub(super) fn get_totals(node: &Api, _: &Args) -> Result<Reply, Failure> {
     let traffic = node.traffic();
     let wire = traffic.wire();
     let kinds = traffic.kinds().map(|kind| {
@@ -84,7 +85,7 @@ struct Network {
     proxy_randomize_credentials: bool,
 }
 
-pub(super) fn get_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+pub(super) fn get_info(node: &Api, _: &Args) -> Result<Reply, Failure> {
     let listening = node.listening();
     let peer_id = listening
         .first()
@@ -126,7 +127,7 @@ pub(super) fn get_info(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
     reply(&info)
 }
 
-pub(super) fn get_addresses(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+pub(super) fn get_addresses(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let count = args.opt_int(0)?.unwrap_or(1);
     let count =
         usize::try_from(count).map_err(|_| Failure::invalid("Address count out of range"))?;

@@ -11,7 +11,7 @@ use super::registry::Handler::Works;
 use super::registry::{Call, Kind, Likeness, optional, required};
 use super::request::Reply;
 use super::server::{null, reply};
-use crate::host::NodeHandle;
+use crate::Api;
 
 /// The calls of this file.
 pub(super) const CALLS: &[Call] = &[
@@ -144,7 +144,7 @@ pub(super) const CALLS: &[Call] = &[
     },
 ];
 
-fn set_active(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+fn set_active(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let active = args.flag(0, true)?;
     node.act(|core, now, out| core.set_network_active(now, active, out));
     reply(&active)

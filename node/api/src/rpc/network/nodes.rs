@@ -6,12 +6,12 @@ use p2p::{Direction, PeerNum};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::core::{AddNode, AddNodeError, PeerInfo};
-use crate::host::NodeHandle;
+use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::error::{Failure, code};
 use crate::rpc::request::Reply;
 use crate::rpc::server::{null, reply};
+use node_core::{AddNode, AddNodeError, PeerInfo};
 
 /// A multiaddress, also from HOST:PORT as Bitcoin's scripts write it.
 fn multiaddress(text: &str) -> String {
@@ -27,7 +27,7 @@ fn multiaddress(text: &str) -> String {
     }
 }
 
-pub(super) fn add_node(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+pub(super) fn add_node(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let address = multiaddress(args.text(0)?);
     let how = match args.text(1)? {
         "add" => AddNode::Add,
@@ -58,7 +58,7 @@ fn add_node_failure(error: &AddNodeError) -> Failure {
     }
 }
 
-pub(super) fn disconnect_node(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+pub(super) fn disconnect_node(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let address = args.opt_text(0)?.filter(|text| !text.is_empty());
     let number = args.opt_int(1)?;
     let found = match (address, number) {
@@ -90,7 +90,7 @@ struct AddedNode {
     addresses: Vec<Value>,
 }
 
-pub(super) fn get_added_nodes(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+pub(super) fn get_added_nodes(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let only = args.opt_text(0)?.map(multiaddress);
     let nodes = node.read(|core| {
         let wanted = core

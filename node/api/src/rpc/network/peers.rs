@@ -8,13 +8,13 @@ use p2p::Direction;
 use p2p::swarm::{KindTraffic, PeerTraffic};
 use serde::Serialize;
 
-use crate::core::{NodeCore, PeerInfo};
-use crate::host::NodeHandle;
+use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::error::Failure;
 use crate::rpc::model::work_hex;
 use crate::rpc::request::Reply;
 use crate::rpc::server::reply;
+use node_core::{NodeCore, PeerInfo};
 
 #[derive(Serialize)]
 struct Peer {
@@ -86,7 +86,7 @@ impl Peer {
     }
 }
 
-pub(super) fn get_peers(node: &NodeHandle, _: &Args) -> Result<Reply, Failure> {
+pub(super) fn get_peers(node: &Api, _: &Args) -> Result<Reply, Failure> {
     let own = node.listening().into_iter().next().unwrap_or_default();
     let mut peers = node.read(|core| {
         let shown = core.peers().iter().map(|peer| shown_peer(core, peer, &own));

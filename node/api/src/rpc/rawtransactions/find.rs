@@ -8,8 +8,7 @@ use bitcoin::{BlockHash, OutPoint, Transaction, Txid};
 use chain::tree::HeaderInfo;
 use chain::{Coin, Height};
 
-use crate::core::NodeCore;
-use crate::host::NodeHandle;
+use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::blockchain::{known_header, read_body_and_spent};
 use crate::rpc::error::Failure;
@@ -17,6 +16,7 @@ use crate::rpc::model::block::{confirmations, take};
 use crate::rpc::model::transaction::{DecodedTransaction, Detail, LocatedTransaction, Place};
 use crate::rpc::request::Reply;
 use crate::rpc::server::reply;
+use node_core::NodeCore;
 
 /// Outputs that are looked at to find the block of a confirmed transaction.
 const MAX_OUTPUTS_TRIED: u32 = 200;
@@ -30,7 +30,7 @@ struct Found {
     place: Option<Place>,
 }
 
-pub(super) fn get(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+pub(super) fn get(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let txid: Txid = args.hash(0)?;
     let verbosity = args.verbosity(1, 0)?;
     let block: Option<BlockHash> = args.opt_hash(2)?;
@@ -63,7 +63,7 @@ pub(super) fn get(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
     })
 }
 
-fn anywhere(node: &NodeHandle, txid: &Txid) -> Result<Found, Failure> {
+fn anywhere(node: &Api, txid: &Txid) -> Result<Found, Failure> {
     let unconfirmed = node.read(|core| match core.mempool().get(txid) {
         Some(entry) => {
             let transaction = Transaction::clone(&entry.transaction);
@@ -98,7 +98,7 @@ fn anywhere(node: &NodeHandle, txid: &Txid) -> Result<Found, Failure> {
 /// Active blocks in which a confirmed transaction may be: by the index, or because it is a genesis transaction, or has an
 /// unspent output.
 pub(in crate::rpc) fn blocks_to_look_into(
-    node: &NodeHandle,
+    node: &Api,
     txid: &Txid,
 ) -> Result<Vec<HeaderInfo>, Failure> {
     if let Some(indexer) = node.indexer()
@@ -127,13 +127,13 @@ pub(in crate::rpc) fn blocks_to_look_into(
 }
 
 /// Whether the index is at the tip, or comes there within moments.
-fn is_indexed(node: &NodeHandle) -> bool {
+fn is_indexed(node: &Api) -> bool {
     let tip = node.read(|core| core.chain().tip().hash);
     let indexer = node.indexer();
     indexer.is_some_and(|indexer| indexer.wait_for(&tip, INDEX_PATIENCE))
 }
 
-fn in_block(node: &NodeHandle, info: &HeaderInfo, txid: &Txid) -> Result<Option<Found>, Failure> {
+fn in_block(node: &Api, info: &HeaderInfo, txid: &Txid) -> Result<Option<Found>, Failure> {
     let (body, coins) = read_body_and_spent(node, info)?;
     let Some(index) = body.txids().iter().position(|known| known == txid) else {
         return Ok(None);

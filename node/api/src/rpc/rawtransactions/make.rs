@@ -10,7 +10,7 @@ use bitcoin::{
 use serde_json::{Value, json};
 
 use super::transaction_from;
-use crate::host::NodeHandle;
+use crate::Api;
 use crate::rpc::args::{Args, address_from};
 use crate::rpc::error::Failure;
 use crate::rpc::mempool::outpoint_from;
@@ -20,7 +20,7 @@ use crate::rpc::model::{amount_from, descriptor};
 use crate::rpc::request::Reply;
 use crate::rpc::server::reply;
 
-pub(super) fn create(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+pub(super) fn create(_: &Api, args: &Args) -> Result<Reply, Failure> {
     let lock_time = match args.opt_int(2)? {
         None => 0,
         Some(time) => u32::try_from(time)
@@ -116,12 +116,12 @@ fn output_from(name: &str, value: &Value) -> Result<TxOut, Failure> {
     })
 }
 
-pub(super) fn decode(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+pub(super) fn decode(_: &Api, args: &Args) -> Result<Reply, Failure> {
     let transaction = transaction_from(args.text(0)?)?;
     reply(&DecodedTransaction::new(&transaction, Detail::default()))
 }
 
-pub(super) fn decode_script(_: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+pub(super) fn decode_script(_: &Api, args: &Args) -> Result<Reply, Failure> {
     let script = ScriptBuf::from_hex(args.text(0)?)
         .map_err(|_| Failure::invalid("argument must be hexadecimal string"))?;
     let mut shown = json!({

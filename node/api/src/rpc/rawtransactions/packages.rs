@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use super::submit::{Limits, check_signatures_early, refusal};
 use super::transaction_from;
-use crate::host::NodeHandle;
-use crate::mempool::MempoolError;
-use crate::mempool::package::{self, Fit, MAX_PACKAGE_COUNT, Verdict};
+use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::error::{Failure, code};
 use crate::rpc::model::Btc;
 use crate::rpc::request::Reply;
 use crate::rpc::server::reply;
+use node_core::mempool::MempoolError;
+use node_core::mempool::package::{self, Fit, MAX_PACKAGE_COUNT, Verdict};
 
 fn package_from(args: &Args) -> Result<Vec<Arc<Transaction>>, Failure> {
     let list = args.list(0)?;
@@ -34,10 +34,7 @@ fn package_from(args: &Args) -> Result<Vec<Arc<Transaction>>, Failure> {
 }
 
 /// Most of the work, outside of the node's lock.
-fn check_all_signatures_early(
-    node: &NodeHandle,
-    package: &[Arc<Transaction>],
-) -> Result<(), Failure> {
+fn check_all_signatures_early(node: &Api, package: &[Arc<Transaction>]) -> Result<(), Failure> {
     for (place, transaction) in package.iter().enumerate() {
         check_signatures_early(node, transaction, &package[..place])?;
     }
@@ -120,7 +117,7 @@ impl Tested {
     }
 }
 
-pub(super) fn test_accept(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+pub(super) fn test_accept(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let package = package_from(args)?;
     let limits = Limits::new(args.value(1), &Value::Null)?;
     let mut tested: Vec<Tested> = package.iter().map(|tx| Tested::unjudged(tx)).collect();
@@ -215,7 +212,7 @@ impl PackageReply {
     }
 }
 
-pub(super) fn submit_package(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+pub(super) fn submit_package(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let package = package_from(args)?;
     let limits = Limits::new(args.value(1), args.value(2))?;
     for transaction in &package {

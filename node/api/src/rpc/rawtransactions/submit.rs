@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use super::find::coins_of;
 use super::transaction_from;
-use crate::host::NodeHandle;
-use crate::mempool::{MempoolError, SatPerKvb};
+use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::error::{Failure, code};
 use crate::rpc::model::amount_from;
 use crate::rpc::request::Reply;
 use crate::rpc::server::reply;
+use node_core::mempool::{MempoolError, SatPerKvb};
 
 /// What `maxfeerate` is by default: 0.1 BTC per 1000 virtual bytes.
 const DEFAULT_MAX_FEE_RATE: Amount = Amount::from_sat(10_000_000);
@@ -70,7 +70,7 @@ pub(super) fn refusal(error: &MempoolError) -> Failure {
     Failure::new(error.rpc_code(), text)
 }
 
-pub(super) fn send(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
+pub(super) fn send(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let transaction = transaction_from(args.text(0)?)?;
     let limits = Limits::new(args.value(1), args.value(2))?;
     limits.check_burn(&transaction)?;
@@ -92,7 +92,7 @@ pub(super) fn send(node: &NodeHandle, args: &Args) -> Result<Reply, Failure> {
 /// Checks signatures before the node's lock is taken, since they take most of the time, and notes the good ones. Those that are
 /// not good, or cannot be checked, are left to the node, which says why. It may spend `others`, which are not in the mempool yet.
 pub(super) fn check_signatures_early(
-    node: &NodeHandle,
+    node: &Api,
     transaction: &Transaction,
     others: &[Arc<Transaction>],
 ) -> Result<(), Failure> {

@@ -1,0 +1,59 @@
+//! [`Api`]: what the interfaces work on.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use node_host::NodeHandle;
+use node_stratum::Books;
+
+use crate::rpc::{Activity, FilterHeaders};
+
+/// The node, and what its interfaces know beside it. Stands for the node where one is wanted. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    node: NodeHandle,
+    own: Arc<Own>,
+}
+
+struct Own {
+    activity: Activity,
+    filter_headers: FilterHeaders,
+    stratum: Arc<Books>,
+}
+
+impl Api {
+    /// Interfaces of `node`; `stratum` tells of its miners.
+    pub fn new(node: NodeHandle, stratum: Arc<Books>) -> Api {
+        Api {
+            node,
+            own: Arc::new(Own {
+                activity: Activity::default(),
+                filter_headers: FilterHeaders::default(),
+                stratum,
+            }),
+        }
+    }
+
+    /// The calls that are being carried out, and how many there were.
+    pub fn activity(&self) -> &Activity {
+        &self.own.activity
+    }
+
+    /// Filter headers that were made so far.
+    pub fn filter_headers(&self) -> &FilterHeaders {
+        &self.own.filter_headers
+    }
+
+    /// What miners of others did and do.
+    pub fn stratum(&self) -> &Books {
+        &self.own.stratum
+    }
+}
+
+impl Deref for Api {
+    type Target = NodeHandle;
+
+    fn deref(&self) -> &NodeHandle {
+        &self.node
+    }
+}

@@ -1,0 +1,5 @@
+//! Stratum sessions without IO, against a miner that was written apart.
+
+mod scene;
+mod session;
+mod stratum_client;

@@ -11,5 +11,5 @@ pub mod sync;
 pub mod time;
 pub mod wire;
 
-pub use peer::{AnswerToken, Direction, PeerNum};
+pub use peer::{AnswerToken, Direction, PeerGroup, PeerNum};
 pub use time::Mono;

@@ -19,6 +19,14 @@ impl Budget {
         }
     }
 
+    /// Takes `wanted` units where `room` are free anyway: only what is beyond them is spent.
+    pub(super) fn spend_beyond(&mut self, room: usize, wanted: usize, now: Mono) -> bool {
+        match wanted.checked_sub(room) {
+            None | Some(0) => true,
+            Some(beyond) => self.spend(u32::try_from(beyond).unwrap_or(u32::MAX), now),
+        }
+    }
+
     /// Spends `units`, all or nothing.
     pub(super) fn spend(&mut self, units: u32, now: Mono) -> bool {
         let seconds = u32::try_from(now.since(self.counted_at).as_secs()).unwrap_or(u32::MAX);

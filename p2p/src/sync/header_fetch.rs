@@ -10,11 +10,13 @@ use super::outbox::{Context, Handed};
 use super::peers::Peers;
 use super::presync::Presync;
 use super::timing::{
-    HEADERS_PAUSE, MAX_FALSE_CLAIMS, MAX_LOCATE_ROUNDS, NOT_YET_PAUSE, STALL_TIMEOUT_MAX, doubled,
+    HEADERS_AHEAD_PAUSE, HEADERS_PAUSE, MAX_FALSE_CLAIMS, MAX_LOCATE_ROUNDS, NOT_YET_PAUSE,
+    STALL_TIMEOUT_MAX, doubled,
 };
 use super::{HeaderProblem, KnownHeader, blame};
 use crate::wire::Request;
-use crate::{Mono, PeerNum};
+use crate::wire::limits::MAX_LOCATOR;
+use crate::{Direction, Mono, PeerGroup, PeerNum};
 
 /// A tip that a peer says to have, and that we do not know.
 #[derive(Clone, Copy, Debug)]
@@ -25,26 +27,36 @@ pub(super) struct Claim {
 }
 
 /// One peer's part in header sync.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PeerHeaders {
+    pub(super) direction: Direction,
+    pub(super) group: PeerGroup,
     pub(super) claim: Option<Claim>,
     /// Boxed: seldom there, and larger than all the rest.
     pub(super) fetch: Option<Box<Fetch>>,
     pub(super) not_before: Mono,
+    /// When its last fetch began.
+    pub(super) last_asked: Option<Mono>,
     /// Fetches in a row that brought nothing.
     pub(super) fruitless: u32,
     /// Fetches in a row that showed less work than was claimed.
     pub(super) false_claims: u32,
     /// Requests in a row that failed.
     pub(super) failures: u32,
-    pub(super) low_work_spent: u32,
+    /// Fetches that brought nothing, and that are not held against its group yet.
+    pub(super) new_faults: u32,
 }
 
 /// A fetch from one peer, from its claim to the end of its headers.
 #[derive(Debug)]
 pub(super) struct Fetch {
     pub(super) stage: Stage,
+    pub(super) started: Mono,
     pub(super) asked_at: Mono,
+    /// That it does not answer was noted.
+    pub(super) noted_silent: bool,
+    /// Headers that the chain took.
+    pub(super) taken: u64,
     pub(super) rounds: u32,
     pub(super) presync: Option<Presync>,
 }
@@ -55,9 +67,26 @@ pub(super) enum Stage {
     Asked { locator: Vec<BlockHash> },
     /// Headers are with the chain; their hashes, and whether more may follow.
     Handed { hashes: Vec<BlockHash>, full: bool },
+    /// The headers are far ahead of the bodies: it goes on after this one when those have come closer.
+    Parked { last: BlockHash },
 }
 
 impl PeerHeaders {
+    pub(super) fn new(direction: Direction, group: PeerGroup) -> PeerHeaders {
+        PeerHeaders {
+            direction,
+            group,
+            claim: None,
+            fetch: None,
+            not_before: Mono::ZERO,
+            last_asked: None,
+            fruitless: 0,
+            false_claims: 0,
+            failures: 0,
+            new_faults: 0,
+        }
+    }
+
     pub(super) fn ask(
         &mut self,
         cx: &mut Context<'_>,
@@ -67,6 +96,7 @@ impl PeerHeaders {
     ) {
         if let Some(fetch) = &mut self.fetch {
             fetch.asked_at = cx.now;
+            fetch.noted_silent = false;
             fetch.stage = Stage::Asked {
                 locator: locator.clone(),
             };
@@ -80,6 +110,27 @@ impl PeerHeaders {
         let presync = self.fetch.as_ref().and_then(|fetch| fetch.presync.as_ref());
         if let Some((locator, stop)) = presync.map(Presync::next_question) {
             self.ask(cx, peer, locator, stop);
+        }
+    }
+
+    /// Asks for what follows after `last`.
+    pub(super) fn ask_on(&mut self, cx: &mut Context<'_>, peer: PeerNum, last: BlockHash) {
+        let counted = self
+            .fetch
+            .as_ref()
+            .is_some_and(|fetch| fetch.presync.is_some());
+        if counted {
+            return self.ask_presync(cx, peer);
+        }
+        let locator = std::iter::once(last).chain(cx.chain.locator());
+        self.ask(cx, peer, locator.take(MAX_LOCATOR).collect(), None);
+    }
+
+    /// Waits for bodies.
+    pub(super) fn park(&mut self, now: Mono, last: BlockHash) {
+        if let Some(fetch) = &mut self.fetch {
+            fetch.stage = Stage::Parked { last };
+            self.not_before = now + HEADERS_AHEAD_PAUSE;
         }
     }
 
@@ -150,7 +201,7 @@ impl PeerHeaders {
             .is_some_and(|work| work > tip_work);
         match (&mut self.fetch, batch.hashes.last()) {
             (Some(fetch), Some(last)) if promising => {
-                fetch.presync = Some(Presync::new(base, *last, work));
+                fetch.presync = Some(Presync::new(base, *last, work, fetch.started));
                 self.ask_presync(cx, peer);
             }
             _ => self.finish(cx, peers, peer),
@@ -213,5 +264,6 @@ impl PeerHeaders {
     pub(super) fn pause(&mut self, now: Mono) {
         self.not_before = now + doubled(HEADERS_PAUSE, self.fruitless, STALL_TIMEOUT_MAX);
         self.fruitless += 1;
+        self.new_faults += 1;
     }
 }

@@ -1,36 +1,39 @@
 //! [`HeaderSync`]: from a peer's claim to its headers in our tree.
 //!
-//! One peer at a time is asked; another joins in when that one is slow. The fork point is found by locator; while whole
+//! `header_turns` decides who is asked when. The fork point is found by locator; while whole
 //! messages bring nothing new, the locator is drawn closer, a hundredfold each round.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, Work};
+use chain::Height;
 
 use super::budget::Budget;
+use super::groups::Groups;
 use super::header_batch::Batch;
 use super::header_fetch::{Claim, Fetch, PeerHeaders, Stage};
 use super::locator::locator_for;
 use super::outbox::Context;
 use super::peers::Peers;
 use super::presync::Step;
-use super::timing::{
-    HEADERS_STALL, LOW_WORK_HEADERS, LOW_WORK_HEADERS_PER_PEER, MAX_FAILURES, MAX_HEADER_FETCHES,
-    earlier,
+use super::timing::{HEADERS_AHEAD_PAUSE, MAX_FAILURES, PRESYNC_TIME, doubled};
+use super::{HeaderProblem, KnownHeader, blame};
+use crate::wire::limits::{
+    LOW_WORK_HEADERS, MAX_HEADERS_AHEAD, MAX_SIDE_HEADERS, MAX_SIDE_HEADERS_INBOUND,
 };
-use super::{HeaderProblem, blame};
-use crate::wire::limits::MAX_LOCATOR;
-use crate::{Mono, PeerNum};
+use crate::{Direction, Mono, PeerGroup, PeerNum};
 
 /// Headers from all peers.
 #[derive(Debug)]
 pub(super) struct HeaderSync {
-    peers: BTreeMap<PeerNum, PeerHeaders>,
+    pub(super) peers: BTreeMap<PeerNum, PeerHeaders>,
     /// All peers with a claim or a fetch, and perhaps some that had one: what is looked at after every input.
-    busy: BTreeSet<PeerNum>,
+    pub(super) busy: BTreeSet<PeerNum>,
+    pub(super) groups: Groups,
+    /// A peer was silent lately.
+    pub(super) alarm_until: Option<Mono>,
     low_work: Budget,
 }
 
@@ -39,17 +42,28 @@ impl HeaderSync {
         HeaderSync {
             peers: BTreeMap::new(),
             busy: BTreeSet::new(),
+            groups: Groups::default(),
+            alarm_until: None,
             low_work: Budget::new(LOW_WORK_HEADERS),
         }
     }
 
-    pub(super) fn join(&mut self, peer: PeerNum) {
-        self.peers.insert(peer, PeerHeaders::default());
+    pub(super) fn join(&mut self, peer: PeerNum, direction: Direction, group: PeerGroup) {
+        self.peers.insert(peer, PeerHeaders::new(direction, group));
     }
 
-    pub(super) fn leave(&mut self, peer: PeerNum) {
-        self.peers.remove(&peer);
+    /// A peer is gone. What it owed is remembered of its group.
+    pub(super) fn leave(&mut self, now: Mono, peer: PeerNum) {
         self.busy.remove(&peer);
+        if let Some(state) = self.peers.remove(&peer) {
+            let owed = state.fetch.is_some_and(|fetch| {
+                !fetch.noted_silent && matches!(fetch.stage, Stage::Asked { .. })
+            });
+            let faults = state.new_faults + u32::from(owed);
+            if faults > 0 {
+                self.groups.fruitless(state.group, faults, now);
+            }
+        }
     }
 
     /// The peer has a tip. Known: noted. Unknown: its headers are asked for when it is the peer's turn.
@@ -79,68 +93,12 @@ impl HeaderSync {
         }
     }
 
-    /// Starts fetches: one at a time, more when it is slow.
-    pub(super) fn schedule(&mut self, cx: &mut Context<'_>, peers: &mut Peers) {
-        if self.busy.is_empty() {
-            return;
-        }
-        while self.may_start(cx.now) {
-            let Some(peer) = self.next_candidate(cx, peers) else {
-                break;
-            };
-            self.start(cx, peers, peer);
-        }
-        let states = &self.peers;
-        self.busy.retain(|peer| {
-            let state = states.get(peer);
-            state.is_some_and(|state| state.claim.is_some() || state.fetch.is_some())
-        });
-    }
-
-    fn busy_peers(&self) -> impl Iterator<Item = &PeerHeaders> {
+    pub(super) fn busy_peers(&self) -> impl Iterator<Item = &PeerHeaders> {
         self.busy.iter().filter_map(|peer| self.peers.get(peer))
     }
 
-    fn may_start(&self, now: Mono) -> bool {
-        let fetches = self.busy_peers().filter_map(|peer| peer.fetch.as_ref());
-        let (mut all, mut brisk) = (0, 0);
-        for fetch in fetches {
-            all += 1;
-            brisk += usize::from(now < fetch.asked_at + HEADERS_STALL);
-        }
-        brisk == 0 && all < MAX_HEADER_FETCHES
-    }
-
-    /// The peer whose turn it is: least fruitless, then most work claimed.
-    fn next_candidate(&mut self, cx: &Context<'_>, peers: &mut Peers) -> Option<PeerNum> {
-        let tip_work = cx.chain.tip().chain_work;
-        let mut best: Option<(u32, Reverse<Option<Work>>, PeerNum)> = None;
-        for number in &self.busy {
-            let Some(state) = self.peers.get_mut(number) else {
-                continue;
-            };
-            let Some(claim) = state.claim else { continue };
-            if let Some(known) = cx.chain.header(&claim.hash) {
-                if claim.work.is_some() {
-                    peers.has_chain(*number, known);
-                }
-                state.claim = None;
-                continue;
-            }
-            let low = claim.work.is_some_and(|work| work < tip_work)
-                && state.low_work_spent >= LOW_WORK_HEADERS_PER_PEER;
-            if low || state.fetch.is_some() || cx.now < state.not_before {
-                continue;
-            }
-            let key = (state.fruitless, Reverse(claim.work), *number);
-            if best.is_none_or(|best| key < best) {
-                best = Some(key);
-            }
-        }
-        best.map(|(_, _, peer)| peer)
-    }
-
-    fn start(&mut self, cx: &mut Context<'_>, peers: &Peers, peer: PeerNum) {
+    /// Asks a peer for what leads to its claim.
+    pub(super) fn start(&mut self, cx: &mut Context<'_>, peers: &Peers, peer: PeerNum) {
         let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
@@ -149,10 +107,14 @@ impl HeaderSync {
         };
         state.fetch = Some(Box::new(Fetch {
             stage,
+            started: cx.now,
             asked_at: cx.now,
+            noted_silent: false,
+            taken: 0,
             rounds: 0,
             presync: None,
         }));
+        state.last_asked = Some(cx.now);
         let best = peers.get(peer).and_then(|peer| peer.best);
         state.ask(cx, peer, locator_for(cx, best), None);
     }
@@ -185,8 +147,25 @@ impl HeaderSync {
                     .copied()
                     .unwrap_or_else(BlockHash::all_zeros);
                 let tip_work = cx.chain.tip().chain_work;
-                match presync.message(&batch.headers, last, full, tip_work) {
+                let step = presync.message(&batch.headers, last, full, tip_work, cx.now);
+                if presync.is_too_slow(
+                    cx.now,
+                    tip_work,
+                    doubled(PRESYNC_TIME, state.fruitless, PRESYNC_TIME * 16),
+                ) {
+                    return state.finish(cx, peers, peer);
+                }
+                match step {
                     Step::Continue => state.ask_presync(cx, peer),
+                    Step::HandOn
+                        if !self.low_work.spend_beyond(
+                            room_for(cx, state.direction),
+                            batch.headers.len(),
+                            cx.now,
+                        ) =>
+                    {
+                        state.finish(cx, peers, peer);
+                    }
                     Step::HandOn => {
                         // Complete: behind the last checkpoint the peer may have more.
                         if presync.is_complete() {
@@ -244,14 +223,22 @@ impl HeaderSync {
             .iter()
             .fold(parent.chain_work, |sum, header| sum + header.work());
         let tip_work = cx.chain.tip().chain_work;
+        let room = room_for(cx, state.direction);
         if work >= tip_work {
-            state.hand_on(cx, peer, batch, full);
+            if self
+                .low_work
+                .spend_beyond(room, batch.headers.len(), cx.now)
+            {
+                state.hand_on(cx, peer, batch, full);
+            } else {
+                state.finish(cx, peers, peer);
+            }
         } else if full {
             state.count_first(cx, peers, peer, parent, &batch, work, tip_work);
-        } else if state.low_work_spent + new <= LOW_WORK_HEADERS_PER_PEER
+        } else if self.groups.has_low_work_left(state.group, new)
             && self.low_work.spend(new, cx.now)
         {
-            state.low_work_spent += new;
+            self.groups.spend_low_work(state.group, new, cx.now);
             state.hand_on(cx, peer, batch, full);
         } else {
             state.finish(cx, peers, peer);
@@ -285,22 +272,43 @@ impl HeaderSync {
             peers.has_chain(peer, known);
             state.fruitless = 0;
             state.false_claims = 0;
+            self.groups.proved(state.group);
+            if let Some(fetch) = &mut state.fetch {
+                fetch.taken += accepted as u64;
+            }
         }
         match (error, last) {
-            (None, Some(last)) if full => {
-                if state
-                    .fetch
-                    .as_ref()
-                    .is_some_and(|fetch| fetch.presync.is_some())
-                {
-                    state.ask_presync(cx, peer);
-                } else {
-                    let locator = std::iter::once(last).chain(cx.chain.locator());
-                    state.ask(cx, peer, locator.take(MAX_LOCATOR).collect(), None);
-                }
+            (None, Some(last)) if full && is_far_ahead(cx, last, MAX_HEADERS_AHEAD) => {
+                state.park(cx.now, last);
             }
+            (None, Some(last)) if full => state.ask_on(cx, peer, last),
             (None, _) => state.finish(cx, peers, peer),
             (Some(problem), _) => state.refused(cx, peers, peer, problem),
+        }
+    }
+
+    /// Fetches whose headers were far ahead of the bodies go on once the bodies have come closer.
+    pub(super) fn resume_parked(&mut self, cx: &mut Context<'_>, peers: &mut Peers) {
+        for number in &self.busy {
+            let Some(state) = self.peers.get_mut(number) else {
+                continue;
+            };
+            let Some(Stage::Parked { last }) = state.fetch.as_ref().map(|fetch| &fetch.stage)
+            else {
+                continue;
+            };
+            let last = *last;
+            if cx.now < state.not_before {
+                continue;
+            }
+            let known = cx.chain.header(&last);
+            if known.is_none_or(|known| !known.may_be_valid) {
+                state.finish(cx, peers, *number);
+            } else if is_far_ahead(cx, last, MAX_HEADERS_AHEAD / 2) {
+                state.not_before = cx.now + HEADERS_AHEAD_PAUSE;
+            } else {
+                state.ask_on(cx, *number, last);
+            }
         }
     }
 
@@ -322,21 +330,35 @@ impl HeaderSync {
     pub(super) fn is_fetching(&self) -> bool {
         self.busy_peers().any(|state| state.fetch.is_some())
     }
+}
 
-    pub(super) fn next_due(&self, now: Mono) -> Option<Mono> {
-        let mut due = None;
-        let mut waiting = false;
-        for state in self.busy_peers() {
-            if state.claim.is_some() && state.fetch.is_none() {
-                waiting = true;
-                due = earlier(due, Some(state.not_before).filter(|time| *time > now));
-            }
-        }
-        if waiting {
-            let fetches = self.busy_peers().filter_map(|state| state.fetch.as_ref());
-            let stalls = fetches.map(|fetch| fetch.asked_at + HEADERS_STALL);
-            due = earlier(due, stalls.filter(|time| *time > now).min());
-        }
-        due
+/// How many more headers beside the active chain peers of this direction may bring.
+fn room_for(cx: &Context<'_>, direction: Direction) -> usize {
+    let most = match direction {
+        Direction::Inbound => MAX_SIDE_HEADERS_INBOUND,
+        Direction::Outbound => MAX_SIDE_HEADERS,
+    };
+    most.saturating_sub(cx.chain.side_headers())
+}
+
+/// Whether a chain has more than `most` headers above its highest body.
+fn is_far_ahead(cx: &Context<'_>, last: BlockHash, most: u32) -> bool {
+    let Some(top) = cx.chain.header(&last) else {
+        return false;
+    };
+    let fork = cx.chain.fork_point(&cx.chain.tip().hash, &last);
+    let mut with_body = fork.map_or(0, |fork| fork.height.0);
+    if top.height.0 - with_body <= most {
+        return false;
     }
+    // Bodies come in order, but for a window.
+    let mut without = top.height.0 + 1;
+    while without - with_body > 1 {
+        let middle = with_body + (without - with_body) / 2;
+        match cx.chain.ancestor(&last, Height(middle)) {
+            Some(KnownHeader { has_body: true, .. }) => with_body = middle,
+            _ => without = middle,
+        }
+    }
+    top.height.0 - with_body > most
 }

@@ -5,7 +5,7 @@ use bitcoin::{Block, BlockHash, Txid};
 use chain::RuleError;
 
 use crate::wire::{Gossip, Request, Response, TipStatus, Verdict};
-use crate::{Direction, Mono, PeerNum};
+use crate::{Direction, Mono, PeerGroup, PeerNum};
 
 /// Names one request of ours; never used again within a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +24,8 @@ pub enum Input {
         peer: PeerNum,
         /// Who dialled.
         direction: Direction,
+        /// Whom it may be one with.
+        group: PeerGroup,
     },
     /// A connection ended.
     PeerDown {

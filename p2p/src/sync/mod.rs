@@ -5,7 +5,7 @@
 //! | file | decides |
 //! |---|---|
 //! | `status` | when to tell our tip and to ask for others' |
-//! | `header_sync`, `header_fetch`, `presync` | from a claim of more work to headers in the tree |
+//! | `header_sync`, `header_turns`, `header_fetch`, `presync`, `groups` | from a claim of more work to headers in the tree |
 //! | `bodies`, `window`, `refill`, `wants`, `stall` | which block is asked of whom |
 //! | `announce`, `compact` | pushed blocks: verdict, rebuilding, what is missing |
 //! | `mempool_sync` | transactions whose gossip was lost, and parents of orphans |
@@ -23,9 +23,11 @@ mod blame;
 mod bodies;
 mod budget;
 mod compact;
+mod groups;
 mod header_batch;
 mod header_fetch;
 mod header_sync;
+mod header_turns;
 mod io;
 mod locator;
 mod mempool_sync;
@@ -57,7 +59,7 @@ use status::StatusRounds;
 use timing::earlier;
 
 use crate::wire::{Gossip, Request, Response, TipStatus};
-use crate::{Direction, Mono, PeerNum};
+use crate::{Direction, Mono, PeerGroup, PeerNum};
 
 /// Decides what to ask of whom. The same inputs, times and views give the same actions.
 #[derive(Debug)]
@@ -122,7 +124,11 @@ impl SyncEngine {
 
     fn dispatch(&mut self, cx: &mut Context<'_>, input: Input) {
         match input {
-            Input::PeerUp { peer, direction } => self.peer_up(cx, peer, direction),
+            Input::PeerUp {
+                peer,
+                direction,
+                group,
+            } => self.peer_up(cx, peer, direction, group),
             Input::PeerDown { peer } => self.peer_gone(cx, peer),
             Input::PeerStatus { peer, status } if self.peers.contains(peer) => {
                 self.peer_told(cx, peer, status);
@@ -169,9 +175,15 @@ impl SyncEngine {
         }
     }
 
-    fn peer_up(&mut self, cx: &mut Context<'_>, peer: PeerNum, direction: Direction) {
+    fn peer_up(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: PeerNum,
+        direction: Direction,
+        group: PeerGroup,
+    ) {
         self.peers.join(peer, direction);
-        self.headers.join(peer);
+        self.headers.join(peer, direction, group);
         self.bodies.join(peer);
         self.mempool.join(peer);
         self.status.join(cx, peer);
@@ -184,7 +196,7 @@ impl SyncEngine {
         if self.peers.leave(peer) {
             cx.out.forget_peer(peer);
             self.status.leave(peer);
-            self.headers.leave(peer);
+            self.headers.leave(cx.now, peer);
             self.announcements.leave(&mut self.bodies, cx.now, peer);
             self.bodies.leave(cx.now, peer);
             self.mempool.leave(peer);

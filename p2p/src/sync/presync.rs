@@ -6,17 +6,24 @@
 //! to the remembered hash, which pins down every header in it. (Core does this with one bit per 600 headers; whole
 //! hashes need no secret salt and catch every change.)
 
+use std::time::Duration;
+
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, Work};
 
 use super::KnownHeader;
-use super::timing::MAX_PRESYNC_BATCHES;
+use super::timing::PRESYNC_GRACE;
+use crate::Mono;
+use crate::wire::limits::MAX_PRESYNC_BATCHES;
 
 /// A branch whose work is being counted, or that is being fetched for good.
 #[derive(Debug)]
 pub(super) struct Presync {
     base: BlockHash,
+    base_work: Work,
     work: Work,
+    /// When this pass over the branch began.
+    since: Mono,
     /// Last hash of each message, in order.
     checkpoints: Vec<BlockHash>,
     /// How many of the checkpoints the second fetch has reached; `None` during the first.
@@ -38,10 +45,12 @@ pub(super) enum Step {
 
 impl Presync {
     /// Starts with the first message of a branch that leaves the known headers after `base`.
-    pub(super) fn new(base: KnownHeader, last: BlockHash, work: Work) -> Presync {
+    pub(super) fn new(base: KnownHeader, last: BlockHash, work: Work, since: Mono) -> Presync {
         Presync {
             base: base.hash,
+            base_work: base.chain_work,
             work,
+            since,
             checkpoints: vec![last],
             reached: None,
         }
@@ -66,6 +75,7 @@ impl Presync {
         last: BlockHash,
         full: bool,
         tip_work: Work,
+        now: Mono,
     ) -> Step {
         let Some(first) = headers.first() else {
             return Step::Broken;
@@ -79,6 +89,7 @@ impl Presync {
                 self.checkpoints.push(last);
                 if self.work > tip_work {
                     self.reached = Some(0);
+                    self.since = now;
                     Step::Continue
                 } else if full && self.checkpoints.len() < MAX_PRESYNC_BATCHES {
                     Step::Continue
@@ -101,6 +112,21 @@ impl Presync {
         }
     }
 
+    /// Whether the branch comes so slowly that a pass over it would take longer than `limit`: counting up to the work of our
+    /// tip, and then fetching what was counted.
+    pub(super) fn is_too_slow(&self, now: Mono, tip_work: Work, limit: Duration) -> bool {
+        let spent = now.since(self.since);
+        if spent < PRESYNC_GRACE {
+            return false;
+        }
+        let base = as_float(self.base_work);
+        let done = match self.reached {
+            None => (as_float(self.work) - base) / (as_float(tip_work) - base).max(1.0),
+            Some(reached) => reached as f64 / self.checkpoints.len() as f64,
+        };
+        done < spent.as_secs_f64() / limit.as_secs_f64()
+    }
+
     /// Every checkpoint was reached by the second fetch.
     pub(super) fn is_complete(&self) -> bool {
         self.reached == Some(self.checkpoints.len())
@@ -111,6 +137,14 @@ impl Presync {
             .last()
             .expect("starts with one and only grows")
     }
+}
+
+/// Near enough for a comparison of speeds.
+fn as_float(work: Work) -> f64 {
+    let bytes = work.to_be_bytes();
+    bytes
+        .iter()
+        .fold(0.0, |sum, byte| sum * 256.0 + f64::from(*byte))
 }
 
 #[cfg(test)]
@@ -155,20 +189,24 @@ mod tests {
             has_body: true,
             may_be_valid: true,
         };
-        (Presync::new(known, last, work_of(first as u8)), base, last)
+        (
+            Presync::new(known, last, work_of(first as u8), Mono::ZERO),
+            base,
+            last,
+        )
     }
 
     #[test]
     fn enough_work_is_fetched_again_and_must_be_the_same() {
         let (mut presync, base, first_last) = started(3);
         let (second, second_last) = headers(first_last, 3);
-        let more = presync.message(&second, second_last, true, work_of(5));
+        let more = presync.message(&second, second_last, true, work_of(5), Mono::ZERO);
         assert_eq!(more, Step::Continue);
         assert_eq!(presync.next_question(), (vec![base], Some(first_last)));
 
         let (first, _) = headers(base, 3);
         assert_eq!(
-            presync.message(&first, first_last, true, work_of(5)),
+            presync.message(&first, first_last, true, work_of(5), Mono::ZERO),
             Step::HandOn
         );
         assert!(!presync.is_complete());
@@ -178,11 +216,11 @@ mod tests {
         );
         let (other, other_last) = headers(first_last, 2);
         assert_eq!(
-            presync.message(&other, other_last, true, work_of(5)),
+            presync.message(&other, other_last, true, work_of(5), Mono::ZERO),
             Step::Broken
         );
         assert_eq!(
-            presync.message(&second, second_last, true, work_of(5)),
+            presync.message(&second, second_last, true, work_of(5), Mono::ZERO),
             Step::HandOn
         );
         assert!(presync.is_complete());
@@ -193,7 +231,7 @@ mod tests {
         let (mut presync, _, last) = started(3);
         let (next, next_last) = headers(last, 1);
         assert_eq!(
-            presync.message(&next, next_last, false, work_of(50)),
+            presync.message(&next, next_last, false, work_of(50), Mono::ZERO),
             Step::TooLittleWork
         );
     }
@@ -203,12 +241,27 @@ mod tests {
         let (mut presync, base, _) = started(3);
         let (other, other_last) = headers(base, 2);
         assert_eq!(
-            presync.message(&other, other_last, true, work_of(50)),
+            presync.message(&other, other_last, true, work_of(50), Mono::ZERO),
             Step::Broken
         );
         assert_eq!(
-            presync.message(&[], other_last, false, work_of(50)),
+            presync.message(&[], other_last, false, work_of(50), Mono::ZERO),
             Step::Broken
         );
+    }
+
+    #[test]
+    fn a_branch_that_drips_is_told_from_one_that_comes_slowly() {
+        let minute = Duration::from_secs(60);
+        let after = |seconds| Mono::ZERO + Duration::from_secs(seconds);
+        // Ten headers above a base of one, and a tip of 101: a tenth of the way.
+        let (presync, ..) = started(11);
+        assert!(
+            !presync.is_too_slow(after(4), work_of(101), minute),
+            "grace"
+        );
+        assert!(!presync.is_too_slow(after(5), work_of(101), minute));
+        assert!(presync.is_too_slow(after(7), work_of(101), minute));
+        assert!(!presync.is_too_slow(after(7), work_of(101), 2 * minute));
     }
 }

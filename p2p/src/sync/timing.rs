@@ -22,10 +22,27 @@ pub(super) const STATUS_JITTER: Duration = Duration::from_secs(2);
 /// While blocks are still missing, the moving tip is told this seldom.
 pub(super) const STATUS_CATCHING_UP: Duration = Duration::from_secs(3);
 
-/// A header request that takes longer lets another peer be asked beside it.
+/// A header request that takes longer is silent: other peers are asked beside it.
 pub(super) const HEADERS_STALL: Duration = Duration::from_secs(2);
-/// Header fetches at the same time, stalled ones included.
-pub(super) const MAX_HEADER_FETCHES: usize = 4;
+/// A fetch that brings fewer headers a second than this, after [`HEADERS_STALL`], does not keep others from being asked.
+pub(super) const BRISK_HEADERS_PER_S: u64 = 2_000;
+/// For so long after a peer was silent, many are asked at the same time.
+pub(super) const HEADERS_ALARM: Duration = Duration::from_secs(60);
+/// Peers asked at the same time then, of each direction: together with the one that was silent they cost one time-out.
+pub(super) const MAX_HEADER_FETCHES: usize = 64;
+/// Peers of groups that were fruitless before and that are asked at the same time.
+pub(super) const MAX_SUSPECT_FETCHES: usize = 4;
+/// Groups of peers whose fetches are remembered; the one that was heard of least lately is forgotten.
+pub(super) const REMEMBERED_GROUPS: usize = 1_024;
+/// What is held against a group is halved after this.
+pub(super) const GROUP_HALF_LIFE: Duration = Duration::from_secs(60);
+/// While its work is being counted, a branch has to be on the way to reach that of our tip within this; doubled with every
+/// fruitless fetch, since a link may be slow.
+pub(super) const PRESYNC_TIME: Duration = Duration::from_secs(30);
+/// The pace is not looked at before.
+pub(super) const PRESYNC_GRACE: Duration = Duration::from_secs(5);
+/// A fetch whose headers are far ahead of the bodies looks this often whether it may go on.
+pub(super) const HEADERS_AHEAD_PAUSE: Duration = Duration::from_millis(100);
 /// Rounds of looking for the fork point before a peer counts as fruitless; three do for a million blocks.
 pub(super) const MAX_LOCATE_ROUNDS: u32 = 12;
 /// Pause after a fruitless header fetch, doubling with each up to 64 s.
@@ -34,12 +51,6 @@ pub(super) const HEADERS_PAUSE: Duration = Duration::from_secs(1);
 pub(super) const MAX_FALSE_CLAIMS: u32 = 4;
 /// Requests in a row that fail before a peer is given up.
 pub(super) const MAX_FAILURES: u32 = 4;
-/// Headers with less work than our tip that one peer may bring into the tree.
-pub(super) const LOW_WORK_HEADERS_PER_PEER: u32 = 2_000;
-/// The same for all peers together, refilled by one a second.
-pub(super) const LOW_WORK_HEADERS: u32 = 10_000;
-/// Batches of headers whose hashes are remembered while their work is being counted: 20 million headers in 320 kB.
-pub(super) const MAX_PRESYNC_BATCHES: usize = 10_000;
 /// What our clock forbids today is tried again after this.
 pub(super) const NOT_YET_PAUSE: Duration = Duration::from_secs(10);
 

@@ -63,6 +63,8 @@ pub trait ChainView {
     fn ancestor(&self, of: &BlockHash, height: Height) -> Option<KnownHeader>;
     /// The last common ancestor of two known headers.
     fn fork_point(&self, a: &BlockHash, b: &BlockHash) -> Option<KnownHeader>;
+    /// Known headers that are not on the active chain.
+    fn side_headers(&self) -> usize;
 }
 
 impl ChainView for Chain {
@@ -102,6 +104,12 @@ impl ChainView for Chain {
     fn fork_point(&self, a: &BlockHash, b: &BlockHash) -> Option<KnownHeader> {
         let (a, b) = (self.tree().id_of(a)?, self.tree().id_of(b)?);
         Some(self.tree().fork_point(a, b).into())
+    }
+
+    fn side_headers(&self) -> usize {
+        let tree = self.tree();
+        let active = tree.tip().height.0 as usize + 1;
+        tree.len().saturating_sub(active)
     }
 }
 

@@ -6,6 +6,30 @@ use std::time::Duration;
 pub const MAX_HEADERS: usize = 2_000;
 /// Hashes in a locator: as in Bitcoin; enough for any height with doubling steps.
 pub const MAX_LOCATOR: usize = 101;
+/// Headers that one chain may have ahead of its bodies before more are asked for: twenty windows of bodies.
+pub const MAX_HEADERS_AHEAD: u32 = 20_000;
+/// Known headers beside the active chain, from whatever peers. Where work is cheap, headers with more work than our chain are
+/// cheap, too; what nobody backs by bodies must not fill the memory. One that is full takes [`LOW_WORK_HEADERS`] more, one a second.
+pub const MAX_SIDE_HEADERS: usize = 200_000;
+/// The part of [`MAX_SIDE_HEADERS`] that peers who dialled us may use. The rest is for peers that we chose.
+pub const MAX_SIDE_HEADERS_INBOUND: usize = MAX_SIDE_HEADERS / 2;
+/// Headers with less work than our tip that one peer, or one group of peers, may bring into the tree.
+pub const LOW_WORK_HEADERS_PER_PEER: u32 = 2_000;
+/// The same for all peers together, refilled by one a second.
+pub const LOW_WORK_HEADERS: u32 = 10_000;
+/// Messages of headers whose last hashes are remembered while their work is being counted: 4 million headers.
+pub const MAX_PRESYNC_BATCHES: usize = 2_000;
+
+/// Bytes of memory of one known header, its index and its row that waits to be written included (177 were measured).
+pub const HEADER_MEMORY_BYTES: usize = 180;
+/// Bytes of memory that headers which nobody backs by bodies take at most.
+pub const MAX_SIDE_HEADER_BYTES: usize = 40_000_000;
+const _: () = {
+    let most = MAX_SIDE_HEADERS + LOW_WORK_HEADERS as usize;
+    assert!(most * HEADER_MEMORY_BYTES <= MAX_SIDE_HEADER_BYTES);
+    assert!(MAX_HEADERS_AHEAD as usize * 2 <= MAX_SIDE_HEADERS_INBOUND);
+};
+
 /// Blocks asked in one request.
 pub const MAX_BLOCKS_PER_REQUEST: usize = 16;
 /// Bytes of one response on the wire; two blocks of the largest weight fit.

@@ -13,7 +13,7 @@ use p2p::sync::{
     Action, BlockOutcome, GossipId, HeaderProblem, Input, PoolView, RequestId, SyncEngine, answer,
 };
 use p2p::wire::{Gossip, Request, Response, TipStatus, Verdict};
-use p2p::{Direction, Mono, PeerNum};
+use p2p::{Direction, Mono, PeerGroup, PeerNum};
 
 /// Our clock, for rules: well after all blocks of the tests.
 pub const CLOCK: Timestamp = Timestamp(1_900_000_000);
@@ -283,6 +283,7 @@ pub fn up(peer: PeerNum) -> Input {
     Input::PeerUp {
         peer,
         direction: Direction::Outbound,
+        group: PeerGroup(peer.0),
     }
 }
 

@@ -8,6 +8,7 @@ mod net;
 mod swarm;
 mod sync_blocks;
 mod sync_headers;
+mod sync_hostile;
 mod sync_network;
 mod sync_orders;
 mod wire;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chain::Params;
 use p2p::sync::{GossipId, Input, RequestId};
-use p2p::wire::{Gossip, Request, Response, Verdict};
-use p2p::{Direction, Mono, PeerNum};
+use p2p::wire::{Gossip, Request, Response, TipStatus, Verdict};
+use p2p::{Direction, Mono, PeerGroup, PeerNum};
 
 use crate::host::{Node, Sent};
 
@@ -27,6 +27,23 @@ pub enum Conduct {
     Short,
 }
 
+/// What a misbehaving node does with one request.
+#[derive(Debug)]
+pub enum Answer {
+    /// What an honest node does.
+    Honest,
+    /// Nothing: whoever asked gives up after [`REQUEST_TIMEOUT`].
+    Silence,
+    /// Something of its own, after a while.
+    Say(Response, Duration),
+}
+
+/// Decides how a node answers.
+pub type Script = Box<dyn FnMut(&Node, &Request) -> Answer>;
+
+/// When the swarm gives a request up.
+const REQUEST_TIMEOUT: Duration = p2p::wire::limits::REQUEST_TIMEOUT;
+
 #[derive(Debug)]
 enum Event {
     Request {
@@ -43,6 +60,13 @@ enum Event {
         id: RequestId,
         response: Response,
     },
+    /// A request of `to` was dropped, or timed out.
+    Failure {
+        to: usize,
+        from: usize,
+        link: u64,
+        id: RequestId,
+    },
     Gossip {
         to: usize,
         from: usize,
@@ -58,6 +82,12 @@ enum Event {
 pub struct Net {
     pub nodes: Vec<Node>,
     pub conduct: Vec<Conduct>,
+    /// Nodes that answer by a script of their own, whatever their conduct.
+    pub scripts: BTreeMap<usize, Script>,
+    /// Tips that nodes claim instead of their own.
+    pub claims: BTreeMap<usize, TipStatus>,
+    /// The group of addresses that a node seems to come from; its number if absent.
+    pub groups: BTreeMap<usize, PeerGroup>,
     pub now: Mono,
     /// One way.
     pub delay: Duration,
@@ -82,6 +112,9 @@ impl Net {
         Net {
             nodes: (0..count).map(|n| Node::new(params, n as u64)).collect(),
             conduct: vec![Conduct::Honest; count],
+            scripts: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            groups: BTreeMap::new(),
             now: Mono::ZERO,
             delay: Duration::from_millis(10),
             gossip_loss: 0,
@@ -105,11 +138,17 @@ impl Net {
         self.links.insert((a, b), link);
         self.links.insert((b, a), link);
         let peer = |other: usize| number(link, other);
+        let group = |net: &Net, other: usize| {
+            let own = PeerGroup(other as u64);
+            net.groups.get(&other).copied().unwrap_or(own)
+        };
+        let (of_a, of_b) = (group(self, a), group(self, b));
         self.feed(
             a,
             Input::PeerUp {
                 peer: peer(b),
                 direction: Direction::Outbound,
+                group: of_b,
             },
         );
         self.feed(
@@ -117,6 +156,7 @@ impl Net {
             Input::PeerUp {
                 peer: peer(a),
                 direction: Direction::Inbound,
+                group: of_a,
             },
         );
     }
@@ -285,26 +325,40 @@ impl Net {
                 }
                 if let Request::Status(status) = &request {
                     let peer = number(link, from);
-                    self.feed(
-                        to,
-                        Input::PeerStatus {
-                            peer,
-                            status: *status,
-                        },
-                    );
+                    let status = self.claims.get(&from).copied().unwrap_or(*status);
+                    self.feed(to, Input::PeerStatus { peer, status });
                 }
-                if let Some(response) = self.respond(to, &request) {
-                    let time = self.now + self.delay;
-                    self.schedule(
-                        time,
-                        Event::Response {
+                let (time, event) = match self.respond(to, &request) {
+                    Answer::Say(response, after) => {
+                        let event = Event::Response {
                             to: from,
                             from: to,
                             link,
                             id,
                             response,
-                        },
-                    );
+                        };
+                        (self.now + after + self.delay, event)
+                    }
+                    Answer::Honest | Answer::Silence => {
+                        let event = Event::Failure {
+                            to: from,
+                            from: to,
+                            link,
+                            id,
+                        };
+                        (self.now + REQUEST_TIMEOUT, event)
+                    }
+                };
+                self.schedule(time, event);
+            }
+            Event::Failure { to, from, link, id } => {
+                if self.links.get(&(to, from)) == Some(&link) {
+                    let failed = Input::RequestFailed {
+                        peer: number(link, from),
+                        id,
+                        malformed: false,
+                    };
+                    self.feed(to, failed);
                 }
             }
             Event::Response {
@@ -343,14 +397,26 @@ impl Net {
         }
     }
 
-    fn respond(&mut self, n: usize, request: &Request) -> Option<Response> {
-        let honest = self.nodes[n].serve(request)?;
+    fn respond(&mut self, n: usize, request: &Request) -> Answer {
+        if let Some(script) = self.scripts.get_mut(&n) {
+            match script(&self.nodes[n], request) {
+                Answer::Honest => {}
+                other => return other,
+            }
+        }
+        let at_once = |response| Answer::Say(response, Duration::ZERO);
+        let Some(honest) = self.nodes[n].serve(request) else {
+            return Answer::Silence;
+        };
         let Response::Blocks(mut blocks) = honest else {
-            return Some(honest);
+            return match (honest, self.claims.get(&n)) {
+                (Response::Status(_), Some(claim)) => at_once(Response::Status(*claim)),
+                (honest, _) => at_once(honest),
+            };
         };
         match self.conduct[n] {
             Conduct::Honest => {}
-            Conduct::Stalls => return None,
+            Conduct::Stalls => return Answer::Silence,
             Conduct::GivesNothing => blocks.clear(),
             Conduct::Short => blocks.truncate(1),
             Conduct::WrongBlocks => {
@@ -366,7 +432,7 @@ impl Net {
             }
         }
         self.bodies_served[n] += blocks.len();
-        Some(Response::Blocks(blocks))
+        at_once(Response::Blocks(blocks))
     }
 
     fn schedule(&mut self, time: Mono, event: Event) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chain::Timestamp;
 use p2p::sync::Input as EngineInput;
-use p2p::{Direction, Mono, PeerNum};
+use p2p::{Direction, Mono, PeerGroup, PeerNum};
 
 use super::{NodeCore, Output};
 use crate::events::NodeEvent;
@@ -168,6 +168,7 @@ impl NodeCore {
             last_block: None,
             last_transaction: None,
         };
+        let group = PeerGroup::of(direction, &info.address);
         self.dialer.connected(&info);
         self.peers.insert(info);
         self.drive(
@@ -175,6 +176,7 @@ impl NodeCore {
             EngineInput::PeerUp {
                 peer: num,
                 direction,
+                group,
             },
             out,
         );

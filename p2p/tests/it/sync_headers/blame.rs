@@ -5,7 +5,7 @@ use std::time::Duration;
 use chain::fixtures::grind;
 use p2p::sync::{GossipId, Input, RequestId};
 use p2p::wire::{Gossip, Response, Verdict};
-use p2p::{Direction, Mono};
+use p2p::{Direction, Mono, PeerGroup};
 
 use super::{claim, header_requests, headers_on, huge_work, meet, params, respond, serve};
 use crate::host::{ALICE, BOB, Node, at, dismissed, up, verdicts};
@@ -154,6 +154,7 @@ fn known_invalid_chains_are_held_against_those_we_dialled_only() {
             Input::PeerUp {
                 peer: ALICE,
                 direction,
+                group: PeerGroup(1),
             },
         );
         let status = claim(&chain, huge_work());

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bitcoin::{BlockHash, Work};
 use chain::{Chain, Height};
-use p2p::Direction;
 use p2p::sync::{Action, ChainView, Input, KnownHeader, SyncEngine};
 use p2p::wire::{Request, Response, TipStatus};
+use p2p::{Direction, PeerGroup};
 
 use super::{claim, headers_on, huge_work, params, serve};
 use crate::host::{ALICE, Pool, at};
@@ -38,6 +38,9 @@ impl ChainView for Rich<'_> {
     }
     fn fork_point(&self, a: &BlockHash, b: &BlockHash) -> Option<KnownHeader> {
         self.0.fork_point(a, b)
+    }
+    fn side_headers(&self) -> usize {
+        self.0.side_headers()
     }
 }
 
@@ -73,6 +76,7 @@ fn case_33_a_flood_of_cheap_headers_is_counted_but_not_kept() {
         Input::PeerUp {
             peer: ALICE,
             direction: Direction::Inbound,
+            group: PeerGroup(1),
         },
     );
     let status = claim(&flood, huge_work());
@@ -112,6 +116,7 @@ fn case_34_many_low_forks_spend_a_budget() {
     let up = Input::PeerUp {
         peer: ALICE,
         direction: Direction::Inbound,
+        group: PeerGroup(1),
     };
     let _ = engine.handle(at(0.0), up, &view, &pool);
     for n in 0..200u8 {

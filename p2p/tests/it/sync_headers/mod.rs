@@ -24,7 +24,7 @@ pub(super) fn params() -> Arc<Params> {
 }
 
 /// `count` headers on `parent`, with real if trivial work; `tag` makes them differ.
-pub(super) fn headers_on(params: &Params, parent: &Header, count: usize, tag: u8) -> Vec<Header> {
+pub(crate) fn headers_on(params: &Params, parent: &Header, count: usize, tag: u8) -> Vec<Header> {
     let mut headers: Vec<Header> = Vec::with_capacity(count);
     let mut last = *parent;
     for n in 0..count {
@@ -47,7 +47,7 @@ pub(super) fn headers_on(params: &Params, parent: &Header, count: usize, tag: u8
 }
 
 /// What an honest peer with this header chain answers.
-pub(super) fn serve(chain: &[Header], locator: &[BlockHash], stop: BlockHash) -> Vec<Header> {
+pub(crate) fn serve(chain: &[Header], locator: &[BlockHash], stop: BlockHash) -> Vec<Header> {
     let place = |hash: &BlockHash| chain.iter().position(|header| header.block_hash() == *hash);
     let start = locator.iter().find_map(place).map_or(0, |place| place + 1);
     let end = place(&stop).map_or(chain.len(), |place| place + 1);
@@ -58,7 +58,7 @@ pub(super) fn serve(chain: &[Header], locator: &[BlockHash], stop: BlockHash) ->
         .collect()
 }
 
-pub(super) fn claim(chain: &[Header], work: Work) -> TipStatus {
+pub(crate) fn claim(chain: &[Header], work: Work) -> TipStatus {
     let hash = chain.last().expect("not empty").block_hash();
     TipStatus {
         hash,
@@ -67,7 +67,7 @@ pub(super) fn claim(chain: &[Header], work: Work) -> TipStatus {
     }
 }
 
-pub(super) fn huge_work() -> Work {
+pub(crate) fn huge_work() -> Work {
     Work::from_be_bytes([1; 32])
 }
 

@@ -62,9 +62,58 @@ impl Probes {
         let Some(probe) = &self.0 else {
             return work();
         };
-        let begun = probe.begun(stage);
-        let result = work();
-        probe.ended(stage, begun);
-        result
+        let _running = Running {
+            begun: probe.begun(stage),
+            probe: probe.as_ref(),
+            stage,
+        };
+        work()
+    }
+}
+
+/// A stage that has begun. It ends when this is dropped, also by a panic: a host may hold something up meanwhile.
+struct Running<'a> {
+    probe: &'a dyn Probe,
+    stage: Stage,
+    begun: u64,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.probe.ended(self.stage, self.begun);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Diary(Mutex<Vec<(Stage, Option<u64>)>>);
+
+    impl Probe for Diary {
+        fn begun(&self, stage: Stage) -> u64 {
+            self.0.lock().expect("no panic").push((stage, None));
+            7
+        }
+
+        fn ended(&self, stage: Stage, begun: u64) {
+            self.0.lock().expect("no panic").push((stage, Some(begun)));
+        }
+    }
+
+    #[test]
+    fn a_stage_that_panics_has_ended_too() {
+        let diary = Arc::new(Diary::default());
+        let probes = Probes::of(Arc::clone(&diary) as Arc<dyn Probe>);
+        assert_eq!(probes.run(Stage::Coins, || 5), 5);
+        let work =
+            std::panic::AssertUnwindSafe(|| probes.run(Stage::Connect, || panic!("in work")));
+        assert!(std::panic::catch_unwind(work).is_err());
+        let told = diary.0.lock().expect("no panic").clone();
+        let of = |stage| [(stage, None), (stage, Some(7))];
+        assert_eq!(told, [of(Stage::Coins), of(Stage::Connect)].concat());
     }
 }

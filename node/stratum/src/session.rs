@@ -257,13 +257,19 @@ impl Session {
         let payout = payout.ok_or(Refusal::Unauthorized(
             "whom to pay? Give an address (bcrt1...) as the user, or start the node with --stratum-address",
         ))?;
+        // A job has one payee, and nobody says which worker it is for.
+        if self.payout.as_ref().is_some_and(|paid| *paid != payout) {
+            return Err(Refusal::Unauthorized(
+                "this connection pays another address: connect again to mine for this one",
+            ));
+        }
         if !self.workers.contains(&user) {
             if self.workers.len() >= MAX_WORKERS {
                 return Err(Refusal::Unauthorized("too many workers on one connection"));
             }
             self.workers.push(user);
         }
-        if self.payout.as_ref() != Some(&payout) {
+        if self.payout.is_none() {
             self.payout = Some(payout);
             self.give_job(true, acts);
         }
@@ -318,7 +324,7 @@ impl Session {
             return Err(Refusal::NotSubscribed);
         }
         let share = Submission::parse(params)?;
-        if !self.workers.iter().any(|worker| worker == share.worker) {
+        if !self.workers.contains(&name(share.worker)) {
             return Err(Refusal::Unauthorized(
                 "unknown worker: send mining.authorize first",
             ));

@@ -27,8 +27,9 @@ impl<'a> Submission<'a> {
         };
         let version_bits = match params.get(5) {
             None | Some(Value::Null) => 0,
-            Some(bits) => word(bits.as_str().unwrap_or_default())
-                .ok_or(Refusal::Malformed("version bits must be eight hex digits"))?,
+            Some(bits) => word(bits.as_str().unwrap_or_default()).ok_or(Refusal::Malformed(
+                "version bits must be up to eight hex digits",
+            ))?,
         };
         let extra_nonce_2 = <[u8; EXTRA_NONCE_2_BYTES]>::from_hex(extra)
             .map_err(|_| Refusal::Malformed("extranonce2 must be four bytes in hex"))?;
@@ -37,16 +38,20 @@ impl<'a> Submission<'a> {
             job,
             attempt: Attempt {
                 extra_nonce_2,
-                time: word(time).ok_or(Refusal::Malformed("ntime must be eight hex digits"))?,
-                nonce: word(nonce).ok_or(Refusal::Malformed("nonce must be eight hex digits"))?,
+                time: word(time)
+                    .ok_or(Refusal::Malformed("ntime must be up to eight hex digits"))?,
+                nonce: word(nonce)
+                    .ok_or(Refusal::Malformed("nonce must be up to eight hex digits"))?,
                 version_bits,
             },
         })
     }
 }
 
+/// A number in up to eight hex digits: some firmware leaves leading zeros out.
 fn word(hex: &str) -> Option<u32> {
-    <[u8; 4]>::from_hex(hex).ok().map(u32::from_be_bytes)
+    let is_word = (1..=8).contains(&hex.len()) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_word.then(|| u32::from_str_radix(hex, 16).ok())?
 }
 
 #[cfg(test)]
@@ -72,6 +77,15 @@ mod tests {
     }
 
     #[test]
+    fn numbers_may_come_without_their_leading_zeros() {
+        for (nonce, expected) in [("0", 0), ("2a", 0x2a), ("0000002A", 0x2a)] {
+            let share = json!(["w", "1", "00000102", "6553f100", nonce, "2000"]);
+            let attempt = parse(&share).expect("as NerdMiner sends it");
+            assert_eq!((attempt.nonce, attempt.version_bits), (expected, 0x2000));
+        }
+    }
+
+    #[test]
     fn what_is_no_share_is_refused() {
         for wrong in [
             json!([]),
@@ -81,7 +95,8 @@ mod tests {
             json!(["w", "1", "000102", "6553f100", "0000002a"]),
             json!(["w", "1", "0000000102", "6553f100", "0000002a"]),
             json!(["w", "1", "00000102", "+553f100", "0000002a"]),
-            json!(["w", "1", "00000102", "6553f100", "2a"]),
+            json!(["w", "1", "00000102", "6553f100", ""]),
+            json!(["w", "1", "00000102", "6553f100", "00000002a"]),
             json!(["w", "1", "00000102", "6553f100", 42]),
             json!(["w", "1", "00000102", "6553f100", "0000002a", 7]),
             json!(["w", "1", "00000102", "6553f100", "0000002a", "é"]),

@@ -440,7 +440,14 @@ fn two_nodes_are_joined_cut_and_joined_again() {
 #[test]
 fn the_miner_has_a_dial() {
     let (_folder, node) = started();
-    assert_eq!(node.refused("setmining", json!([true])).0, -8);
+    let (code, remedy) = node.refused("setmining", json!([true]));
+    assert_eq!(code, -8);
+    // The line that it proposes works.
+    let (_, words) = remedy.split_once("setmining ").expect("a line to copy");
+    let words: Vec<&str> = words.split(' ').collect();
+    assert_eq!(words, ["true", "0", "bcrt1q..."], "{remedy}");
+    node.call("setmining", json!([true, 0, ADDRESS]));
+    node.call("setmining", json!([false]));
     node.call(
         "setmining",
         json!([{"active": true, "rate": 1_000, "address": ADDRESS}]),

@@ -327,16 +327,46 @@ fn nobody_mines_without_an_address_to_pay() {
 }
 
 #[test]
-fn a_connection_has_few_workers_and_pays_the_last_address() {
+fn a_connection_has_few_workers_and_pays_one_address() {
     let mut scene = Scene::mining(EASY);
-    let first = scene.job();
-    scene.good("mining.authorize", json!([ADDRESS, "x"]));
-    assert_ne!(scene.job().after, first.after, "another output");
-    for worker in 2..MAX_WORKERS {
-        scene.good("mining.authorize", json!([format!("{ADDRESS}.{worker}")]));
+    let before = scene.job();
+    // A block's finder is known when it is too late to pay somebody else: its job has one payee.
+    assert_eq!(scene.refused("mining.authorize", json!([ADDRESS, "x"])), 24);
+    assert_eq!(scene.job().after, before.after, "the same payee");
+    for worker in 1..MAX_WORKERS {
+        scene.good("mining.authorize", json!([format!("rig{worker}")]));
     }
-    let one_more = json!([format!("{ADDRESS}.more")]);
-    assert_eq!(scene.refused("mining.authorize", one_more), 24);
+    assert_eq!(scene.job().after, before.after, "the same payee");
+    assert_eq!(scene.refused("mining.authorize", json!(["more"])), 24);
+}
+
+#[test]
+fn workers_of_one_address_share_a_connection() {
+    let mut scene = Scene::paying(EASY, None);
+    scene.good("mining.subscribe", json!([]));
+    for worker in ["rig1", "rig2"] {
+        let worker = format!("{ADDRESS}.{worker}");
+        scene.good("mining.authorize", json!([worker, "x"]));
+        let share = scene.share(9, 0);
+        let params = share.params(&worker, &scene.job().id);
+        scene.good("mining.submit", json!(params));
+        // The next one's share shall not be a duplicate.
+        drop(scene.give_work(work(tip(1), EASY)));
+    }
+    assert_eq!(scene.submitted.len(), 2);
+}
+
+#[test]
+fn a_worker_may_mine_by_whatever_name_it_was_authorized() {
+    let long = "ä".repeat(500);
+    for worker in [long.as_str(), "a\tb\u{1b}[1m"] {
+        let mut scene = Scene::new(EASY);
+        scene.good("mining.subscribe", json!([]));
+        scene.good("mining.authorize", json!([worker, "x"]));
+        let share = scene.share(1, 0);
+        let params = share.params(worker, &scene.job().id);
+        scene.good("mining.submit", json!(params));
+    }
 }
 
 #[test]

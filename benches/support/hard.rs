@@ -8,7 +8,7 @@ use chain::fixtures::{BlockBuilder, TEST_GENESIS_TIME};
 use chain::genesis::{Algorithm, AnchorName, GenesisSpec};
 use chain::rules::difficulty::{DifficultyContext, next_bits};
 use chain::{Height, Params, Timestamp};
-use miner::{Job, SearchOptions, SearchOutcome, Searcher, StopFlag};
+use miner::{Job, ROLLING_MASK, SearchOptions, SearchOutcome, Searcher, StopFlag};
 
 use super::paying::Purses;
 
@@ -75,7 +75,7 @@ impl HardChain {
         let job = Job {
             header: block.header,
             target: block.header.target(),
-            roll_version: false,
+            version_mask: ROLLING_MASK,
         };
         match self.searcher.search(&job, &StopFlag::new()) {
             SearchOutcome::Found(header) => block.header = header,

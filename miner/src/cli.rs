@@ -15,6 +15,8 @@ use serde_json::Value;
 use crate::bench::{self, BenchOptions};
 use crate::client::{self, CALL_TIMEOUT, Event, Order, Report, Style};
 use crate::search::{SearchOptions, Searcher};
+use crate::signals;
+use crate::stop::StopFlag;
 
 /// Where a node answers unless something else is said.
 const DEFAULT_URL: &str = "http://127.0.0.1:18443";
@@ -38,7 +40,7 @@ pub struct MineArgs {
     pub address: Option<String>,
 
     /// Threads. All cores for mining, 1 for the benchmark, unless given.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     pub threads: Option<usize>,
 
     /// Hashes per second at most, as in 50, 200k or 1.5M.
@@ -54,9 +56,10 @@ pub struct MineArgs {
     #[arg(long, value_name = "NAME")]
     pub kernel: Option<String>,
 
-    /// Also vary the version bits that BIP 320 leaves to miners: faster with vector kernels.
+    /// Leave the version as it is in the template. Otherwise the bits that BIP 320 sets aside are rolled, which makes vector kernels
+    /// faster.
     #[arg(long, conflicts_with = "bench")]
-    pub roll_version: bool,
+    pub fixed_version: bool,
 
     /// Cookie file of the node; with several nodes one for all, or one each in the same order.
     #[arg(long, value_name = "FILE")]
@@ -113,7 +116,7 @@ pub fn run(args: MineArgs) -> anyhow::Result<()> {
 fn run_bench(args: &MineArgs) -> anyhow::Result<()> {
     let options = BenchOptions {
         kernel: args.kernel.clone(),
-        threads: args.threads.unwrap_or(1).max(1),
+        threads: args.threads.unwrap_or(1),
         time: Duration::from_secs(args.seconds),
     };
     let quiet = args.json || !std::io::stdout().is_terminal();
@@ -167,10 +170,22 @@ fn run_miner(args: MineArgs) -> anyhow::Result<()> {
     });
     let order = Order {
         script_pubkey: address.script_pubkey(),
-        roll_version: args.roll_version,
+        roll_version: !args.fixed_version,
         blocks: args.blocks,
     };
-    Ok(client::mine(clients, &searcher, &order, &report)?)
+    let done = StopFlag::new();
+    if let Err(error) = signals::watch(done.clone()) {
+        tracing::warn!(%error, "signals end the miner without an end line");
+    }
+    let found = client::mine(clients, &searcher, &order, &report, &done)?;
+    match args.blocks {
+        Some(blocks) if found < blocks => {
+            bail!(
+                "stopped by a signal after {found} of {blocks} blocks; start it again for the rest"
+            )
+        }
+        _ => Ok(()),
+    }
 }
 
 fn clients(args: &MineArgs) -> anyhow::Result<Vec<Client>> {
@@ -239,6 +254,13 @@ fn network_of(client: &Client) -> Option<Network> {
     Network::from_core_arg(info.get("chain")?.as_str()?).ok()
 }
 
+fn parse_threads(text: &str) -> Result<usize, String> {
+    let threads = text.parse::<usize>().ok();
+    threads.filter(|threads| *threads > 0).ok_or_else(|| {
+        "threads are a whole number of at least 1; leave --threads out for the default".to_owned()
+    })
+}
+
 /// Reads `50`, `200k`, `1.5M`: hashes per second.
 fn parse_rate(text: &str) -> Result<u64, String> {
     let (number, factor) = match text.char_indices().last() {
@@ -287,7 +309,7 @@ mod tests {
         assert!(check_address(ours, &[]).is_ok());
     }
 
-    #[derive(clap::Parser)]
+    #[derive(Debug, clap::Parser)]
     struct Command {
         #[command(flatten)]
         mine: MineArgs,
@@ -300,6 +322,9 @@ mod tests {
         assert!(Command::try_parse_from(["mine"]).is_err());
         let bench = Command::try_parse_from(["mine", "--bench", "--seconds", "2"]).expect("parses");
         assert!(bench.mine.bench && bench.mine.seconds == 2);
+        let idle = ["mine", "--address", "x", "--threads", "0"];
+        let refused = Command::try_parse_from(idle).expect_err("no thread");
+        assert!(refused.to_string().contains("at least 1"), "{refused}");
         let several = [
             "mine",
             "--rpc",

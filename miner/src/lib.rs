@@ -8,27 +8,25 @@
 //! bench    `mend mine --bench`: how fast the kernels are here
 //! ```
 //!
-//! [`Searcher`] is also what `mend node --mine` uses. Only [`kernel`] contains `unsafe` code; nothing here judges
+//! [`Searcher`] is also what `mend node --mine` uses. Only `kernel` contains `unsafe` code; nothing here judges
 //! whether a block is valid beyond its proof of work.
 
 mod bench;
 mod cli;
 mod client;
-pub mod kernel;
+mod kernel;
 mod merkle;
 mod meter;
 mod pause;
 mod search;
+mod signals;
 mod stop;
 mod template;
 mod throttle;
 
 pub use cli::{MineArgs, run};
+pub use kernel::{ByNameError, SelfTestError, UnknownKernel};
 pub use merkle::CoinbasePath;
-pub use meter::{Meter, RateWindow, format_rate};
-pub use pause::PauseGate;
-pub use search::{Job, SearchError, SearchOptions, SearchOutcome, Searcher};
+pub use pause::{Closed, PauseGate};
+pub use search::{Job, ROLLING_MASK, SearchError, SearchOptions, SearchOutcome, Searcher};
 pub use stop::StopFlag;
-pub use template::{
-    Candidate, GivenCoinbase, Template, TemplateError, TemplateReply, TemplateTransaction,
-};

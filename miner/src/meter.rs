@@ -1,34 +1,11 @@
-//! [`Meter`]: how many hashes were computed, counted and not estimated.
+//! [`RateWindow`]: hashes per second, from how many were counted.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Counts the double hashes that were computed for candidates of a search. Clones count together.
-///
-/// Lanes that a vector kernel computes beyond the end of a range, hashes of self-tests and of calibration do not
-/// count.
-#[derive(Clone, Debug, Default)]
-pub struct Meter {
-    hashes: Arc<AtomicU64>,
-}
-
-impl Meter {
-    /// Hashes so far.
-    #[must_use]
-    pub fn hashes(&self) -> u64 {
-        self.hashes.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn add(&self, hashes: u64) {
-        self.hashes.fetch_add(hashes, Ordering::Relaxed);
-    }
-}
-
-/// Hash rate over the last seconds, from readings of a [`Meter`]. Time is passed in.
+/// Hash rate over the last seconds, from readings of a counter. Time is passed in.
 #[derive(Clone, Debug)]
-pub struct RateWindow {
+pub(crate) struct RateWindow {
     span: Duration,
     readings: VecDeque<(Instant, u64)>,
 }
@@ -36,7 +13,7 @@ pub struct RateWindow {
 impl RateWindow {
     /// A rate over the last `span`.
     #[must_use]
-    pub fn new(span: Duration) -> Self {
+    pub(crate) fn new(span: Duration) -> Self {
         Self {
             span,
             readings: VecDeque::new(),
@@ -44,7 +21,7 @@ impl RateWindow {
     }
 
     /// Notes a reading and gives the hashes per second since the oldest one in the window; 0 for the first.
-    pub fn note(&mut self, now: Instant, hashes: u64) -> f64 {
+    pub(crate) fn note(&mut self, now: Instant, hashes: u64) -> f64 {
         self.readings.push_back((now, hashes));
         while self.readings.len() > 2 && now.duration_since(self.readings[1].0) >= self.span {
             self.readings.pop_front();
@@ -61,7 +38,7 @@ impl RateWindow {
 
 /// A hash rate for people: `1.24 MH/s`.
 #[must_use]
-pub fn format_rate(hashes_per_second: f64) -> String {
+pub(crate) fn format_rate(hashes_per_second: f64) -> String {
     let mut value = hashes_per_second;
     for unit in ["H/s", "kH/s", "MH/s"] {
         if value < 1_000.0 {

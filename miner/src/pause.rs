@@ -16,6 +16,13 @@ pub struct PauseGate {
     closed_by: Arc<AtomicUsize>,
 }
 
+/// Keeps a [`PauseGate`] closed until it is dropped.
+#[derive(Debug)]
+#[must_use = "the gate opens when this is dropped"]
+pub struct Closed {
+    gate: PauseGate,
+}
+
 impl PauseGate {
     /// An open gate.
     #[must_use]
@@ -23,15 +30,10 @@ impl PauseGate {
         Self::default()
     }
 
-    /// Closes the gate: threads stop within about two milliseconds. Every close needs its open.
-    pub fn close(&self) {
+    /// Closes the gate: threads stop within about two milliseconds. It is open again when all [`Closed`] are dropped.
+    pub fn close(&self) -> Closed {
         self.closed_by.fetch_add(1, Ordering::Release);
-    }
-
-    /// Takes a close back. The gate is open when all are.
-    pub fn open(&self) {
-        let before = self.closed_by.fetch_sub(1, Ordering::Release);
-        debug_assert!(before > 0, "opened more often than closed");
+        Closed { gate: self.clone() }
     }
 
     /// Whether it is closed.
@@ -45,5 +47,31 @@ impl PauseGate {
         while self.is_closed() && !over() {
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        self.gate.closed_by.fetch_sub(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gate_opens_when_the_last_that_closed_it_is_gone_even_by_a_panic() {
+        let gate = PauseGate::new();
+        let first = gate.close();
+        let inner = gate.clone();
+        let panicked = std::thread::spawn(move || {
+            let _closed = inner.close();
+            panic!("while it is closed");
+        });
+        assert!(panicked.join().is_err());
+        assert!(gate.is_closed());
+        drop(first);
+        assert!(!gate.is_closed());
     }
 }

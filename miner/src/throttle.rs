@@ -1,4 +1,4 @@
-//! Holding a hash rate: a bucket of hashes that fills with time.
+//! Working less than possible: a bucket of hashes that fills with time, and rests that follow work.
 
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,32 @@ impl Bucket {
     }
 }
 
+/// A rest is saved up until it is worth the wake-up.
+const SHORTEST_REST: Duration = Duration::from_millis(5);
+
+/// Rests after work, so that a thread works for a share of the time.
+#[derive(Clone, Debug)]
+pub(crate) struct Duty {
+    rest_per_work: f64,
+    owed: Duration,
+}
+
+impl Duty {
+    /// Works for `percent` of the time, 1 to 100.
+    pub(crate) fn new(percent: u8) -> Self {
+        Self {
+            rest_per_work: f64::from(100 - percent.min(100)) / f64::from(percent.max(1)),
+            owed: Duration::ZERO,
+        }
+    }
+
+    /// The rest that is due after `worked` more processor time; `None` while it is too short.
+    pub(crate) fn rest_after(&mut self, worked: Duration) -> Option<Duration> {
+        self.owed += worked.mul_f64(self.rest_per_work);
+        (self.owed >= SHORTEST_REST).then(|| std::mem::take(&mut self.owed))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,5 +140,16 @@ mod tests {
         assert_eq!(bucket.take(5, later), Grant::Hashes(5));
         bucket.give_back(5);
         assert_eq!(bucket.take(100, later), Grant::Hashes(10));
+    }
+
+    #[test]
+    fn rests_are_saved_up_and_add_up_to_the_rest_of_the_time() {
+        let ms = Duration::from_millis;
+        let mut half = Duty::new(50);
+        assert_eq!(half.rest_after(ms(3)), None);
+        assert_eq!(half.rest_after(ms(3)), Some(ms(6)));
+        assert_eq!(half.rest_after(ms(1)), None);
+        assert_eq!(Duty::new(1).rest_after(ms(2)), Some(ms(198)));
+        assert_eq!(Duty::new(100).rest_after(Duration::from_secs(60)), None);
     }
 }

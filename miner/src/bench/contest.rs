@@ -96,10 +96,11 @@ pub(super) fn contestants(options: &BenchOptions) -> Result<Contest, SearchError
         kernel: options.kernel.clone(),
         ..SearchOptions::default()
     })?;
-    let engine_kernel = rows
-        .iter()
-        .position(|row| row.kernel == searcher.kernel_name() && row.versions == 1);
-    rows.push(Row::new(searcher.kernel_name(), 1, true));
+    let of_the_engine = |row: &Row| row.kernel == searcher.kernel_name();
+    // The last of the kernel's rows: the engine rolls versions.
+    let engine_kernel = rows.iter().rposition(of_the_engine);
+    let versions = engine_kernel.map_or(1, |row| rows[row].versions);
+    rows.push(Row::new(searcher.kernel_name(), versions, true));
     Ok(Contest {
         rows,
         kernels: runners,

@@ -20,8 +20,10 @@ const INSTANT: Duration = Duration::from_millis(200);
 /// Pause after all nodes failed, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How often a node that is preferred to the present one is tried again.
-const PREFERRED_RETRY: Duration = Duration::from_secs(30);
+/// How often a node that is preferred to the present one is tried again, and how long it may take to answer then: meanwhile nobody
+/// listens to the present one.
+const PREFERRED_RETRY: Duration = Duration::from_secs(10);
+const PREFERRED_TIMEOUT: Duration = Duration::from_secs(2);
 /// JSON-RPC's "method not found".
 const NO_SUCH_METHOD: i64 = -32601;
 
@@ -57,7 +59,9 @@ struct Slot {
     newest: Option<Arc<Offer>>,
     /// The search that a newer offer ends.
     search: Option<StopFlag>,
-    /// Why there will be no more offers.
+    /// There will be no more offers.
+    closed: bool,
+    /// Why, if not because all is done.
     fatal: Option<RpcError>,
 }
 
@@ -98,19 +102,19 @@ impl Feed {
         }
     }
 
-    /// The newest offer with a sequence above `after`; waits for it.
+    /// The newest offer with a sequence above `after`; waits for it. `None`: all is done.
     ///
     /// # Errors
     ///
-    /// When there will be none.
-    pub(super) fn newest(&self, after: u64) -> Result<Arc<Offer>, RpcError> {
+    /// When there will be none, as no node ever answers.
+    pub(super) fn newest(&self, after: u64) -> Result<Option<Arc<Offer>>, RpcError> {
         let mut slot = self.lock();
         loop {
-            if let Some(fatal) = slot.fatal.take() {
-                return Err(fatal);
+            if slot.closed {
+                return slot.fatal.take().map_or(Ok(None), Err);
             }
             match &slot.newest {
-                Some(offer) if offer.sequence > after => return Ok(offer.clone()),
+                Some(offer) if offer.sequence > after => return Ok(Some(offer.clone())),
                 _ => {}
             }
             slot = self
@@ -124,7 +128,7 @@ impl Feed {
     /// Waits up to `timeout` for an offer newer than `offer`.
     pub(super) fn wait_newer(&self, offer: &Offer, timeout: Duration) {
         let is_newest = |slot: &mut Slot| {
-            slot.fatal.is_none()
+            !slot.closed
                 && slot
                     .newest
                     .as_ref()
@@ -144,7 +148,7 @@ impl Feed {
             .newest
             .as_ref()
             .is_some_and(|newest| newest.sequence > offer.sequence);
-        if newer || slot.fatal.is_some() {
+        if newer || slot.closed {
             stop.stop();
         }
         slot.search = Some(stop.clone());
@@ -180,18 +184,20 @@ impl Feed {
 
     /// Asks for templates until done: what the feed's thread does.
     fn keep_current(&self) {
-        let waiting: Vec<_> = self
-            .clients()
-            .iter()
-            .map(|c| c.clone().with_timeout(LONG_POLL_TIMEOUT))
-            .collect();
+        let with = |timeout: Duration| -> Vec<Client> {
+            let clients = self.clients().iter();
+            clients.map(|c| c.clone().with_timeout(timeout)).collect()
+        };
+        // Only the most preferred node may hold a long poll for as long as it likes.
+        let (mut waiting, trying) = (with(PREFERRED_RETRY), with(PREFERRED_TIMEOUT));
+        waiting[0] = self.clients()[0].clone().with_timeout(LONG_POLL_TIMEOUT);
         let (mut at, mut failures, mut longpollid) = (0, 0, None::<String>);
         let mut hopeless = 0;
         let mut preferred_tried = Instant::now();
         while !self.shared.done.is_stopped() {
             if at != 0 && preferred_tried.elapsed() >= PREFERRED_RETRY {
                 preferred_tried = Instant::now();
-                if let Some(better) = (0..at).find(|&i| ask(&self.clients()[i], None).is_ok()) {
+                if let Some(better) = (0..at).find(|&i| ask(&trying[i], None).is_ok()) {
                     (at, longpollid) = (better, None);
                 }
             }
@@ -211,7 +217,7 @@ impl Feed {
                         self.shared.done.sleep(POLL_PAUSE);
                     }
                 }
-                // Nothing changed for long: not a failure, but look whether the node is still there.
+                // Nothing changed for long: not a failure, but look whether the node is still there, or a better one is back.
                 Err(RpcError::Timeout { .. }) if longpollid.is_some() => longpollid = None,
                 Err(error) => {
                     if self.shared.done.is_stopped() {
@@ -236,8 +242,14 @@ impl Feed {
     }
 
     fn give_up(&self, error: RpcError) {
+        self.lock().fatal = Some(error);
+        self.close();
+    }
+
+    /// Ends the search that is going on, and those that wait for an offer wait no more.
+    pub(super) fn close(&self) {
         let mut slot = self.lock();
-        slot.fatal = Some(error);
+        slot.closed = true;
         if let Some(search) = &slot.search {
             search.stop();
         }
@@ -264,16 +276,10 @@ impl Feed {
                 && newest.longpollid == reply.longpollid
                 && newest.template.parent == template.parent
         });
-        let new_parent = newest.is_none_or(|newest| newest.template.parent != template.parent);
         let sequence = newest.map_or(0, |newest| newest.sequence) + 1;
-        if new_parent {
-            self.tell(&Event::Template {
-                url: self.clients()[source].url(),
-                height: template.height,
-                transactions: template.transaction_count(),
-                bits: &reply.bits,
-            });
-        }
+        self.shared
+            .report
+            .node_is_well(self.clients()[source].url());
         slot.newest = Some(Arc::new(Offer {
             template,
             workid: reply.workid.clone(),

@@ -1,10 +1,11 @@
 //! The external miner: templates from nodes by `getblocktemplate`, blocks to them by `submitblock`.
 //!
-//! [`feed`] keeps the newest template, by long poll, from whichever node answers; [`mine`] searches it and submits
+//! [`feed`] keeps the newest template, by long poll, from whichever node answers; [`mine`] searches it; [`submit`] hands in
 //! what it finds; [`report`] tells people and programs about it.
 
 mod feed;
 mod report;
+mod submit;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -12,15 +13,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bitcoin::block::Header;
-use bitcoin::{ScriptBuf, Transaction};
+use bitcoin::{BlockHash, ScriptBuf, Transaction};
 use rpc_client::{Client, RpcError};
-use serde_json::{Value, json};
 
 use crate::search::{Job, SearchOutcome, Searcher};
 use crate::stop::StopFlag;
 
 use feed::{Feed, Offer};
 pub(crate) use report::{Event, Report, Style};
+use submit::{Submitter, Verdict};
 
 /// How long a call that does not wait for anything may take.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,13 +29,6 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const TEMPLATE_LIFE: Duration = Duration::from_secs(30);
 /// How long to wait for the template that must follow a block of ours.
 const NEXT_TEMPLATE: Duration = Duration::from_secs(5);
-/// Pauses before each try to hand in a block.
-const SUBMIT_PAUSES: [Duration; 4] = [
-    Duration::ZERO,
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(3),
-];
 /// Pause after a node refused a block, so that a lasting fault does not become a flood.
 const AFTER_REFUSAL: Duration = Duration::from_secs(1);
 
@@ -42,7 +36,7 @@ const AFTER_REFUSAL: Duration = Duration::from_secs(1);
 pub(crate) struct Order {
     /// Where blocks pay to.
     pub(crate) script_pubkey: ScriptBuf,
-    /// Whether version bits may be rolled.
+    /// Whether version bits are rolled where a template allows it.
     pub(crate) roll_version: bool,
     /// Stop after so many accepted blocks.
     pub(crate) blocks: Option<u64>,
@@ -63,7 +57,7 @@ impl Counts {
     }
 }
 
-/// Mines until the order is filled.
+/// Mines until the order is filled or `done` is raised; gives how many blocks were accepted.
 ///
 /// # Errors
 ///
@@ -73,27 +67,23 @@ pub(crate) fn mine(
     searcher: &Searcher,
     order: &Order,
     report: &Arc<Report>,
-) -> Result<(), RpcError> {
+    done: &StopFlag,
+) -> Result<u64, RpcError> {
     let counts = Counts::default();
-    let done = StopFlag::new();
     let feed = Feed::start(clients, done.clone(), report.clone());
-    std::thread::scope(|scope| {
+    let result = std::thread::scope(|scope| {
         scope.spawn(|| {
-            report.keep_current(searcher, &counts, &done, || {
+            report.keep_current(searcher, &counts, done, || {
                 feed.end_old_search(TEMPLATE_LIFE)
             });
+            feed.close();
         });
-        let result = Shift {
-            searcher,
-            order,
-            report,
-            counts: &counts,
-            feed: &feed,
-        }
-        .work();
+        let result = Shift::new(searcher, order, report, &counts, &feed, done).work();
         done.stop();
         result
-    })
+    });
+    report.end(searcher, &counts);
+    result.map(|()| counts.read()[0])
 }
 
 /// One run of the miner.
@@ -103,39 +93,73 @@ struct Shift<'a> {
     report: &'a Report,
     counts: &'a Counts,
     feed: &'a Feed,
+    done: &'a StopFlag,
+    /// The parent of the blocks that were last searched for.
+    parent: Option<BlockHash>,
+    /// The last block that nobody answered for: it may be on a node all the same.
+    lost: Option<(u64, BlockHash)>,
 }
 
-impl Shift<'_> {
-    fn work(&self) -> Result<(), RpcError> {
+impl<'a> Shift<'a> {
+    fn new(
+        searcher: &'a Searcher,
+        order: &'a Order,
+        report: &'a Report,
+        counts: &'a Counts,
+        feed: &'a Feed,
+        done: &'a StopFlag,
+    ) -> Self {
+        Self {
+            searcher,
+            order,
+            report,
+            counts,
+            feed,
+            done,
+            parent: None,
+            lost: None,
+        }
+    }
+
+    fn work(mut self) -> Result<(), RpcError> {
         // Two miners that pay the same address must not do the same work.
         let mut extra_nonce = std::hash::RandomState::new().build_hasher().finish();
         let mut after = 0;
         let mut told = false;
-        while !self.is_filled() {
-            let offer = self.feed.newest(after)?;
+        while !self.is_over() {
+            let Some(offer) = self.feed.newest(after)? else {
+                break;
+            };
+            self.take_up(&offer);
+            if self.is_over() {
+                break;
+            }
             extra_nonce = extra_nonce.wrapping_add(1);
-            let candidate = offer
-                .template
-                .candidate(&self.order.script_pubkey, extra_nonce);
+            let template = &offer.template;
+            let candidate = template.candidate(&self.order.script_pubkey, extra_nonce);
+            let roll = self.order.roll_version || !template.varies();
             let mut job = Job {
                 header: candidate.header,
-                target: offer.template.target,
-                roll_version: self.order.roll_version,
+                target: template.target,
+                version_mask: if roll { template.version_mask } else { 0 },
             };
-            if !offer.template.varies() {
+            if !template.varies() {
                 // The coinbase is the node's and may not be changed: only the version is left.
                 job = job.rolling_from(extra_nonce);
             }
-            if offer.template.pays_the_node() && !std::mem::replace(&mut told, true) {
+            if template.pays_the_node() && !std::mem::replace(&mut told, true) {
                 let url = self.feed.clients()[offer.source].url();
                 self.report.event(&Event::PaysTheNode { url });
             }
             let stop = StopFlag::new();
             self.feed.stop_when_newer(&offer, &stop);
+            after = 0;
             match self.searcher.search(&job, &stop) {
                 SearchOutcome::Found(header) => {
-                    after = self.hand_in(&offer, &header, &candidate.coinbase);
+                    self.hand_in(&offer, &header, &candidate.coinbase);
                 }
+                // The same again would be searched in vain.
+                SearchOutcome::Exhausted if !template.varies() => after = offer.sequence,
                 SearchOutcome::Exhausted => {}
                 SearchOutcome::Stopped => self.feed.refresh_if_old(&offer, TEMPLATE_LIFE),
             }
@@ -143,134 +167,71 @@ impl Shift<'_> {
         Ok(())
     }
 
-    fn is_filled(&self) -> bool {
+    fn is_over(&self) -> bool {
         let [found, ..] = self.counts.read();
-        self.order.blocks.is_some_and(|blocks| found >= blocks)
+        self.done.is_stopped() || self.order.blocks.is_some_and(|blocks| found >= blocks)
     }
 
-    /// Submits a block and gets the template after it. Gives the sequence that templates must be newer than.
-    fn hand_in(&self, offer: &Offer, header: &Header, coinbase: &Transaction) -> u64 {
-        let verdict = self.submit(offer, header, coinbase);
-        let (count, accepted) = match &verdict {
-            Verdict::Accepted => (&self.counts.found, true),
-            Verdict::Stale(_) => (&self.counts.stale, false),
-            Verdict::Rejected(_) | Verdict::Lost(_) => (&self.counts.rejected, false),
+    /// Tells of a new parent, and settles what became of the block before.
+    fn take_up(&mut self, offer: &Offer) {
+        let template = &offer.template;
+        if self.parent == Some(template.parent) {
+            return;
+        }
+        self.parent = Some(template.parent);
+        if let Some((height, hash)) = self.lost.take_if(|(_, hash)| *hash == template.parent) {
+            self.count(height, hash, &Verdict::Accepted);
+        }
+        if self.is_over() {
+            return;
+        }
+        self.report.event(&Event::Template {
+            url: self.feed.clients()[offer.source].url(),
+            height: template.height,
+            transactions: template.transaction_count(),
+            bits: format!("{:08x}", template.bits.to_consensus()),
+        });
+    }
+
+    /// Submits a block and gets the template after it.
+    fn hand_in(&mut self, offer: &Offer, header: &Header, coinbase: &Transaction) {
+        let verdict = Submitter {
+            clients: self.feed.clients(),
+            report: self.report,
+            done: self.done,
+        }
+        .submit(offer, header, coinbase);
+        let (height, hash) = (offer.template.height, header.block_hash());
+        self.count(height, hash, &verdict);
+        if matches!(verdict, Verdict::Lost(_)) {
+            self.lost = Some((height, hash));
+        }
+        if self.is_over() {
+            return;
+        }
+        if verdict != Verdict::Accepted {
+            self.done.sleep(AFTER_REFUSAL);
+        }
+        // Whatever is offered then, even the same: with another extra nonce it is another block.
+        self.feed.refresh(offer.source);
+        self.feed.wait_newer(offer, NEXT_TEMPLATE);
+    }
+
+    fn count(&self, height: u64, hash: BlockHash, verdict: &Verdict) {
+        let count = match verdict {
+            Verdict::Accepted => Some(&self.counts.found),
+            Verdict::Stale(_) => Some(&self.counts.stale),
+            Verdict::Rejected(_) => Some(&self.counts.rejected),
+            Verdict::Lost(_) => None,
         };
-        count.fetch_add(1, Ordering::Relaxed);
+        if let Some(count) = count {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         self.report.event(&Event::Block {
-            height: offer.template.height,
-            hash: header.block_hash(),
+            height,
+            hash,
             verdict: verdict.name(),
             reason: verdict.reason(),
         });
-        if self.is_filled() {
-            return 0;
-        }
-        if !accepted {
-            std::thread::sleep(AFTER_REFUSAL);
-        }
-        self.feed.refresh(offer.source);
-        self.feed.wait_newer(offer, NEXT_TEMPLATE);
-        // Whatever is offered now, even the same: with another extra nonce it is another block.
-        0
-    }
-
-    /// Gives the block to the node its template came from, or where that is gone to the others; tries for some
-    /// seconds, since a node that restarts still wants it.
-    fn submit(&self, offer: &Offer, header: &Header, coinbase: &Transaction) -> Verdict {
-        let hex = offer.template.block_hex(header, coinbase);
-        let clients = self.feed.clients();
-        let others = (0..clients.len()).filter(|&i| i != offer.source);
-        let order: Vec<_> = std::iter::once(offer.source).chain(others).collect();
-        let mut lost = String::new();
-        for pause in SUBMIT_PAUSES {
-            std::thread::sleep(pause);
-            for &i in &order {
-                let mut params = vec![json!(hex)];
-                params.extend(
-                    offer
-                        .workid
-                        .clone()
-                        .filter(|_| i == offer.source)
-                        .map(Value::String),
-                );
-                match clients[i].call("submitblock", Value::Array(params)) {
-                    Ok(answer) => return Verdict::from_answer(&answer),
-                    Err(error) => {
-                        self.report.event(&Event::lost(clients[i].url(), &error));
-                        lost = error.to_string();
-                    }
-                }
-            }
-        }
-        Verdict::Lost(lost)
-    }
-}
-
-/// What became of a block.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Accepted,
-    /// Valid, but somebody else was first.
-    Stale(String),
-    Rejected(String),
-    /// No node took it.
-    Lost(String),
-}
-
-impl Verdict {
-    /// Reads the result of `submitblock`: null, or a string of BIP 22.
-    fn from_answer(answer: &Value) -> Self {
-        match answer {
-            Value::Null => Verdict::Accepted,
-            Value::String(reason) => match reason.as_str() {
-                "inconclusive" | "duplicate" | "duplicate-inconclusive" => {
-                    Verdict::Stale(reason.clone())
-                }
-                stale if stale.starts_with("stale") => Verdict::Stale(reason.clone()),
-                _ => Verdict::Rejected(reason.clone()),
-            },
-            other => Verdict::Rejected(other.to_string()),
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Verdict::Accepted => "found",
-            Verdict::Stale(_) => "stale",
-            Verdict::Rejected(_) => "rejected",
-            Verdict::Lost(_) => "lost",
-        }
-    }
-
-    fn reason(&self) -> Option<&str> {
-        match self {
-            Verdict::Accepted => None,
-            Verdict::Stale(reason) | Verdict::Rejected(reason) | Verdict::Lost(reason) => {
-                Some(reason)
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_of_submitblock_have_the_meaning_of_bip_22() {
-        assert_eq!(Verdict::from_answer(&Value::Null), Verdict::Accepted);
-        for stale in ["inconclusive", "duplicate", "stale-prevblk", "stale-work"] {
-            assert_eq!(
-                Verdict::from_answer(&json!(stale)),
-                Verdict::Stale(stale.to_owned())
-            );
-        }
-        for rejected in ["high-hash", "bad-cb-height", "duplicate-invalid"] {
-            assert_eq!(
-                Verdict::from_answer(&json!(rejected)),
-                Verdict::Rejected(rejected.to_owned())
-            );
-        }
     }
 }

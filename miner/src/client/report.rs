@@ -1,7 +1,8 @@
 //! What the miner tells: a progress line on a terminal, lines of JSON otherwise.
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
@@ -33,7 +34,7 @@ pub(crate) enum Event<'a> {
         url: &'a str,
         height: u64,
         transactions: usize,
-        bits: &'a str,
+        bits: String,
     },
     /// A block of ours, and what became of it.
     Block {
@@ -142,8 +143,8 @@ pub(crate) enum Style {
 pub(crate) struct Report {
     bar: Option<ProgressBar>,
     out: Mutex<Box<dyn Write + Send>>,
-    /// The last error of each kind is told once, not at every retry.
-    last_lost: Mutex<String>,
+    /// The last error of each node, by its URL: it is told once, not at every retry.
+    last_errors: Mutex<BTreeMap<String, String>>,
 }
 
 impl Report {
@@ -159,7 +160,7 @@ impl Report {
         Self {
             bar,
             out: Mutex::new(out),
-            last_lost: Mutex::default(),
+            last_errors: Mutex::default(),
         }
     }
 
@@ -174,22 +175,23 @@ impl Report {
         }
     }
 
+    /// A node gave a template: its next error is news, whatever it is.
+    pub(super) fn node_is_well(&self, url: &str) {
+        self.last_errors().remove(url);
+    }
+
     fn is_repeated(&self, event: &Event<'_>) -> bool {
-        let Ok(mut last) = self.last_lost.lock() else {
+        let (Event::NodeLost { url, error } | Event::BadTemplate { url, error }) = event else {
             return false;
         };
-        match event {
-            Event::NodeLost { error, .. } | Event::BadTemplate { error, .. } => {
-                let repeated = *last == *error;
-                last.clone_from(error);
-                repeated
-            }
-            Event::Template { .. } => {
-                last.clear();
-                false
-            }
-            _ => false,
-        }
+        let last = self.last_errors().insert((*url).to_owned(), error.clone());
+        last.as_ref() == Some(error)
+    }
+
+    fn last_errors(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.last_errors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn line(&self, line: &str) {
@@ -200,7 +202,7 @@ impl Report {
         }
     }
 
-    /// Tells how it goes, again and again until `done`, and then the end.
+    /// Tells how it goes, again and again until `done`.
     pub(super) fn keep_current(
         &self,
         searcher: &Searcher,
@@ -244,6 +246,10 @@ impl Report {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+
+    /// Tells that mining has ended.
+    pub(super) fn end(&self, searcher: &Searcher, counts: &Counts) {
         let [found, stale, rejected] = counts.read();
         self.event(&Event::End {
             hashes: searcher.hashes(),
@@ -271,29 +277,53 @@ mod tests {
         }
     }
 
+    fn told(events: impl FnOnce(&Report)) -> Vec<String> {
+        let lines = Lines::default();
+        events(&Report::new(Style::Json, Box::new(lines.clone())));
+        let text = String::from_utf8(lines.0.lock().expect("one reader").clone());
+        text.expect("utf-8").lines().map(str::to_owned).collect()
+    }
+
+    fn lost<'a>(url: &'a str, error: &str) -> Event<'a> {
+        let error = error.to_owned();
+        Event::NodeLost { url, error }
+    }
+
     #[test]
     fn json_has_one_object_a_line_and_no_repeated_errors() {
-        let lines = Lines::default();
-        let report = Report::new(Style::Json, Box::new(lines.clone()));
-        let lost = || Event::NodeLost {
-            url: "http://127.0.0.1:1",
-            error: "refused".to_owned(),
-        };
-        report.event(&lost());
-        report.event(&lost());
-        report.event(&Event::End {
-            hashes: 5,
-            found: 1,
-            stale: 0,
-            rejected: 0,
+        let lines = told(|report| {
+            report.event(&lost("http://127.0.0.1:1", "refused"));
+            report.event(&lost("http://127.0.0.1:1", "refused"));
+            report.event(&Event::End {
+                hashes: 5,
+                found: 1,
+                stale: 0,
+                rejected: 0,
+            });
         });
-        let text = String::from_utf8(lines.0.lock().expect("one reader").clone()).expect("utf-8");
         assert_eq!(
-            text.lines().collect::<Vec<_>>(),
+            lines,
             [
                 r#"{"event":"node_lost","url":"http://127.0.0.1:1","error":"refused"}"#,
                 r#"{"event":"end","hashes":5,"found":1,"stale":0,"rejected":0}"#,
             ]
         );
+    }
+
+    #[test]
+    fn each_of_several_dead_nodes_is_told_once_until_it_was_well_again() {
+        let lines = told(|report| {
+            for _ in 0..5 {
+                report.event(&lost("http://a", "refused a"));
+                report.event(&lost("http://b", "refused b"));
+            }
+            report.node_is_well("http://a");
+            for _ in 0..5 {
+                report.event(&lost("http://a", "refused a"));
+                report.event(&lost("http://b", "refused b"));
+            }
+        });
+        assert_eq!(lines.len(), 3, "{lines:#?}");
+        assert!(lines[2].contains("refused a"));
     }
 }

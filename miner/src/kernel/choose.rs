@@ -43,7 +43,7 @@ pub struct SelfTestError {
 /// # Errors
 ///
 /// When an answer is wrong, be it by a fault of the CPU, the compiler or the kernel.
-pub fn self_test(kernel: &dyn Kernel) -> Result<(), SelfTestError> {
+pub(crate) fn self_test(kernel: &dyn Kernel) -> Result<(), SelfTestError> {
     let wrong = |what| SelfTestError {
         kernel: kernel.name(),
         what,
@@ -75,7 +75,7 @@ pub fn self_test(kernel: &dyn Kernel) -> Result<(), SelfTestError> {
 /// Kernels that fail their [`self_test`] do not take part. Starting from the reference, a faster kernel is taken
 /// only for a clear gain.
 #[must_use]
-pub fn fastest() -> Arc<dyn Kernel> {
+pub(crate) fn fastest() -> Arc<dyn Kernel> {
     static CHOICE: OnceLock<Arc<dyn Kernel>> = OnceLock::new();
     CHOICE.get_or_init(race).clone()
 }
@@ -122,16 +122,16 @@ fn pick(rates: &[f64]) -> usize {
     best
 }
 
-/// Hashes per second of one kernel over about `slice`, on one thread and one version.
+/// Hashes per second of one kernel over about `slice`, on one thread and as many versions as it wants.
 fn rate(kernel: &dyn Kernel, slice: Duration) -> f64 {
-    let work = race_work(1);
+    let work = race_work(kernel.versions_shared());
     let start = Instant::now();
     let mut hashes = 0;
     let mut first = 0;
     loop {
         if let Some(range) = NonceRange::starting_at(first, RACE_NONCES) {
             std::hint::black_box(kernel.scan(&work, range));
-            hashes += range.count();
+            hashes += range.count() * work.version_count() as u64;
             first = range.last().wrapping_add(1);
         }
         let elapsed = start.elapsed();
@@ -159,12 +159,12 @@ pub(crate) fn race_work(count: usize) -> Work {
     Work::new(&header, Target::ZERO, &versions)
 }
 
-/// The same as a job that no search can finish.
+/// The same as a job that no search can finish, its versions rolled as in mining.
 pub(crate) fn race_job() -> crate::Job {
     crate::Job {
         header: known_headers()[0],
         target: Target::ZERO,
-        roll_version: false,
+        version_mask: crate::search::ROLLING_MASK,
     }
 }
 

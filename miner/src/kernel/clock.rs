@@ -22,7 +22,7 @@ const ROUNDS: usize = 5;
 ///
 /// The best of several short runs, so that a preempted one does not count.
 #[must_use]
-pub fn core_hz() -> Option<f64> {
+pub(crate) fn core_hz() -> Option<f64> {
     (0..ROUNDS)
         .filter_map(|_| {
             let start = Instant::now();

@@ -35,24 +35,25 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use choose::{SelfTestError, fastest, self_test};
+pub use choose::SelfTestError;
+pub(crate) use choose::{fastest, self_test};
 pub(crate) use choose::{median, race_job, race_work};
-pub use clock::core_hz;
-pub use portable::Portable;
-pub use work::{Hit, LaneDigest, MAX_VERSIONS, NonceRange, Work};
+pub(crate) use clock::core_hz;
+pub(crate) use portable::Portable;
+pub(crate) use work::{Hit, LaneDigest, MAX_VERSIONS, NonceRange, Work};
 
 /// All kernels of this architecture by name, the reference first.
 #[cfg(target_arch = "x86_64")]
-pub const NAMES: &[&str] = &["portable", "avx2", "x86-sha", "avx512"];
+pub(crate) const NAMES: &[&str] = &["portable", "avx2", "x86-sha", "avx512"];
 /// All kernels of this architecture by name, the reference first.
 #[cfg(target_arch = "aarch64")]
-pub const NAMES: &[&str] = &["portable", "aarch64-sha2"];
+pub(crate) const NAMES: &[&str] = &["portable", "aarch64-sha2"];
 /// All kernels of this architecture by name, the reference first.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-pub const NAMES: &[&str] = &["portable"];
+pub(crate) const NAMES: &[&str] = &["portable"];
 
 /// Tests nonces of one header.
-pub trait Kernel: Debug + Send + Sync {
+pub(crate) trait Kernel: Debug + Send + Sync {
     /// The name that `--kernel` takes.
     fn name(&self) -> &'static str;
 
@@ -71,7 +72,7 @@ pub trait Kernel: Debug + Send + Sync {
 
 /// The kernels that this CPU can run, the reference first.
 #[must_use]
-pub fn supported() -> Vec<Arc<dyn Kernel>> {
+pub(crate) fn supported() -> Vec<Arc<dyn Kernel>> {
     NAMES.iter().filter_map(|name| construct(name)).collect()
 }
 
@@ -108,7 +109,7 @@ pub struct UnknownKernel {
 ///
 /// [`ByNameError::Unknown`] when there is no such kernel or the CPU lacks its instructions, with the names that
 /// would work; [`ByNameError::Wrong`] when the kernel computes wrong hashes on this CPU.
-pub fn by_name(name: &str) -> Result<Arc<dyn Kernel>, ByNameError> {
+pub(crate) fn by_name(name: &str) -> Result<Arc<dyn Kernel>, ByNameError> {
     let Some(kernel) = construct(name) else {
         let known = NAMES.contains(&name);
         let why = if known {
@@ -141,7 +142,36 @@ pub enum ByNameError {
 
 #[cfg(test)]
 mod tests {
+    use bitcoin::BlockHash;
+    use bitcoin::block::Header;
+    use bitcoin::consensus::deserialize;
+    use bitcoin::hashes::Hash;
+
     use super::*;
+
+    #[test]
+    fn every_kernel_finds_the_nonces_of_a_chain_made_by_bitcoin_core() {
+        let bytes = include_bytes!("testdata/regtest-headers.bin");
+        let headers = bytes.chunks(80).map(deserialize);
+        let headers: Vec<Header> = headers.collect::<Result<_, _>>().expect("headers");
+        assert_eq!(headers.len(), 163);
+        for kernel in supported() {
+            for header in &headers {
+                let work = Work::new(header, header.target(), &[header.version]);
+                let range = NonceRange::starting_at(0, u64::from(header.nonce) + 50);
+                let hit = kernel.scan(&work, range.expect("not empty"));
+                let hit = hit.expect("the block's nonce");
+                // Core starts at nonce 0 and takes the first that fits. The genesis block's was chosen otherwise.
+                let is_genesis = header.prev_blockhash == BlockHash::all_zeros();
+                let name = kernel.name();
+                assert!(
+                    is_genesis || work.header(hit) == *header,
+                    "{name}: {header:?}"
+                );
+                assert!(work.meets_target(hit) && hit.nonce <= header.nonce);
+            }
+        }
+    }
 
     #[test]
     fn an_unknown_kernel_is_refused_with_the_names_that_work() {

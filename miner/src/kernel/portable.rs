@@ -10,12 +10,12 @@ use super::{Hit, Kernel, LaneDigest, NonceRange, Work};
 
 /// Runs on every CPU.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Portable;
+pub(crate) struct Portable;
 
 impl Portable {
     /// Always there.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self
     }
 }

@@ -12,13 +12,13 @@ use super::sha256::{
 };
 
 /// How many versions one [`Work`] can hold: kernels that share a schedule gain little beyond four.
-pub const MAX_VERSIONS: usize = 4;
+pub(crate) const MAX_VERSIONS: usize = 4;
 
 /// A header's constant part, in one to [`MAX_VERSIONS`] versions, and the target its hash must meet.
 ///
 /// The versions differ only in the first 64 bytes, so they share the message schedule of the second block.
 #[derive(Clone, Debug)]
-pub struct Work {
+pub(crate) struct Work {
     header: Header,
     versions: Vec<VersionState>,
     /// Words 0 to 2 of the second block: end of the merkle root, time, bits.
@@ -51,7 +51,7 @@ impl Work {
     ///
     /// When `versions` is empty or longer than [`MAX_VERSIONS`].
     #[must_use]
-    pub fn new(header: &Header, target: Target, versions: &[Version]) -> Self {
+    pub(crate) fn new(header: &Header, target: Target, versions: &[Version]) -> Self {
         assert!(
             (1..=MAX_VERSIONS).contains(&versions.len()),
             "one to {MAX_VERSIONS} versions, got {}",
@@ -79,13 +79,13 @@ impl Work {
 
     /// Number of versions, one to [`MAX_VERSIONS`].
     #[must_use]
-    pub fn version_count(&self) -> usize {
+    pub(crate) fn version_count(&self) -> usize {
         self.versions.len()
     }
 
     /// The header with this nonce and this entry of the versions.
     #[must_use]
-    pub fn header(&self, hit: Hit) -> Header {
+    pub(crate) fn header(&self, hit: Hit) -> Header {
         Header {
             version: self.versions[hit.version].version,
             nonce: hit.nonce,
@@ -95,7 +95,7 @@ impl Work {
 
     /// The double SHA-256 of one candidate, byte order as hashed, by the reference implementation.
     #[must_use]
-    pub fn digest(&self, hit: Hit) -> [u8; 32] {
+    pub(crate) fn digest(&self, hit: Hit) -> [u8; 32] {
         let mut block = self.second_block();
         block[12..16].copy_from_slice(&hit.nonce.to_le_bytes());
         let mut state = self.versions[hit.version].midstate;
@@ -105,7 +105,7 @@ impl Work {
 
     /// Whether the reference implementation agrees that this candidate meets the target.
     #[must_use]
-    pub fn meets_target(&self, hit: Hit) -> bool {
+    pub(crate) fn meets_target(&self, hit: Hit) -> bool {
         self.target
             .is_met_by(BlockHash::from_byte_array(self.digest(hit)))
     }
@@ -181,16 +181,16 @@ impl VersionState {
 
 /// A nonce and the place of its version among the versions of the [`Work`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hit {
+pub(crate) struct Hit {
     /// The nonce as it stands in the header.
-    pub nonce: u32,
+    pub(crate) nonce: u32,
     /// Index into the versions that the work was made with.
-    pub version: usize,
+    pub(crate) version: usize,
 }
 
 /// Nonces `first..=last`. Never empty, and never past `u32::MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NonceRange {
+pub(crate) struct NonceRange {
     first: u32,
     last: u32,
 }
@@ -198,7 +198,7 @@ pub struct NonceRange {
 impl NonceRange {
     /// `count` nonces from `first` on, cut at the end of the 32-bit space. `None` when `count` is 0.
     #[must_use]
-    pub fn starting_at(first: u32, count: u64) -> Option<Self> {
+    pub(crate) fn starting_at(first: u32, count: u64) -> Option<Self> {
         let room = u64::from(u32::MAX - first);
         let more = count.checked_sub(1)?.min(room);
         Some(Self {
@@ -209,19 +209,19 @@ impl NonceRange {
 
     /// The lowest nonce.
     #[must_use]
-    pub fn first(self) -> u32 {
+    pub(crate) fn first(self) -> u32 {
         self.first
     }
 
     /// The highest nonce, itself included.
     #[must_use]
-    pub fn last(self) -> u32 {
+    pub(crate) fn last(self) -> u32 {
         self.last
     }
 
     /// How many nonces: 1 to 2^32.
     #[must_use]
-    pub fn count(self) -> u64 {
+    pub(crate) fn count(self) -> u64 {
         u64::from(self.last - self.first) + 1
     }
 
@@ -235,11 +235,11 @@ impl NonceRange {
 
 /// One lane of one kernel step in full, for tests: every kernel must give the digest that [`Work::digest`] gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LaneDigest {
+pub(crate) struct LaneDigest {
     /// Which candidate the lane held.
-    pub hit: Hit,
+    pub(crate) hit: Hit,
     /// Its double SHA-256, byte order as hashed.
-    pub digest: [u8; 32],
+    pub(crate) digest: [u8; 32],
 }
 
 impl LaneDigest {

@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use bitcoin::block::Header;
 
-use super::job::{NONCES, ROLLED_VERSIONS, rolled};
+use super::job::NONCES;
 use super::{Job, SearchOutcome, Searcher};
 use crate::kernel::{Hit, NonceRange, Work};
 use crate::stop::StopFlag;
-use crate::throttle::Grant;
+use crate::throttle::{Duty, Grant};
 
 /// What a thread aims to do between two looks at the flags.
 const SLICE: Duration = Duration::from_millis(2);
 /// Nonces of a thread's first slice, before it knows its speed.
 const FIRST_SLICE: u64 = 512;
-/// Sleeps for `duty` are saved up until they are worth the wake-up.
-const SHORTEST_REST: Duration = Duration::from_millis(5);
+/// A slice is never taken for longer than this, whatever a clock says, so that no rest is without bounds.
+const LONGEST_SLICE: Duration = SLICE.saturating_mul(10);
 
 /// One search: what its threads share.
 pub(super) struct Hunt<'a> {
@@ -36,20 +36,19 @@ pub(super) struct Hunt<'a> {
 
 impl<'a> Hunt<'a> {
     pub(super) fn new(searcher: &'a Searcher, job: &'a Job, stop: &'a StopFlag) -> Self {
-        let versions = if job.roll_version { ROLLED_VERSIONS } else { 1 };
         // A limited rate has no use for speed, and one nonce in four versions would be four hashes at once.
         let shared = if searcher.bucket.is_some() {
             1
         } else {
             searcher.kernel.versions_shared()
         };
-        let group = versions.min(shared as u64);
+        let group = job.versions().min(shared as u64);
         Self {
             searcher,
             job,
             stop,
             group,
-            end: versions / group * NONCES,
+            end: job.versions() / group * NONCES,
             next: AtomicU64::new(0),
             over: AtomicBool::new(false),
             found: Mutex::new(None),
@@ -78,27 +77,32 @@ impl<'a> Hunt<'a> {
         self.stop.note_begun();
         let mut slice = FIRST_SLICE;
         let mut prepared: Option<(u64, Work)> = None;
-        let mut rest = Duration::ZERO;
+        let (clock, pause) = (&self.searcher.clock, &self.searcher.pause);
+        let mut duty = self.searcher.duty.map(Duty::new);
         while !self.is_over() {
-            if self.searcher.pause.is_closed() {
-                self.searcher.pause.wait_open(|| self.is_over());
+            if pause.is_closed() {
+                pause.wait_open(|| self.is_over());
                 continue;
             }
             let Some(granted) = self.allowance(slice) else {
                 continue;
             };
-            let started = Instant::now();
-            let done = self.scan_next(granted, &mut prepared);
-            let Some(done) = done else { return };
-            let busy = started.elapsed();
+            let started = clock.worked();
+            let Some(done) = self.scan_next(granted, &mut prepared) else {
+                return;
+            };
+            let busy = clock.worked().saturating_sub(started);
             slice = next_slice(slice, done, busy);
-            rest += self.rest_after(busy);
-            if rest >= SHORTEST_REST {
-                self.stop
-                    .sleep_until(Instant::now() + rest, || self.is_over());
-                rest = Duration::ZERO;
+            let worked = busy.min(LONGEST_SLICE);
+            if let Some(rest) = duty.as_mut().and_then(|duty| duty.rest_after(worked)) {
+                self.sleep_until(clock.now() + rest);
             }
         }
+    }
+
+    fn sleep_until(&self, deadline: Instant) {
+        let clock = &self.searcher.clock;
+        clock.sleep_until(deadline, self.stop, &|| self.is_over());
     }
 
     /// How many nonces may be tested now, at most `wanted`; `None` after having slept for lack of any.
@@ -109,11 +113,11 @@ impl<'a> Hunt<'a> {
         let grant = bucket
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take(wanted, Instant::now());
+            .take(wanted, self.searcher.clock.now());
         match grant {
             Grant::Hashes(hashes) => Some(hashes),
             Grant::NotBefore(then) => {
-                self.stop.sleep_until(then, || self.is_over());
+                self.sleep_until(then);
                 None
             }
         }
@@ -142,7 +146,8 @@ impl<'a> Hunt<'a> {
                 break;
             }
         }
-        self.searcher.meter.add(tested * self.group);
+        let hashes = tested * self.group;
+        self.searcher.hashes.fetch_add(hashes, Ordering::Relaxed);
         self.give_back(count - tested);
         (tested > 0).then_some(tested)
     }
@@ -150,7 +155,7 @@ impl<'a> Hunt<'a> {
     fn prepare(&self, group: u64) -> Work {
         let first = group * self.group;
         let versions: Vec<_> = (first..first + self.group)
-            .map(|i| rolled(self.job.header.version, i))
+            .map(|i| self.job.version(i))
             .collect();
         Work::new(&self.job.header, self.job.target, &versions)
     }
@@ -173,13 +178,6 @@ impl<'a> Hunt<'a> {
                 .give_back(nonces);
         }
     }
-
-    fn rest_after(&self, busy: Duration) -> Duration {
-        match self.searcher.duty {
-            Some(duty) => busy.mul_f64(f64::from(100 - duty) / f64::from(duty)),
-            None => Duration::ZERO,
-        }
-    }
 }
 
 /// The size of a thread's next slice, so that it takes about [`SLICE`]; it at most doubles.
@@ -190,102 +188,4 @@ fn next_slice(slice: u64, done: u64, busy: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use rayon::ThreadPoolBuilder;
-
-    use super::*;
-    use crate::kernel::{self, Kernel};
-    use crate::meter::Meter;
-    use crate::pause::PauseGate;
-
-    /// Computes nothing and notes what it was asked to search.
-    #[derive(Debug, Default)]
-    struct Recorder {
-        shared: usize,
-        asked: Mutex<Vec<(i32, NonceRange)>>,
-    }
-
-    impl Kernel for Recorder {
-        fn name(&self) -> &'static str {
-            "recorder"
-        }
-        fn versions_shared(&self) -> usize {
-            self.shared
-        }
-        fn scan(&self, work: &Work, range: NonceRange) -> Option<Hit> {
-            let mut asked = self.asked.lock().expect("no panics");
-            for version in 0..work.version_count() {
-                let header = work.header(Hit { nonce: 0, version });
-                asked.push((header.version.to_consensus(), range));
-            }
-            None
-        }
-        fn digests(&self, _: &Work, _: u32) -> Vec<kernel::LaneDigest> {
-            Vec::new()
-        }
-    }
-
-    fn everything_asked(
-        threads: usize,
-        shared: usize,
-        roll_version: bool,
-    ) -> (u64, Vec<(i32, NonceRange)>) {
-        let recorder = Arc::new(Recorder {
-            shared,
-            ..Recorder::default()
-        });
-        let searcher = Searcher {
-            pool: ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .expect("threads"),
-            kernel: recorder.clone(),
-            bucket: None,
-            duty: None,
-            meter: Meter::default(),
-            pause: PauseGate::new(),
-            one_at_a_time: Mutex::new(()),
-        };
-        let job = Job {
-            roll_version,
-            ..kernel::race_job()
-        };
-        assert_eq!(
-            searcher.search(&job, &StopFlag::new()),
-            SearchOutcome::Exhausted
-        );
-        let mut asked = std::mem::take(&mut *recorder.asked.lock().expect("no panics"));
-        asked.sort_unstable_by_key(|(version, range)| (*version, range.first()));
-        (searcher.hashes(), asked)
-    }
-
-    #[test]
-    fn every_candidate_is_searched_exactly_once() {
-        for (threads, shared, roll) in [(1, 1, false), (3, 1, false), (2, 4, false), (3, 4, true)] {
-            let (hashes, asked) = everything_asked(threads, shared, roll);
-            let versions = if roll { ROLLED_VERSIONS } else { 1 };
-            assert_eq!(hashes, versions * NONCES);
-            let mut seen = 0;
-            for of_version in asked.chunk_by(|a, b| a.0 == b.0) {
-                let mut next = 0;
-                for (_, range) in of_version {
-                    assert_eq!(u64::from(range.first()), next, "a gap or an overlap");
-                    next = u64::from(range.last()) + 1;
-                }
-                assert_eq!(next, NONCES);
-                seen += 1;
-            }
-            assert_eq!(seen, versions);
-        }
-    }
-
-    #[test]
-    fn slices_grow_to_two_milliseconds_and_shrink_at_once() {
-        assert_eq!(next_slice(512, 512, Duration::from_micros(50)), 1_024);
-        assert_eq!(next_slice(40_000, 40_000, Duration::from_millis(2)), 40_000);
-        assert_eq!(next_slice(40_000, 40_000, Duration::from_millis(200)), 400);
-        assert_eq!(next_slice(1, 1, Duration::from_secs(1)), 1);
-    }
-}
+mod tests;

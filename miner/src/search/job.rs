@@ -3,10 +3,8 @@
 use bitcoin::Target;
 use bitcoin::block::{Header, Version};
 
-/// The bits that BIP 320 leaves to miners: 13 to 28.
-const ROLLING_SHIFT: u32 = 13;
-/// How many versions these bits make.
-pub(super) const ROLLED_VERSIONS: u64 = 1 << 16;
+/// The bits of a version that BIP 320 leaves to miners.
+pub const ROLLING_MASK: u32 = 0x1fff_e000;
 /// How many nonces a header has.
 pub(super) const NONCES: u64 = 1 << 32;
 
@@ -17,24 +15,40 @@ pub struct Job {
     pub header: Header,
     /// The header's hash must be at most this.
     pub target: Target,
-    /// Whether the version bits of BIP 320 (13 to 28) may be changed too: 65,536 times as many candidates.
-    pub roll_version: bool,
+    /// Bits of the version that may be changed too: each doubles the candidates, and versions side by side make vector kernels faster.
+    /// 0 for none; bits outside of [`ROLLING_MASK`] stay as they are.
+    pub version_mask: u32,
 }
 
 impl Job {
-    /// The same job with its versions rolled, and each `start` below 65,536 begins with another: for headers that have nothing else to
-    /// tell two searches apart.
+    /// The same job, and each `start` below the number of its versions begins with another: for headers that have nothing else to tell
+    /// two searches apart.
     #[must_use]
-    pub fn rolling_from(self, start: u64) -> Job {
-        let version = rolled(self.header.version, start % ROLLED_VERSIONS);
+    pub(crate) fn rolling_from(self, start: u64) -> Job {
+        let version = self.version(start % self.versions());
         Job {
             header: Header {
                 version,
                 ..self.header
             },
-            roll_version: true,
             ..self
         }
+    }
+
+    /// How many versions it has: a power of two.
+    pub(super) fn versions(&self) -> u64 {
+        1 << (self.version_mask & ROLLING_MASK).count_ones()
+    }
+
+    /// The `i`-th version: the header's own with the bits of `i` mixed into those of the mask. The 0th is the header's own.
+    pub(super) fn version(&self, i: u64) -> Version {
+        let mask = self.version_mask & ROLLING_MASK;
+        let places = (0..u32::BITS).filter(|place| mask >> place & 1 == 1);
+        let mixed_in = places
+            .enumerate()
+            .map(|(bit, place)| ((i >> bit & 1) as i32) << place)
+            .sum::<i32>();
+        Version::from_consensus(self.header.version.to_consensus() ^ mixed_in)
     }
 }
 
@@ -49,44 +63,51 @@ pub enum SearchOutcome {
     Stopped,
 }
 
-/// The `i`-th version: the job's own with `i` mixed into the bits of BIP 320. The 0th is the job's own.
-pub(super) fn rolled(version: Version, i: u64) -> Version {
-    Version::from_consensus(version.to_consensus() ^ ((i as i32) << ROLLING_SHIFT))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn job(version_mask: u32) -> Job {
+        let mut job = crate::kernel::race_job();
+        job.header.version = Version::from_consensus(0x2000_0004);
+        Job {
+            version_mask,
+            ..job
+        }
+    }
+
+    fn all_versions(job: &Job) -> Vec<i32> {
+        (0..job.versions())
+            .map(|i| job.version(i).to_consensus())
+            .collect()
+    }
+
     #[test]
-    fn rolled_versions_differ_only_in_the_bits_of_bip_320() {
-        let own = Version::from_consensus(0x2000_0004);
-        assert_eq!(rolled(own, 0), own);
-        let mut seen: Vec<i32> = (0..ROLLED_VERSIONS)
-            .map(|i| rolled(own, i).to_consensus())
-            .collect();
-        assert!(
-            seen.iter()
-                .all(|v| (v ^ 0x2000_0004) & !0x1fff_e000 == 0 && *v >= 4)
-        );
-        seen.sort_unstable();
-        seen.dedup();
-        assert_eq!(seen.len(), 65_536);
+    fn versions_differ_in_all_bits_of_the_mask_and_only_in_those_of_bip_320() {
+        for (mask, count) in [(0, 1), (0x0102_0000, 4), (u32::MAX, 65_536)] {
+            let job = job(mask);
+            let mut seen = all_versions(&job);
+            assert_eq!(seen[0], 0x2000_0004);
+            let allowed = (mask & ROLLING_MASK) as i32;
+            assert!(
+                seen.iter()
+                    .all(|v| (v ^ 0x2000_0004) & !allowed == 0 && *v >= 4)
+            );
+            seen.sort_unstable();
+            seen.dedup();
+            assert_eq!(seen.len(), count);
+        }
     }
 
     #[test]
     fn jobs_that_roll_from_different_starts_begin_differently_and_try_the_same_versions() {
-        let job = crate::kernel::race_job();
-        let versions = |start: u64| {
-            let job = job.rolling_from(start);
-            assert!(job.roll_version);
-            (0..ROLLED_VERSIONS).map(move |i| rolled(job.header.version, i).to_consensus())
-        };
-        assert_eq!(versions(0).next(), Some(job.header.version.to_consensus()));
-        assert_ne!(versions(1).next(), versions(2).next());
-        assert!(versions(65_536 + 7).eq(versions(7)));
+        let job = job(ROLLING_MASK);
+        let versions = |start: u64| all_versions(&job.rolling_from(start));
+        assert_eq!(versions(0)[0], job.header.version.to_consensus());
+        assert_ne!(versions(1)[0], versions(2)[0]);
+        assert_eq!(versions(65_536 + 7), versions(7));
         let sorted = |start: u64| {
-            let mut all: Vec<i32> = versions(start).collect();
+            let mut all = versions(start);
             all.sort_unstable();
             all
         };

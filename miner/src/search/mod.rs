@@ -4,24 +4,28 @@
 //! idle thread never waits for a busy one. A thread takes about two milliseconds of work at a time and looks at the
 //! flags in between: that bounds how late it notices a stop, and makes the counter's cost vanish.
 
+mod clock;
 mod hunt;
 mod job;
 mod priority;
+mod turns;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use thiserror::Error;
 
 use crate::kernel::{self, ByNameError, Kernel};
-use crate::meter::Meter;
 use crate::pause::PauseGate;
 use crate::stop::StopFlag;
 use crate::throttle::Bucket;
+use clock::{Clock, SystemClock};
 use hunt::Hunt;
-pub use job::{Job, SearchOutcome};
+pub use job::{Job, ROLLING_MASK, SearchOutcome};
 use priority::give_way;
+use turns::Turns;
 
 /// How a [`Searcher`] works.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +36,8 @@ pub struct SearchOptions {
     pub kernel: Option<String>,
     /// Hashes per second at most, over all threads; `None` for as many as possible.
     pub rate: Option<u64>,
-    /// Share of the time that each thread works, in percent, 1 to 100; `None` for all of it.
+    /// Share of the time that each thread works, in percent, 1 to 100; `None` for all of it. Counted by processor time: a thread
+    /// that others keep from working does not rest for that.
     pub duty: Option<u8>,
     /// Give way to everything else on the machine: the threads run at the lowest priority, where the system has any.
     pub background: bool,
@@ -72,9 +77,10 @@ pub struct Searcher {
     kernel: Arc<dyn Kernel>,
     bucket: Option<Mutex<Bucket>>,
     duty: Option<u8>,
-    meter: Meter,
+    hashes: AtomicU64,
     pause: PauseGate,
-    one_at_a_time: Mutex<()>,
+    turns: Turns,
+    clock: Arc<dyn Clock>,
 }
 
 impl Searcher {
@@ -120,9 +126,10 @@ impl Searcher {
             kernel,
             bucket: rate.map(|rate| Mutex::new(Bucket::new(rate, Instant::now()))),
             duty: duty.filter(|&duty| duty < 100),
-            meter: Meter::default(),
+            hashes: AtomicU64::new(0),
             pause,
-            one_at_a_time: Mutex::new(()),
+            turns: Turns::default(),
+            clock: Arc::new(SystemClock),
         })
     }
 
@@ -132,27 +139,19 @@ impl Searcher {
     /// Tells candidates apart by nonce and version only, and starts from the same ones each time: a header that was
     /// searched before must come with another extra nonce or time. Searches of one searcher run one after the other.
     pub fn search(&self, job: &Job, stop: &StopFlag) -> SearchOutcome {
-        let _turn = self
-            .one_at_a_time
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let Some(_turn) = self.turns.take(stop) else {
+            return SearchOutcome::Stopped;
+        };
         let hunt = Hunt::new(self, job, stop);
-        if !stop.is_stopped() {
-            self.pool.broadcast(|_| hunt.work());
-        }
+        self.pool.broadcast(|_| hunt.work());
         hunt.outcome()
     }
 
-    /// The counter of hashes, over all searches so far.
-    #[must_use]
-    pub fn meter(&self) -> &Meter {
-        &self.meter
-    }
-
-    /// Hashes computed over all searches so far.
+    /// Hashes computed for candidates over all searches so far. Lanes that a vector kernel computes beyond the end of a range, and
+    /// hashes of self-tests and of calibration do not count.
     #[must_use]
     pub fn hashes(&self) -> u64 {
-        self.meter.hashes()
+        self.hashes.load(Ordering::Relaxed)
     }
 
     /// Name of the kernel.

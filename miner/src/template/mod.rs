@@ -14,20 +14,23 @@ use bitcoin::{BlockHash, CompactTarget, ScriptBuf, Target, Transaction, VarInt};
 use crate::merkle::CoinbasePath;
 use coinbase::Coinbase;
 use reply::parse;
-pub use reply::{GivenCoinbase, TemplateError, TemplateReply, TemplateTransaction};
+pub(crate) use reply::{TemplateError, TemplateReply};
 
 /// A template made ready: candidates differ by their extra nonce.
 #[derive(Clone, Debug)]
-pub struct Template {
+pub(crate) struct Template {
     /// Height of the block.
-    pub height: u64,
+    pub(crate) height: u64,
     /// Hash of its parent.
-    pub parent: BlockHash,
+    pub(crate) parent: BlockHash,
     /// What its hash must be at most.
-    pub target: Target,
+    pub(crate) target: Target,
+    /// The same, as it stands in the header.
+    pub(crate) bits: CompactTarget,
+    /// The bits of the version that may be changed.
+    pub(crate) version_mask: u32,
     version: Version,
     time: u32,
-    bits: CompactTarget,
     coinbase: Coinbase,
     /// Encodings of the other transactions.
     bodies: Vec<Vec<u8>>,
@@ -36,11 +39,11 @@ pub struct Template {
 
 /// A block without its proof of work.
 #[derive(Clone, Debug)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// Its header, nonce 0.
-    pub header: Header,
+    pub(crate) header: Header,
     /// Its first transaction.
-    pub coinbase: Transaction,
+    pub(crate) coinbase: Transaction,
 }
 
 impl Template {
@@ -49,7 +52,7 @@ impl Template {
     /// # Errors
     ///
     /// See [`TemplateError`].
-    pub fn new(reply: &TemplateReply) -> Result<Self, TemplateError> {
+    pub(crate) fn new(reply: &TemplateReply) -> Result<Self, TemplateError> {
         let bits = parse(&reply.bits, "bits", "8 hex digits", |text| {
             CompactTarget::from_unprefixed_hex(text)
                 .ok()
@@ -70,6 +73,7 @@ impl Template {
             height: reply.height,
             parent: reply.previousblockhash,
             target,
+            version_mask: reply.version_mask(),
             version: Version::from_consensus(reply.version),
             time: reply.curtime,
             bits,
@@ -81,26 +85,26 @@ impl Template {
 
     /// Number of transactions besides the coinbase.
     #[must_use]
-    pub fn transaction_count(&self) -> usize {
+    pub(crate) fn transaction_count(&self) -> usize {
         self.bodies.len()
     }
 
     /// Whether blocks pay whom the node likes: it gave its own coinbase and no value for another.
     #[must_use]
-    pub fn pays_the_node(&self) -> bool {
+    pub(crate) fn pays_the_node(&self) -> bool {
         self.coinbase.is_given()
     }
 
     /// Whether different extra nonces give different candidates. Only the version is left to vary where they do not.
     #[must_use]
-    pub fn varies(&self) -> bool {
+    pub(crate) fn varies(&self) -> bool {
         self.coinbase.varies()
     }
 
     /// The candidate that pays `script_pubkey`, unless [`Template::pays_the_node`]. Different extra nonces give different merkle
     /// roots, if the template [varies](Template::varies).
     #[must_use]
-    pub fn candidate(&self, script_pubkey: &ScriptBuf, extra_nonce: u64) -> Candidate {
+    pub(crate) fn candidate(&self, script_pubkey: &ScriptBuf, extra_nonce: u64) -> Candidate {
         let coinbase = self.coinbase.build(script_pubkey, extra_nonce);
         let header = Header {
             version: self.version,
@@ -115,7 +119,7 @@ impl Template {
 
     /// The block in consensus encoding and hex, as `submitblock` takes it.
     #[must_use]
-    pub fn block_hex(&self, header: &Header, coinbase: &Transaction) -> String {
+    pub(crate) fn block_hex(&self, header: &Header, coinbase: &Transaction) -> String {
         let mut block = serialize(header);
         block.extend(serialize(&VarInt(self.bodies.len() as u64 + 1)));
         block.extend(serialize(coinbase));
@@ -135,6 +139,7 @@ mod tests {
     use bitcoin::{Amount, Block, OutPoint, TxIn, TxOut, Txid, Witness};
     use serde_json::json;
 
+    use super::reply::GivenCoinbase;
     use super::*;
 
     fn txid(i: u32) -> Txid {
@@ -222,6 +227,30 @@ mod tests {
             },
             two
         );
+    }
+
+    #[test]
+    fn version_bits_are_rolled_where_the_template_leaves_them_free() {
+        let mask = |version: i32, vbrequired: u32, available: &[(&str, u32)]| {
+            let available = available.iter().map(|(name, bit)| (name.to_string(), *bit));
+            let reply = TemplateReply {
+                version,
+                vbrequired,
+                vbavailable: available.collect(),
+                ..reply(&[])
+            };
+            Template::new(&reply).expect("good reply").version_mask
+        };
+        assert_eq!(mask(0x2000_0000, 0, &[]), 0x1fff_e000);
+        assert_eq!(mask(0x2000_0004, 0, &[("taproot", 2)]), 0x1fff_e000);
+        assert_eq!(mask(0x2000_0000, 0x0000_2001, &[]), 0x1fff_c000);
+        assert_eq!(
+            mask(0x2000_0000, 0, &[("new", 28), ("odd", 99)]),
+            0x0fff_e000
+        );
+        for version in [4, 0x7fff_ffff, -1, 0x4000_0000] {
+            assert_eq!(mask(version, 0, &[]), 0, "{version:x} is not of BIP 9");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clap::Parser;
 use miner::{MineArgs, run};
 use serde_json::json;
 
-use crate::node::TestNode;
+use crate::node::{Fault, TestNode};
 
 const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -20,7 +20,7 @@ struct Command {
 }
 
 /// Runs `mend mine` with these words; fails the test when it takes too long.
-fn mine(words: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn mine(words: &[&str]) -> anyhow::Result<()> {
     let fixed = [
         "mine",
         "--json",
@@ -35,7 +35,7 @@ fn mine(words: &[&str]) -> anyhow::Result<()> {
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || sender.send(run(args)));
     receiver
-        .recv_timeout(PATIENCE)
+        .recv_timeout(2 * PATIENCE)
         .expect("the miner came to an end")
 }
 
@@ -69,6 +69,16 @@ fn a_late_or_refused_block_does_not_end_the_work() {
     node.answer_next_with(json!("bad-cb-height"));
     mine(&["--rpc", &node.url(), "--blocks", "2"]).expect("mines");
     assert_eq!((node.height(), node.submissions()), (2, 4));
+}
+
+#[test]
+fn a_block_that_was_taken_without_an_answer_is_found_once() {
+    let node = TestNode::start();
+    node.fail_at_the_next_block(Fault::NoAnswer);
+    mine(&["--rpc", &node.url(), "--blocks", "2"]).expect("mines");
+    let submissions = (node.submissions(), node.different_submissions());
+    assert_eq!(submissions, (3, 2), "it was handed in twice");
+    assert_eq!(node.height(), 2, "as many as were asked for");
 }
 
 #[test]

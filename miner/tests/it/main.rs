@@ -1,6 +1,6 @@
 //! Tests of the miner as others use it.
 
 mod external;
-mod kernels;
 mod node;
+mod process;
 mod search;

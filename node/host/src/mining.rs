@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bitcoin::Address;
-use miner::{Job, PauseGate, SearchOptions, SearchOutcome, Searcher, StopFlag};
+use miner::{Job, PauseGate, ROLLING_MASK, SearchOptions, SearchOutcome, Searcher, StopFlag};
 
 use crate::{NodeHandle, StopReason};
 use node_core::{BlockTemplate, Mode};
@@ -225,7 +225,7 @@ impl NodeHandle {
     pub fn set_mining(&self, settings: MiningSettings) -> Result<(), &'static str> {
         if settings.active && settings.address.is_none() {
             return Err(
-                "mining needs an address to pay; give one, as in: setmining true bcrt1q...",
+                "mining needs an address to pay; give one, as in: setmining true 0 bcrt1q...",
             );
         }
         self.inner.mining.set(settings);
@@ -370,7 +370,7 @@ fn search_one(
     let job = Job {
         header: block.header,
         target: block.header.target(),
-        roll_version: false,
+        version_mask: ROLLING_MASK,
     };
     let (start, hashes) = (Instant::now(), searcher.hashes());
     let outcome = searcher.search(&job, stop);

@@ -1,9 +1,9 @@
 //! [`Stages`]: what the host does when stages of blocks begin and end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chain::probe::{Probe, Stage};
-use miner::PauseGate;
+use miner::{Closed, PauseGate};
 
 use crate::Timings;
 
@@ -13,18 +13,30 @@ use crate::Timings;
 pub(crate) struct Stages {
     timings: Arc<Timings>,
     mining: PauseGate,
+    /// One for each block that is being connected.
+    resting: Mutex<Vec<Closed>>,
 }
 
 impl Stages {
     pub(crate) fn new(timings: Arc<Timings>, mining: PauseGate) -> Stages {
-        Stages { timings, mining }
+        let resting = Mutex::default();
+        Stages {
+            timings,
+            mining,
+            resting,
+        }
+    }
+
+    fn resting(&self) -> MutexGuard<'_, Vec<Closed>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Probe for Stages {
     fn begun(&self, stage: Stage) -> u64 {
         if stage == Stage::Connect {
-            self.mining.close();
+            let closed = self.mining.close();
+            self.resting().push(closed);
         }
         self.timings.begun(stage)
     }
@@ -32,7 +44,7 @@ impl Probe for Stages {
     fn ended(&self, stage: Stage, begun: u64) {
         self.timings.ended(stage, begun);
         if stage == Stage::Connect {
-            self.mining.open();
+            drop(self.resting().pop());
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bitcoin::Block;
-use miner::{Job, SearchOptions, SearchOutcome, Searcher, StopFlag};
+use miner::{Job, ROLLING_MASK, SearchOptions, SearchOutcome, Searcher, StopFlag};
 
 use super::error::Failure;
 use crate::Api;
@@ -66,7 +66,7 @@ fn search(node: &Api, block: &mut Block) -> Result<bool, Failure> {
     let job = Job {
         header: block.header,
         target: block.header.target(),
-        roll_version: false,
+        version_mask: ROLLING_MASK,
     };
     let stop = StopFlag::new();
     let watched = stop.clone();

@@ -14,7 +14,7 @@ use node_host::{DataDir, MiningSettings};
 
 use crate::logging;
 use crate::start::{self, StartOptions, Started};
-use node_api::rpc::auth::Users;
+use node_api::auth::Users;
 use node_core::mempool::policy::OutputKinds;
 use node_stratum::StratumOptions;
 

@@ -14,11 +14,11 @@ use p2p::swarm::{Command, SwarmConfig, SwarmError};
 use tokio::sync::mpsc;
 
 use node_api::Api;
-use node_api::rpc::server::{ServerOptions, Service};
-use node_api::rpc::{WarmUp, auth};
+use node_api::server::{ServerOptions, Service};
+use node_api::{WarmUp, auth};
 use node_core::CoreOptions;
 use node_host::{COOKIE_USER, DataDir, Message, MiningSettings, NodeHandle, Parts, StopReason};
-use node_stratum::{Books, StratumOptions};
+use node_stratum::{EndpointStats, StratumOptions};
 
 use crate::{listen, signals};
 
@@ -122,7 +122,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         clock_offset_s: options.clock_offset_s,
         data_dir,
     })?;
-    let books = Arc::new(Books::default());
+    let miner_stats = Arc::new(EndpointStats::default());
     let outcome = runtime.block_on(async {
         signals::watch(&node);
         if options.exit_with_stdin {
@@ -131,7 +131,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         let rpc = warm_up.end().await?;
         let swarm = swarm(&node, &options, ends.commands);
         let service = Service::new(
-            Api::new(node.clone(), Arc::clone(&books)),
+            Api::new(node.clone(), Arc::clone(&miner_stats)),
             ServerOptions {
                 users: std::mem::take(&mut options.users),
                 rest: options.rest,
@@ -145,7 +145,8 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         };
         let server = tokio::spawn(service.serve(rpc));
         node.start_indexing();
-        let miners = stratum.map(|endpoint| tokio::spawn(endpoint.serve(node.clone(), books)));
+        let miners =
+            stratum.map(|endpoint| tokio::spawn(endpoint.serve(node.clone(), miner_stats)));
         let life = async {
             let served = serve(&node, urls, cookie.path().to_owned(), announce).await;
             // A failure to start ends what was started.

@@ -4,9 +4,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use node_host::NodeHandle;
-use node_stratum::Books;
+use node_stratum::EndpointStats;
 
-use crate::rpc::{Activity, FilterHeaders};
+use crate::activity::Activity;
+use crate::filter_headers::FilterHeaders;
 
 /// The node, and what its interfaces know beside it. Stands for the node where one is wanted. Cheap to clone.
 #[derive(Clone)]
@@ -18,12 +19,12 @@ pub struct Api {
 struct Own {
     activity: Activity,
     filter_headers: FilterHeaders,
-    stratum: Arc<Books>,
+    stratum: Arc<EndpointStats>,
 }
 
 impl Api {
     /// Interfaces of `node`; `stratum` tells of its miners.
-    pub fn new(node: NodeHandle, stratum: Arc<Books>) -> Api {
+    pub fn new(node: NodeHandle, stratum: Arc<EndpointStats>) -> Api {
         Api {
             node,
             own: Arc::new(Own {
@@ -45,7 +46,7 @@ impl Api {
     }
 
     /// What miners of others did and do.
-    pub fn stratum(&self) -> &Books {
+    pub fn stratum(&self) -> &EndpointStats {
         &self.own.stratum
     }
 }

@@ -8,19 +8,20 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::server::plain;
 use node_host::StopSwitch;
 
 /// How long a client may take to send a header, or a body.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open connections may take to end when the server stops.
 const END_TIMEOUT: Duration = Duration::from_millis(500);
+/// Largest body: Bitcoin Core's 32 MiB. A block of the largest weight is 8 MB in hex.
+pub(crate) const MAX_BODY_BYTES: usize = 32 << 20;
 /// Largest head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
@@ -122,6 +123,17 @@ fn is_direct_host(host: &str) -> bool {
 
 fn is_same_origin(origin: &str, host: &str) -> bool {
     origin.strip_prefix("http://") == Some(host)
+}
+
+pub(crate) fn json(status: StatusCode, mut body: String) -> Response {
+    body.push('\n');
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (status, kind, body).into_response()
+}
+
+/// A reply of plain text.
+pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/plain")], text).into_response()
 }
 
 #[cfg(test)]

@@ -18,10 +18,11 @@ use serde_json::{Value, json};
 use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::blockchain::read_body;
+use crate::rpc::call::Handler;
 use crate::rpc::error::{Failure, code};
-use crate::rpc::registry::{self, Handler};
-use crate::rpc::request::Reply;
-use crate::rpc::server::reply;
+use crate::rpc::reply::Reply;
+use crate::rpc::reply::reply;
+use crate::rpc::table;
 use node_core::NodeCore;
 
 /// Most headers in one answer, as in Bitcoin Core.
@@ -92,7 +93,7 @@ type Answer = Result<Response, Refusal>;
 
 async fn working(node: Api, work: impl FnOnce(&Api) -> Answer + Send + 'static) -> Response {
     let worker = node.clone();
-    match node.background().read(move || work(&worker)).await {
+    match node.background().short(move || work(&worker)).await {
         Ok(Ok(response)) => response,
         Ok(Err(refusal)) => refusal.into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -134,11 +135,11 @@ fn parsed<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Refusal> {
 
 /// The JSON that a call gives.
 fn by_call(node: &Api, method: &str, params: Value) -> Answer {
-    let call = registry::find(method).ok_or_else(|| Refusal::not_found("no such call"))?;
-    let args = Args::new(call, params)?;
+    let call = table::find(method).ok_or_else(|| Refusal::not_found("no such call"))?;
+    let args = Args::new(call.description(), params)?;
     let result: Reply = match call.handler {
-        Handler::Works(work) => work(node, &args)?,
-        Handler::Walks(_) | Handler::Drives(_) | Handler::Waits(_) => {
+        Handler::Read(work) => work(node, &args)?,
+        Handler::Scan(_) | Handler::Write(_) | Handler::Table(_) | Handler::Wait(_) => {
             return Err(Refusal::not_found("no such call"));
         }
     };
@@ -272,9 +273,9 @@ async fn transaction(State(node): State<Api>, Path(name): Path<String>) -> Respo
         if form == Form::Json {
             return by_call(node, "getrawtransaction", json!([txid, verbosity]));
         }
-        let call = registry::find("getrawtransaction").ok_or_else(|| Refusal::not_found(""))?;
-        let args = Args::new(call, json!([txid, verbosity]))?;
-        let Handler::Works(work) = call.handler else {
+        let call = table::find("getrawtransaction").ok_or_else(|| Refusal::not_found(""))?;
+        let args = Args::new(call.description(), json!([txid, verbosity]))?;
+        let Handler::Read(work) = call.handler else {
             return Err(Refusal::not_found(""));
         };
         let hex: String = serde_json::from_str(work(node, &args)?.get()).unwrap_or_default();

@@ -7,35 +7,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::args::Args;
-use super::auth::{User, Users};
-use super::error::{Failure, code};
-use super::http;
-use super::registry::{self, Handler};
-use super::request::{self, Asked, Refused, Reply, Request, Version};
-use crate::Api;
-use crate::{metrics, rest};
+use crate::auth::{User, Users};
+use crate::http::{self, MAX_BODY_BYTES, json, plain};
+use crate::rpc::args::Args;
+use crate::rpc::call::Handler;
+use crate::rpc::error::{Failure, code};
+use crate::rpc::reply::Reply;
+use crate::rpc::request::{self, Asked, Refused, Request, Version};
+use crate::rpc::table;
+use crate::{Api, metrics, rest, stream};
 
-/// Largest body: Bitcoin Core's 32 MiB. A block of the largest weight is 8 MB in hex.
-pub(super) const MAX_BODY_BYTES: usize = 32 << 20;
-/// Bodies above this are read on a blocking thread.
-const SMALL_BODY_BYTES: usize = 64 << 10;
 /// Connections at once; more are closed at once.
 const MAX_CONNECTIONS: u32 = 512;
 /// Requests at once, worked on or in the queue; more get 503.
 const WORK_QUEUE: usize = 256;
 /// Calls that move the chain at once. What only looks something up has fewer threads, which give way: `host::Background`.
-const DRIVERS: usize = 8;
+const WRITERS: usize = 8;
 /// Calls that wait at once (long polls, `wait...`); more get 503.
 const MAX_WAITING: usize = 128;
 /// How long a wrong password is kept waiting, as in Bitcoin Core.
@@ -60,7 +55,7 @@ struct Shared {
     node: Api,
     options: ServerOptions,
     queue: Semaphore,
-    drivers: Semaphore,
+    writers: Semaphore,
     waiting: Semaphore,
 }
 
@@ -72,7 +67,7 @@ impl Service {
                 node,
                 options,
                 queue: Semaphore::new(WORK_QUEUE),
-                drivers: Semaphore::new(DRIVERS),
+                writers: Semaphore::new(WRITERS),
                 waiting: Semaphore::new(MAX_WAITING),
             }),
         }
@@ -87,7 +82,7 @@ impl Service {
     fn router(&self) -> Router {
         let mut router = Router::new()
             .route("/metrics", get(metrics::handler))
-            .route("/events", get(super::stream::handler))
+            .route("/events", get(stream::handler))
             .with_state(self.shared.node.clone());
         if self.shared.options.rest {
             router = router.merge(rest::router(self.shared.node.clone()));
@@ -120,7 +115,7 @@ async fn json_rpc(State(shared): State<Arc<Shared>>, request: HttpRequest) -> Re
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    match parse(body).await {
+    match request::parse_off_worker(body).await {
         Asked::Single(asked) => single(&shared, &user, asked).await,
         Asked::Batch(batch) => batched(&shared, &user, batch).await,
     }
@@ -138,14 +133,6 @@ async fn authorized(shared: &Shared, headers: &HeaderMap) -> Result<User, Respon
     }
     let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"jsonrpc\"")];
     Err((StatusCode::UNAUTHORIZED, ask).into_response())
-}
-
-pub(super) async fn parse(body: Bytes) -> Asked {
-    if body.len() <= SMALL_BODY_BYTES {
-        return request::parse(&body);
-    }
-    let parsed = tokio::task::spawn_blocking(move || request::parse(&body)).await;
-    parsed.unwrap_or_else(|_| Asked::Batch(Vec::new()))
 }
 
 async fn single(shared: &Shared, user: &User, asked: Result<Request, Refused>) -> Response {
@@ -216,29 +203,30 @@ const TOO_MANY_WAITING: i32 = -32_050;
 
 /// Carries out one call.
 async fn call(shared: &Shared, request: Request) -> Result<Reply, Failure> {
-    let call = registry::find(&request.method)
+    let call = table::find(&request.method)
         .ok_or_else(|| Failure::new(code::METHOD_NOT_FOUND, "Method not found"))?;
-    let args = Args::new(call, request.params)?;
+    let args = Args::new(call.description(), request.params)?;
     let node = shared.node.clone();
     let running = node.activity().begin(call.name, node.clock().mono());
     let result = match call.handler {
-        Handler::Works(work) => {
+        Handler::Read(work) => {
             let worker = node.clone();
-            let working = node.background().read(move || work(&worker, &args));
+            let working = node.background().short(move || work(&worker, &args));
             working.await.unwrap_or_else(lost)
         }
-        Handler::Walks(walk) => {
-            let walker = node.clone();
-            let walking = node.background().walk(move || walk(&walker, &args));
-            walking.await.unwrap_or_else(lost)
+        Handler::Scan(scan) => {
+            let scanner = node.clone();
+            let scanning = node.background().long(move || scan(&scanner, &args));
+            scanning.await.unwrap_or_else(lost)
         }
-        Handler::Drives(drive) => {
-            let _permit = shared.drivers.acquire().await;
-            let driver = node.clone();
-            let driving = tokio::task::spawn_blocking(move || drive(&driver, &args));
-            driving.await.unwrap_or_else(lost)
+        Handler::Write(write) => {
+            let _permit = shared.writers.acquire().await;
+            let writer = node.clone();
+            let writing = tokio::task::spawn_blocking(move || write(&writer, &args));
+            writing.await.unwrap_or_else(lost)
         }
-        Handler::Waits(wait) => match shared.waiting.try_acquire() {
+        Handler::Table(show) => show(table::GROUPS, &args),
+        Handler::Wait(wait) => match shared.waiting.try_acquire() {
             Err(_) => Err(Failure::new(TOO_MANY_WAITING, "too many calls wait")),
             Ok(_permit) => tokio::select! {
                 result = wait(node.clone(), args) => result,
@@ -255,26 +243,4 @@ async fn call(shared: &Shared, request: Request) -> Result<Reply, Failure> {
 fn lost(error: impl std::fmt::Display) -> Result<Reply, Failure> {
     tracing::error!(target: "rpc", %error, "a call was lost");
     Err(Failure::internal("internal error, see the node's log"))
-}
-
-/// A result as JSON text.
-pub fn reply(result: &impl serde::Serialize) -> Result<Reply, Failure> {
-    serde_json::value::to_raw_value(result)
-        .map_err(|error| Failure::internal(format!("result cannot be written: {error}")))
-}
-
-/// The result null.
-pub fn null() -> Result<Reply, Failure> {
-    Ok(RawValue::NULL.to_owned())
-}
-
-pub(super) fn json(status: StatusCode, mut body: String) -> Response {
-    body.push('\n');
-    let kind = [(header::CONTENT_TYPE, "application/json")];
-    (status, kind, body).into_response()
-}
-
-/// A reply of plain text.
-pub fn plain(status: StatusCode, text: &'static str) -> Response {
-    (status, [(header::CONTENT_TYPE, "text/plain")], text).into_response()
 }

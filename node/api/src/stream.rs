@@ -26,12 +26,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Where to begin.
 #[derive(Debug, Deserialize)]
-pub(super) struct Start {
+pub(crate) struct Start {
     from: Option<u64>,
 }
 
 /// Answers `GET /events`.
-pub(super) async fn handler(
+pub(crate) async fn handler(
     State(node): State<Api>,
     Query(start): Query<Start>,
     headers: HeaderMap,
@@ -115,7 +115,7 @@ fn sent(event: &NumberedEvent) -> Event {
 }
 
 /// An event as JSON: `n`, `at_ms`, `event` and what belongs to it.
-pub(super) fn event_json(event: &NumberedEvent) -> Value {
+pub(crate) fn event_json(event: &NumberedEvent) -> Value {
     let mut json = match &event.event {
         NodeEvent::BlockConnected { hash, height } => {
             json!({"event": "block-connected", "hash": hash, "height": height})

@@ -10,10 +10,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::error::{Failure, code};
-use super::http::read_body;
-use super::request::{self, Asked, Refused, Request};
-use super::server::{MAX_BODY_BYTES, json, parse, plain};
+use crate::http::{MAX_BODY_BYTES, json, plain, read_body};
+use crate::rpc::error::{Failure, code};
+use crate::rpc::request::{self, Asked, Refused, Request};
 
 /// Answers every call with -28 until it is ended. It looks at no password, for it tells nothing.
 #[derive(Debug)]
@@ -74,7 +73,7 @@ async fn answer(request: HttpRequest) -> Response {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    match parse(body).await {
+    match request::parse_off_worker(body).await {
         Asked::Single(asked) => {
             let (status, text) = refused(asked);
             json(status, text)

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 /// Short work at once: as many as there are cores, within these bounds.
-const READERS: std::ops::RangeInclusive<u32> = 2..=8;
+const SHORT_JOBS: std::ops::RangeInclusive<u32> = 2..=8;
 /// Long work at once: walks over all coins or many blocks. Counted apart, so that short work never waits for it.
-const WALKERS: u32 = 2;
+const LONG_JOBS: u32 = 2;
 /// How long a thread waits for more.
 const IDLE_LIFE: Duration = Duration::from_secs(5);
 
@@ -26,8 +26,8 @@ type Job = Box<dyn FnOnce() + Send>;
 /// Threads that give way. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Background {
-    readers: Places,
-    walkers: Places,
+    short: Places,
+    long: Places,
     queue: Arc<Queue>,
 }
 
@@ -73,8 +73,8 @@ impl Default for Background {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let cores = u32::try_from(cores).unwrap_or(u32::MAX);
         Background {
-            readers: Places::new(cores.clamp(*READERS.start(), *READERS.end())),
-            walkers: Places::new(WALKERS),
+            short: Places::new(cores.clamp(*SHORT_JOBS.start(), *SHORT_JOBS.end())),
+            long: Places::new(LONG_JOBS),
             queue: Arc::default(),
         }
     }
@@ -86,11 +86,11 @@ impl Background {
     /// # Errors
     ///
     /// [`WorkLost`].
-    pub async fn read<R: Send + 'static>(
+    pub async fn short<R: Send + 'static>(
         &self,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, WorkLost> {
-        self.run(&self.readers, work).await
+        self.run(&self.short, work).await
     }
 
     /// Does long work: a walk over all coins or many blocks.
@@ -98,17 +98,17 @@ impl Background {
     /// # Errors
     ///
     /// [`WorkLost`].
-    pub async fn walk<R: Send + 'static>(
+    pub async fn long<R: Send + 'static>(
         &self,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, WorkLost> {
-        self.run(&self.walkers, work).await
+        self.run(&self.long, work).await
     }
 
     /// Waits until nothing is worked on any more, and takes nothing from then on. What does not end in time goes on.
     pub async fn end(&self, patience: Duration) {
         let ended = async {
-            for places in [&self.readers, &self.walkers] {
+            for places in [&self.short, &self.long] {
                 let _all = places.free.acquire_many(places.all).await;
                 places.free.close();
             }
@@ -205,7 +205,7 @@ mod tests {
 
     /// Threads of the pool at once must not pass this, however much is asked.
     fn places() -> usize {
-        (*READERS.end() + WALKERS) as usize
+        (*SHORT_JOBS.end() + LONG_JOBS) as usize
     }
 
     #[tokio::test]
@@ -213,21 +213,21 @@ mod tests {
         let background = Background::default();
         let sums = (0..100_u64).map(|number| {
             let background = background.clone();
-            async move { background.read(move || number * 2).await }
+            async move { background.short(move || number * 2).await }
         });
         let sums = futures::future::join_all(sums).await;
         assert!(sums.into_iter().eq((0..100).map(|number| Ok(number * 2))));
-        assert_eq!(background.walk(|| "walked").await, Ok("walked"));
+        assert_eq!(background.long(|| "walked").await, Ok("walked"));
     }
 
     #[tokio::test]
     async fn a_panic_is_told_and_costs_nothing_else() {
         let background = Background::default();
         for _ in 0..places() * 2 {
-            let lost = background.read(|| panic!("expected in this test")).await;
+            let lost = background.short(|| panic!("expected in this test")).await;
             assert_eq!(lost, Err::<(), _>(WorkLost));
         }
-        assert_eq!(background.read(|| 1).await, Ok(1));
+        assert_eq!(background.short(|| 1).await, Ok(1));
     }
 
     #[tokio::test]
@@ -235,16 +235,16 @@ mod tests {
         let background = Background::default();
         let (release, held) = std::sync::mpsc::channel::<()>();
         let held = Arc::new(Mutex::new(held));
-        let walks: Vec<_> = (0..WALKERS * 3)
+        let walks: Vec<_> = (0..LONG_JOBS * 3)
             .map(|_| {
                 let (background, held) = (background.clone(), Arc::clone(&held));
                 tokio::spawn(async move {
                     let wait = move || held.lock().expect("not poisoned").recv().is_err();
-                    background.walk(wait).await
+                    background.long(wait).await
                 })
             })
             .collect();
-        assert_eq!(background.read(|| 5).await, Ok(5));
+        assert_eq!(background.short(|| 5).await, Ok(5));
         drop(release);
         for walk in walks {
             assert_eq!(walk.await.expect("joined"), Ok(true));
@@ -256,14 +256,14 @@ mod tests {
         let background = Background::default();
         let (release, held) = std::sync::mpsc::channel::<()>();
         let walker = background.clone();
-        let walk = tokio::spawn(async move { walker.walk(move || held.recv().is_err()).await });
-        background.read(|| ()).await.expect("no panic");
+        let walk = tokio::spawn(async move { walker.long(move || held.recv().is_err()).await });
+        background.short(|| ()).await.expect("no panic");
         background.end(Duration::from_millis(50)).await;
         assert!(!walk.is_finished(), "it is held, and still goes on");
         drop(release);
         background.end(Duration::from_secs(30)).await;
         assert_eq!(walk.await.expect("joined"), Ok(true));
-        assert_eq!(background.read(|| ()).await, Err(WorkLost));
+        assert_eq!(background.short(|| ()).await, Err(WorkLost));
     }
 
     #[cfg(target_os = "linux")]
@@ -274,10 +274,10 @@ mod tests {
         }
         let own = niceness();
         let background = Background::default();
-        let nicer = background.read(niceness).await.expect("no panic");
+        let nicer = background.short(niceness).await.expect("no panic");
         assert_eq!(nicer, (own + 10).min(19));
         let (sender, receiver) = std::sync::mpsc::channel();
-        let checked = background.walk(move || {
+        let checked = background.long(move || {
             rayon::spawn(move || {
                 let _ = sender.send(niceness());
             });

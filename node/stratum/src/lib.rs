@@ -8,6 +8,7 @@
 //! server      the shell: listens, reads with limits, writes, submits blocks
 //! feed        makes new work when the tip changes or payments come
 //! counts      what became of shares and blocks
+//! stats       who is connected, and the counts of all
 //! limits      what a miner may ask of the node
 //! ```
 //!
@@ -26,11 +27,12 @@ mod pace;
 mod server;
 pub mod session;
 mod share;
+mod stats;
 mod worker;
 
-pub use counts::{Books, StratumStatus};
 pub use job::{Found, ROLLING_MASK, Work};
 pub use message::Refusal;
 pub use pace::Pace;
 pub use server::{Endpoint, StratumOptions, open};
 pub use session::{Act, Session};
+pub use stats::{EndpointStats, StratumStatus};

@@ -11,13 +11,13 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::counts::Books;
 use super::feed::{Feed, LatestWork};
 use super::job::Found;
 use super::limits::{MAX_CONNECTIONS, WRITE_TIMEOUT};
 use super::lines::LineReader;
 use super::pace::Pace;
 use super::session::{Act, Session};
+use super::stats::EndpointStats;
 use node_core::SubmitError;
 use node_host::NodeHandle;
 
@@ -63,9 +63,9 @@ pub fn open(options: StratumOptions) -> anyhow::Result<Endpoint> {
 
 impl Endpoint {
     /// Serves miners until the node stops.
-    pub async fn serve(self, node: NodeHandle, books: Arc<Books>) -> std::io::Result<()> {
+    pub async fn serve(self, node: NodeHandle, stats: Arc<EndpointStats>) -> std::io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
-        books.listening(self.listen);
+        stats.listening(self.listen);
         let feed = Arc::new(Feed::new());
         let feeding = Arc::clone(&feed);
         let feeder = node.clone();
@@ -86,7 +86,7 @@ impl Endpoint {
                 }
             };
             extra_nonce_1 = extra_nonce_1.wrapping_add(1);
-            if !books.enter(extra_nonce_1, address, MAX_CONNECTIONS) {
+            if !stats.enter(extra_nonce_1, address, MAX_CONNECTIONS) {
                 tracing::warn!(target: "stratum", %address, "too many miners: connection refused");
                 continue;
             }
@@ -94,7 +94,7 @@ impl Endpoint {
             let payout = configured.or_else(|| node.mining().status().settings.address);
             let connection = Connection {
                 node: node.clone(),
-                books: Arc::clone(&books),
+                stats: Arc::clone(&stats),
                 extra_nonce_1,
                 address,
                 payout: payout.map(|address| address.script_pubkey()),
@@ -110,15 +110,15 @@ impl Endpoint {
 /// One miner's connection.
 struct Connection {
     node: NodeHandle,
-    books: Arc<Books>,
+    stats: Arc<EndpointStats>,
     extra_nonce_1: u32,
     address: SocketAddr,
     payout: Option<ScriptBuf>,
     work: watch::Receiver<LatestWork>,
 }
 
-/// The books know of a connection for as long as this lives, even if its task panics.
-struct Entered(Arc<Books>, u32);
+/// The statistics know of a connection for as long as this lives, even if its task panics.
+struct Entered(Arc<EndpointStats>, u32);
 
 impl Drop for Entered {
     fn drop(&mut self) {
@@ -128,7 +128,7 @@ impl Drop for Entered {
 
 impl Connection {
     async fn live(mut self, stream: TcpStream) {
-        let entered = Entered(Arc::clone(&self.books), self.extra_nonce_1);
+        let entered = Entered(Arc::clone(&self.stats), self.extra_nonce_1);
         tracing::info!(target: "stratum", address = %self.address, "miner connected");
         let reason = match self.serve(stream).await {
             Ok(reason) => reason.to_owned(),
@@ -178,7 +178,7 @@ impl Connection {
                 }
             };
             let closing = self.carry_out(acts, &mut write).await?;
-            self.books.update(self.extra_nonce_1, &session, now.mono);
+            self.stats.update(self.extra_nonce_1, &session, now.mono);
             if let Some(reason) = closing {
                 return Ok(reason);
             }
@@ -223,9 +223,9 @@ impl Connection {
 
     /// Submits a block as `submitblock` does. The session goes on when the tip has changed.
     async fn submit(&self, found: Found) {
-        let (node, books) = (self.node.clone(), Arc::clone(&self.books));
+        let (node, stats) = (self.node.clone(), Arc::clone(&self.stats));
         let address = self.address;
-        let work = move || submit(&node, &books, &found, address);
+        let work = move || submit(&node, &stats, &found, address);
         let working = tokio::task::spawn_blocking(work).await;
         if let Err(error) = working {
             tracing::error!(target: "stratum", %error, "a block could not be submitted");
@@ -233,22 +233,22 @@ impl Connection {
     }
 }
 
-fn submit(node: &NodeHandle, books: &Books, found: &Found, address: SocketAddr) {
+fn submit(node: &NodeHandle, stats: &EndpointStats, found: &Found, address: SocketAddr) {
     let block = found.block();
     let hash = block.block_hash();
     match node.submit_block(block) {
         Ok(true) => {
-            books.count_block(|blocks| blocks.active += 1);
+            stats.count_block(|blocks| blocks.active += 1);
             tracing::info!(target: "stratum", %hash, %address, "block found");
         }
         Ok(false) => {
-            books.count_block(|blocks| blocks.stale += 1);
+            stats.count_block(|blocks| blocks.stale += 1);
             tracing::info!(target: "stratum", %hash, %address, "block found, too late");
         }
         // Storage failed: the core has told, and the node stops.
         Err(SubmitError::Store(_)) => {}
         Err(error) => {
-            books.count_block(|blocks| blocks.refused += 1);
+            stats.count_block(|blocks| blocks.refused += 1);
             tracing::warn!(target: "stratum", %hash, %address, %error, "block of a miner refused");
         }
     }

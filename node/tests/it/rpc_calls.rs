@@ -344,7 +344,7 @@ fn transactions_from_outside() {
 fn the_node_itself() {
     let (folder, node) = started();
     let all = node.call("help", json!([]));
-    for call in node_api::rpc::registry::all() {
+    for call in node_api::rpc::table::all() {
         assert!(
             all.as_str().is_some_and(|text| text.contains(call.name)),
             "{}",

@@ -8,7 +8,7 @@ use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{Amount, Transaction};
 use chain::Params;
 use chain::fixtures::{Key, Payment, test_params_with};
-use node_api::rpc::registry;
+use node_api::rpc::table;
 use serde_json::{Value, json};
 
 use crate::support_node::{ADDRESS, RunningNode, options};
@@ -111,13 +111,13 @@ fn every_call_is_called_well_and_badly() {
     the_node(&scene);
     what_moves_the_chain(&scene);
     // Nothing takes parameters that it does not know.
-    for call in registry::all() {
+    for call in table::all() {
         let too_many = vec![Value::Null; call.params.len() + 1];
         let help = scene.bad(call.name, json!(too_many), -1);
         assert!(help.starts_with(call.name), "{help}");
         scene.bad(call.name, json!({"nonsense": 1}), -8);
     }
-    let names: BTreeSet<String> = registry::all().map(|call| call.name.to_owned()).collect();
+    let names: BTreeSet<String> = table::all().map(|call| call.name.to_owned()).collect();
     scene.good.borrow_mut().insert("stop".to_owned());
     assert_eq!(names, scene.good.take(), "each has a happy path above");
     assert_eq!(names, scene.bad.take());

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use chain::{ChainOptions, Params};
 use node::start::{self, StartOptions, Started};
-use node_api::rpc::auth::Users;
+use node_api::auth::Users;
 use node_core::CoreOptions;
 use node_host::MiningSettings;
 use rpc_client::{Auth, Client, RpcError};

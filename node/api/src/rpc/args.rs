@@ -9,12 +9,12 @@ use bitcoin::{Address, Network};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::{Map, Value};
 
+use super::description::{Description, Kind};
 use super::error::Failure;
-use super::registry::{Call, Kind};
 
 /// The parameters of one call.
 pub struct Args {
-    call: &'static Call,
+    call: Description,
     values: Vec<Value>,
 }
 
@@ -24,15 +24,15 @@ impl Args {
     /// # Errors
     ///
     /// -1 with the call's help for a wrong number, -8 for unknown names, -3 for wrong types; as in Bitcoin Core.
-    pub fn new(call: &'static Call, params: Value) -> Result<Args, Failure> {
+    pub fn new(call: Description, params: Value) -> Result<Args, Failure> {
         let mut values = match params {
             Value::Array(values) => values,
-            Value::Object(named) => by_position(call, named)?,
+            Value::Object(named) => by_position(&call, named)?,
             _ => Vec::new(),
         };
         let needed = call.params.iter().filter(|param| !param.optional).count();
         if values.len() > call.params.len() || values.len() < needed {
-            return Err(Failure::misc(call.help_text()));
+            return Err(Failure::misc(call.text()));
         }
         values.resize(call.params.len(), Value::Null);
         let args = Args { call, values };
@@ -45,7 +45,7 @@ impl Args {
         for (index, (param, value)) in self.call.params.iter().zip(&self.values).enumerate() {
             if value.is_null() && !param.optional {
                 // A null where something is needed counts as missing.
-                return Err(Failure::misc(self.call.help_text()));
+                return Err(Failure::misc(self.call.text()));
             }
             if !value.is_null() && !fits(param.kind, value) {
                 let place = format!("Position {} ({})", index + 1, param.name());
@@ -154,7 +154,7 @@ impl Args {
 
     fn missing(&self, index: usize) -> Failure {
         let _ = index;
-        Failure::misc(self.call.help_text())
+        Failure::misc(self.call.text())
     }
 
     fn wrong(&self, value: &Value, wanted: Kind) -> Failure {
@@ -163,7 +163,7 @@ impl Args {
 }
 
 /// Puts named parameters into order. `args` holds values by position before them, as in Bitcoin Core.
-fn by_position(call: &Call, mut named: Map<String, Value>) -> Result<Vec<Value>, Failure> {
+fn by_position(call: &Description, mut named: Map<String, Value>) -> Result<Vec<Value>, Failure> {
     let mut values = match named.remove("args") {
         Some(Value::Array(values)) => values,
         Some(_) => return Err(Failure::invalid("Parameter args must be an array")),
@@ -265,11 +265,11 @@ mod tests {
     use bitcoin::BlockHash;
     use serde_json::json;
 
-    use super::super::registry;
+    use super::super::table;
     use super::*;
 
     fn args(name: &str, params: Value) -> Result<Args, Failure> {
-        Args::new(registry::find(name).expect("a call"), params)
+        Args::new(table::find(name).expect("a call").description(), params)
     }
 
     #[test]

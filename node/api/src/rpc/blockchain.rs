@@ -12,13 +12,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::args::Args;
+use super::call::Handler::{Read, Scan, Write};
+use super::call::{Call, Kind, Likeness, optional, required};
 use super::error::{Failure, code};
 use super::model::block::{BlockParts, HeaderFields, spent_coins};
 use super::model::{bits_hex, difficulty, target_hex, work_hex};
-use super::registry::Handler::{Drives, Walks, Works};
-use super::registry::{Call, Kind, Likeness, optional, required};
-use super::request::Reply;
-use super::server::{null, reply};
+use super::reply::Reply;
+use super::reply::{null, reply};
 use crate::Api;
 use node_core::{Mode, NodeCore, OperatorError};
 
@@ -29,7 +29,7 @@ pub(super) const CALLS: &[Call] = &[
         params: &[],
         help: "Gives the hash of the active tip.",
         likeness: Likeness::Core,
-        handler: Works(|node, _| reply(&node.read(|core| core.chain().tip().hash))),
+        handler: Read(|node, _| reply(&node.read(|core| core.chain().tip().hash))),
     },
     Call {
         name: "getblock",
@@ -43,7 +43,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Gives a block. Confirmations are -1 when it is not on the active chain.",
         likeness: Likeness::Core,
-        handler: Works(get_block),
+        handler: Read(get_block),
     },
     Call {
         name: "getblockchaininfo",
@@ -52,14 +52,14 @@ pub(super) const CALLS: &[Call] = &[
         likeness: Likeness::Subset(
             "chain is always regtest; network, network_digest, genesis_hash and mode are ours",
         ),
-        handler: Works(get_blockchain_info),
+        handler: Read(get_blockchain_info),
     },
     Call {
         name: "getblockcount",
         params: &[],
         help: "Gives the height of the active tip; genesis has height 0.",
         likeness: Likeness::Core,
-        handler: Works(|node, _| reply(&node.read(|core| core.chain().tip().height))),
+        handler: Read(|node, _| reply(&node.read(|core| core.chain().tip().height))),
     },
     Call {
         name: "getblockfrompeer",
@@ -73,7 +73,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Fetches a block from one peer although the sync would not ask for it. Gives an empty object at once; the block is asked for once.",
         likeness: Likeness::Core,
-        handler: Works(get_block_from_peer),
+        handler: Read(get_block_from_peer),
     },
     Call {
         name: "getblockhash",
@@ -84,7 +84,7 @@ pub(super) const CALLS: &[Call] = &[
         )],
         help: "Gives the hash of the active chain's block at a height.",
         likeness: Likeness::Core,
-        handler: Works(get_block_hash),
+        handler: Read(get_block_hash),
     },
     Call {
         name: "getblockheader",
@@ -98,14 +98,14 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Gives a header, also of blocks whose body is not here.",
         likeness: Likeness::Core,
-        handler: Works(get_block_header),
+        handler: Read(get_block_header),
     },
     Call {
         name: "getchaintips",
         params: &[],
         help: "Lists the ends of all known branches: active, valid-fork, valid-headers, headers-only, invalid.",
         likeness: Likeness::Core,
-        handler: Works(get_chain_tips),
+        handler: Read(get_chain_tips),
     },
     Call {
         name: "getdeploymentinfo",
@@ -116,14 +116,14 @@ pub(super) const CALLS: &[Call] = &[
         )],
         help: "Gives the state of consensus changes. All are active here from the start, but for BIP 34's height.",
         likeness: Likeness::Core,
-        handler: Works(get_deployment_info),
+        handler: Read(get_deployment_info),
     },
     Call {
         name: "getdifficulty",
         params: &[],
         help: "Gives the difficulty of the active tip, as a multiple of Bitcoin's difficulty 1.",
         likeness: Likeness::Core,
-        handler: Works(|node, _| {
+        handler: Read(|node, _| {
             let bits = node.read(|core| tip_info(core.chain()).header.bits);
             reply(&difficulty(bits))
         }),
@@ -133,21 +133,21 @@ pub(super) const CALLS: &[Call] = &[
         params: &[required("blockhash", Kind::Text, "the block's hash")],
         help: "Treats a block and its descendants as invalid; the best chain without it becomes active.",
         likeness: Likeness::Core,
-        handler: Drives(|node, args| judge(node, args, Judgement::Invalid)),
+        handler: Write(|node, args| judge(node, args, Judgement::Invalid)),
     },
     Call {
         name: "preciousblock",
         params: &[required("blockhash", Kind::Text, "the block's hash")],
         help: "Treats a block as if it had come before all others of equal work.",
         likeness: Likeness::Core,
-        handler: Drives(|node, args| judge(node, args, Judgement::Preferred)),
+        handler: Write(|node, args| judge(node, args, Judgement::Preferred)),
     },
     Call {
         name: "reconsiderblock",
         params: &[required("blockhash", Kind::Text, "the block's hash")],
         help: "Forgets that a block, its ancestors and its descendants were found or called invalid.",
         likeness: Likeness::Core,
-        handler: Drives(|node, args| judge(node, args, Judgement::Open)),
+        handler: Write(|node, args| judge(node, args, Judgement::Open)),
     },
     Call {
         name: "verifychain",
@@ -165,7 +165,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Looks at what is stored, and tells whether all is well. The node goes on meanwhile. Damaged bodies are fetched again.",
         likeness: Likeness::Core,
-        handler: Walks(verify_chain),
+        handler: Scan(verify_chain),
     },
 ];
 

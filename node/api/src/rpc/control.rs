@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::args::Args;
+use super::call::Handler::{Read, Scan, Table};
+use super::call::{Call, Group, Kind, Likeness, optional, required};
 use super::error::Failure;
-use super::registry::Handler::{Walks, Works};
-use super::registry::{self, Call, GROUPS, Kind, Likeness, optional, required};
-use super::request::Reply;
-use super::server::reply;
+use super::reply::Reply;
+use super::reply::reply;
 use crate::Api;
 use node_host::StopReason;
 
@@ -22,21 +22,21 @@ pub(super) const CALLS: &[Call] = &[
         )],
         help: "Copies the chain as it is now to a directory, with a manifest. mend restore verifies it. The node goes on meanwhile.",
         likeness: Likeness::Ours,
-        handler: Walks(backup),
+        handler: Scan(backup),
     },
     Call {
         name: "getmemoryinfo",
         params: &[optional("mode", Kind::Text, "\"stats\" (default)")],
         help: "Gives the memory in use, in bytes.",
         likeness: Likeness::Subset("the resident set of the process instead of locked pages"),
-        handler: Works(get_memory_info),
+        handler: Read(get_memory_info),
     },
     Call {
         name: "getrpcinfo",
         params: &[],
         help: "Gives the calls that are being carried out, with the microseconds they run already.",
         likeness: Likeness::Subset("logpath is empty: logs go to standard error"),
-        handler: Works(get_rpc_info),
+        handler: Read(get_rpc_info),
     },
     Call {
         name: "help",
@@ -47,7 +47,7 @@ pub(super) const CALLS: &[Call] = &[
         )],
         help: "Lists all calls, or describes one.",
         likeness: Likeness::Core,
-        handler: Works(help),
+        handler: Table(help),
     },
     Call {
         name: "stop",
@@ -58,27 +58,28 @@ pub(super) const CALLS: &[Call] = &[
         )],
         help: "Stops the node: what is in memory is saved, and peers are left.",
         likeness: Likeness::Core,
-        handler: Works(stop),
+        handler: Read(stop),
     },
     Call {
         name: "uptime",
         params: &[],
         help: "Gives the seconds since the node started.",
         likeness: Likeness::Core,
-        handler: Works(|node, _| reply(&node.clock().uptime().as_secs())),
+        handler: Read(|node, _| reply(&node.clock().uptime().as_secs())),
     },
 ];
 
-fn help(_: &Api, args: &Args) -> Result<Reply, Failure> {
+fn help(groups: &[Group], args: &Args) -> Result<Reply, Failure> {
     let Some(name) = args.opt_text(0)? else {
-        let groups = GROUPS.iter().map(|group| {
+        let listed = groups.iter().map(|group| {
             let lines: Vec<String> = group.calls.iter().map(Call::usage).collect();
             format!("== {} ==\n{}\n", group.title, lines.join("\n"))
         });
-        let text = groups.collect::<Vec<String>>().join("\n");
+        let text = listed.collect::<Vec<String>>().join("\n");
         return reply(&text.trim_end());
     };
-    match registry::find(name) {
+    let mut calls = groups.iter().flat_map(|group| group.calls);
+    match calls.find(|call| call.name == name) {
         Some(call) => reply(&call.help_text().trim_end()),
         None => reply(&format!("help: unknown command: {name}")),
     }
@@ -106,7 +107,7 @@ fn get_memory_info(_: &Api, args: &Args) -> Result<Reply, Failure> {
         None | Some("stats") => {}
         Some(mode) => return Err(Failure::invalid(format!("unknown mode {mode}"))),
     }
-    reply(&json!({"resident": crate::metrics::resident_bytes()}))
+    reply(&json!({"resident": crate::memory::resident_bytes()}))
 }
 
 fn backup(node: &Api, args: &Args) -> Result<Reply, Failure> {

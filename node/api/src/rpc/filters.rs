@@ -1,7 +1,6 @@
 //! `getblockfilter`: compact filters of blocks (BIP 157, 158), made when they are asked for.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bitcoin::bip158::{BlockFilter, Error as FilterError, FilterHeader};
 use bitcoin::hashes::Hash;
@@ -13,12 +12,13 @@ use serde_json::json;
 
 use super::args::Args;
 use super::blockchain::{known_header, read_body_and_spent};
+use super::call::Handler::Scan;
+use super::call::{Call, Kind, Likeness, optional, required};
 use super::error::Failure;
-use super::registry::Handler::Walks;
-use super::registry::{Call, Kind, Likeness, optional, required};
-use super::request::Reply;
-use super::server::reply;
+use super::reply::Reply;
+use super::reply::reply;
 use crate::Api;
+use crate::filter_headers::FilterHeaders;
 
 /// The calls of this file.
 pub(super) const CALLS: &[Call] = &[Call {
@@ -30,20 +30,8 @@ pub(super) const CALLS: &[Call] = &[Call {
     help: "Gives a block's compact filter and the header of the chain of filters. The first call walks through all blocks below; what it finds is \
            kept in memory.",
     likeness: Likeness::Core,
-    handler: Walks(get_filter),
+    handler: Scan(get_filter),
 }];
-
-/// Filter headers that were made, by block.
-#[derive(Debug, Default)]
-pub struct FilterHeaders {
-    known: Mutex<BTreeMap<BlockHash, FilterHeader>>,
-}
-
-impl FilterHeaders {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<BlockHash, FilterHeader>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 fn get_filter(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let hash: BlockHash = args.hash(0)?;

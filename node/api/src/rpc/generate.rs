@@ -6,18 +6,18 @@ use chain::assemble::{self, BlockFrame};
 use serde_json::{Value, json};
 
 use super::args::{Args, address_from, decoded, hash_from};
+use super::call::Handler::Write;
+use super::call::{Call, Kind, Likeness, optional, required};
 use super::error::{Failure, code};
 use super::grind::grind;
-use super::mining::reject_reason;
 use super::model::descriptor;
-use super::registry::Handler::Drives;
-use super::registry::{Call, Kind, Likeness, optional, required};
-use super::request::Reply;
-use super::server::reply;
+use super::reject::reject_reason;
+use super::reply::Reply;
+use super::reply::reply;
 use crate::Api;
 use node_core::{NodeCore, SubmitError};
 
-const MAX_TRIES: super::registry::Param = optional(
+const MAX_TRIES: super::call::Param = optional(
     "maxtries",
     Kind::Number,
     "nonces to try in all; as many as it takes by default",
@@ -46,7 +46,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Mines one block with exactly the named transactions. It claims the subsidy and not the fees.",
         likeness: Likeness::Core,
-        handler: Drives(generate_block),
+        handler: Write(generate_block),
     },
     Call {
         name: "generatetoaddress",
@@ -57,7 +57,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Mines blocks at once and gives their hashes. The call takes as long as the difficulty asks.",
         likeness: Likeness::Subset("without maxtries it goes on until it finds"),
-        handler: Drives(generate_to_address),
+        handler: Write(generate_to_address),
     },
     Call {
         name: "generatetodescriptor",
@@ -72,7 +72,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Mines blocks at once, as generatetoaddress does.",
         likeness: Likeness::Subset("addr(), raw() and rawtr() only"),
-        handler: Drives(generate_to_descriptor),
+        handler: Write(generate_to_descriptor),
     },
 ];
 

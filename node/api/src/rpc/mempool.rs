@@ -7,21 +7,21 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::args::{Args, hash_from};
+use super::call::Handler::Read;
+use super::call::{Call, Kind, Likeness, optional, required};
 use super::error::Failure;
 use super::model::Btc;
-use super::registry::Handler::Works;
-use super::registry::{Call, Kind, Likeness, optional, required};
-use super::request::Reply;
-use super::server::reply;
+use super::reply::Reply;
+use super::reply::reply;
 use crate::Api;
 use node_core::mempool::{Entry, Mempool, SatPerKvb, policy};
 
-const TXID: super::registry::Param = required(
+const TXID: super::call::Param = required(
     "txid",
     Kind::Text,
     "the transaction's id; it must be in the mempool",
 );
-const VERBOSE: super::registry::Param = optional(
+const VERBOSE: super::call::Param = optional(
     "verbose",
     Kind::Bool,
     "true for an object by id, false for ids (default)",
@@ -34,28 +34,28 @@ pub(super) const CALLS: &[Call] = &[
         params: &[TXID, VERBOSE],
         help: "Lists what a transaction of the mempool depends on there.",
         likeness: Likeness::Core,
-        handler: Works(|node, args| relatives(node, args, Mempool::ancestors)),
+        handler: Read(|node, args| relatives(node, args, Mempool::ancestors)),
     },
     Call {
         name: "getmempooldescendants",
         params: &[TXID, VERBOSE],
         help: "Lists what depends on a transaction of the mempool there.",
         likeness: Likeness::Core,
-        handler: Works(|node, args| relatives(node, args, Mempool::descendants)),
+        handler: Read(|node, args| relatives(node, args, Mempool::descendants)),
     },
     Call {
         name: "getmempoolentry",
         params: &[TXID],
         help: "Gives size, fees and relatives of a transaction of the mempool.",
         likeness: Likeness::Core,
-        handler: Works(get_entry),
+        handler: Read(get_entry),
     },
     Call {
         name: "getmempoolinfo",
         params: &[],
         help: "Gives the mempool's size and limits. Fees are in BTC per 1000 virtual bytes.",
         likeness: Likeness::Core,
-        handler: Works(get_info),
+        handler: Read(get_info),
     },
     Call {
         name: "getrawmempool",
@@ -73,7 +73,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Lists the ids of the mempool's transactions, or all that is known of them.",
         likeness: Likeness::Core,
-        handler: Works(get_raw),
+        handler: Read(get_raw),
     },
     Call {
         name: "gettxspendingprevout",
@@ -84,7 +84,7 @@ pub(super) const CALLS: &[Call] = &[
         )],
         help: "Tells for each output which transaction of the mempool spends it.",
         likeness: Likeness::Core,
-        handler: Works(get_spending),
+        handler: Read(get_spending),
     },
 ];
 

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::args::{Args, address_from, decoded};
 use super::blockchain::{tip_info, warnings};
+use super::call::Handler::{Read, Write};
+use super::call::{Call, Kind, Likeness, optional, required};
 use super::error::{Failure, code};
 use super::model::{Btc, bits_hex, difficulty, target_hex, work_float};
-use super::registry::Handler::{Drives, Works};
-use super::registry::{Call, Kind, Likeness, optional, required};
-use super::request::Reply;
-use super::server::{null, reply};
+use super::reply::Reply;
+use super::reply::{null, reply};
 use super::templates::get_block_template;
 use crate::Api;
 use node_core::SubmitError;
@@ -41,7 +41,7 @@ pub(super) const CALLS: &[Call] = &[
         params: &[],
         help: "Gives the state of mining on the network, and of the node's own miner.",
         likeness: Likeness::Subset("mining is ours: the node's own miner"),
-        handler: Works(get_mining_info),
+        handler: Read(get_mining_info),
     },
     Call {
         name: "getnetworkhashps",
@@ -59,7 +59,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Estimates the network's hashes per second from the work and times of the last blocks.",
         likeness: Likeness::Core,
-        handler: Works(get_network_hash_rate),
+        handler: Read(get_network_hash_rate),
     },
     Call {
         name: "getstratuminfo",
@@ -67,7 +67,7 @@ pub(super) const CALLS: &[Call] = &[
         help: "Gives what miners of others did and do on the Stratum endpoint: shares and blocks in all, and each connection with its \
                speed and difficulty. Without --stratum, listen is null.",
         likeness: Likeness::Ours,
-        handler: Works(get_stratum_info),
+        handler: Read(get_stratum_info),
     },
     Call {
         name: "setmining",
@@ -86,7 +86,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Turns the node's own miner on or off, and its dial. What is left out stays as it is.",
         likeness: Likeness::Ours,
-        handler: Works(set_mining),
+        handler: Read(set_mining),
     },
     Call {
         name: "submitblock",
@@ -101,14 +101,14 @@ pub(super) const CALLS: &[Call] = &[
         help: "Takes a block from a miner. Gives null when it was taken, and BIP 22's word for the reason when not. A missing witness of the \
                coinbase is added.",
         likeness: Likeness::Core,
-        handler: Drives(submit_block),
+        handler: Write(submit_block),
     },
     Call {
         name: "submitheader",
         params: &[required("hexdata", Kind::Text, "the header in hex")],
         help: "Takes a header whose parent is known.",
         likeness: Likeness::Core,
-        handler: Drives(submit_header),
+        handler: Write(submit_header),
     },
 ];
 
@@ -170,16 +170,6 @@ fn submit_header(node: &Api, args: &Args) -> Result<Reply, Failure> {
             Err(Failure::new(code::VERIFY, "duplicate-invalid"))
         }
         Err(AcceptError::Store(error)) => Err(error.into()),
-    }
-}
-
-/// BIP 22's word for why a block was not taken.
-pub(super) fn reject_reason(error: &AcceptError) -> String {
-    match error {
-        AcceptError::Rule(rule) => rule.reject_reason().into_owned(),
-        AcceptError::UnknownParent { .. } => "inconclusive-not-best-prevblk".to_owned(),
-        AcceptError::KnownInvalid { .. } => "duplicate-invalid".to_owned(),
-        AcceptError::Store(error) => error.to_string(),
     }
 }
 

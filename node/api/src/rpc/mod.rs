@@ -1,38 +1,32 @@
 //! JSON-RPC as Bitcoin Core speaks it.
 //!
 //! ```text
-//! http (connections) -> server (limits) -> auth -> request (JSON-RPC 1 and 2) -> registry (the table of calls) -> args -> one file per group
+//! request (JSON-RPC 1 and 2) -> table (all calls) -> one file per group -> args, model, call -> reply, error
 //! ```
 //!
-//! A call reads and drives the node through [`Api`](node_host::Api) only. What it gives is typed in [`model`].
+//! A call reads and changes the node through [`Api`](crate::Api) only. What it gives is typed in [`model`].
 
-mod activity;
 pub mod args;
-pub mod auth;
 pub(crate) mod blockchain;
+pub mod call;
 mod control;
+mod description;
 pub mod error;
 mod filters;
 mod generate;
 mod grind;
-pub mod http;
 mod mempool;
 mod mining;
 pub mod model;
 mod network;
 mod rawtransactions;
-pub mod registry;
+mod reject;
+pub mod reply;
 pub mod request;
 mod scan;
-pub mod server;
 mod snapshots;
 mod stats;
-mod stream;
+pub mod table;
 mod templates;
 mod util;
 mod wait;
-mod warm_up;
-
-pub use activity::{Activity, CallCount};
-pub use filters::FilterHeaders;
-pub use warm_up::WarmUp;

@@ -3,17 +3,19 @@
 //! Version 1 and 2 of JSON-RPC differ as in Bitcoin Core: version 1 always has both `result` and `error`, and an error decides the
 //! HTTP status; version 2 has one of them, status 200, and no reply at all to a request without `id`.
 
+use axum::body::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::error::{Failure, code};
-
-/// What a call gives: JSON text.
-pub type Reply = Box<RawValue>;
+use super::reply::Reply;
 
 /// Most requests in one batch.
 pub const MAX_BATCH: usize = 10_000;
+
+/// Bodies above this are read on a blocking thread.
+const SMALL_BODY_BYTES: usize = 64 << 10;
 
 /// One request, taken apart.
 #[derive(Debug, PartialEq)]
@@ -85,6 +87,15 @@ pub fn parse(body: &[u8]) -> Asked {
         )))),
         Err(_) => Asked::Single(Err(Refused::new(Failure::new(code::PARSE, "Parse error")))),
     }
+}
+
+/// As [`parse`], away from the threads that serve connections when the body is large.
+pub async fn parse_off_worker(body: Bytes) -> Asked {
+    if body.len() <= SMALL_BODY_BYTES {
+        return parse(&body);
+    }
+    let parsed = tokio::task::spawn_blocking(move || parse(&body)).await;
+    parsed.unwrap_or_else(|_| Asked::Batch(Vec::new()))
 }
 
 fn parse_one(value: Value) -> Result<Request, Refused> {

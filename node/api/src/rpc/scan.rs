@@ -12,14 +12,14 @@ use serde_json::Value;
 
 use super::args::{Args, decoded, hash_from};
 use super::blockchain::{by_hash_or_height, known_header, read_body};
+use super::call::Handler::{Read, Scan};
+use super::call::{Call, Kind, Likeness, optional, required};
 use super::error::Failure;
 use super::model::script::ScriptPubKey;
 use super::model::{Btc, descriptor};
 use super::rawtransactions::find::blocks_to_look_into;
-use super::registry::Handler::{Walks, Works};
-use super::registry::{Call, Kind, Likeness, optional, required};
-use super::request::Reply;
-use super::server::reply;
+use super::reply::Reply;
+use super::reply::reply;
 use crate::Api;
 
 /// The calls of this file.
@@ -37,7 +37,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Writes all unspent outputs of the tip to a file, and gives its hash.",
         likeness: Likeness::Subset("a format of our own; only of the tip"),
-        handler: Walks(dump),
+        handler: Scan(dump),
     },
     Call {
         name: "gettxout",
@@ -52,7 +52,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Gives an unspent output, or null if it is spent or was never there.",
         likeness: Likeness::Core,
-        handler: Works(get_tx_out),
+        handler: Read(get_tx_out),
     },
     Call {
         name: "gettxoutproof",
@@ -66,7 +66,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Gives a proof in hex that transactions are in a block.",
         likeness: Likeness::Core,
-        handler: Works(get_proof),
+        handler: Read(get_proof),
     },
     Call {
         name: "gettxoutsetinfo",
@@ -81,7 +81,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Gives number, sum and hash of all unspent outputs. It reads them all and takes its time.",
         likeness: Likeness::Subset("only at the tip"),
-        handler: Walks(get_set_info),
+        handler: Scan(get_set_info),
     },
     Call {
         name: "scantxoutset",
@@ -99,14 +99,14 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Lists the unspent outputs of some scripts.",
         likeness: Likeness::Subset("addr(), raw() and rawtr() only"),
-        handler: Walks(scan),
+        handler: Scan(scan),
     },
     Call {
         name: "verifytxoutproof",
         params: &[required("proof", Kind::Text, "what gettxoutproof gave")],
         help: "Gives the transactions that a proof proves to be in a block of the active chain; none if it is wrong.",
         likeness: Likeness::Core,
-        handler: Works(verify_proof),
+        handler: Read(verify_proof),
     },
 ];
 
@@ -226,7 +226,7 @@ fn scan(node: &Api, args: &Args) -> Result<Reply, Failure> {
         "start" => {}
         // A scan is over when its call answers.
         "abort" => return reply(&false),
-        "status" => return super::server::null(),
+        "status" => return super::reply::null(),
         other => return Err(Failure::invalid(format!("Invalid action '{other}'"))),
     }
     if !args.has(1) {

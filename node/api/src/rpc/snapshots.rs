@@ -13,12 +13,12 @@ use serde_json::json;
 
 use super::args::Args;
 use super::blockchain::tip_info;
+use super::call::Handler::{Read, Write};
+use super::call::{Call, Kind, Likeness, optional, required};
 use super::error::Failure;
 use super::model::{bits_hex, difficulty, target_hex};
-use super::registry::Handler::{Drives, Works};
-use super::registry::{Call, Kind, Likeness, optional, required};
-use super::request::Reply;
-use super::server::reply;
+use super::reply::Reply;
+use super::reply::reply;
 use crate::Api;
 
 /// The calls of this file.
@@ -30,7 +30,7 @@ pub(super) const CALLS: &[Call] = &[
         likeness: Likeness::Subset(
             "there is one chain state; one that came from a snapshot is never validated in the background",
         ),
-        handler: Works(get_chain_states),
+        handler: Read(get_chain_states),
     },
     Call {
         name: "loadtxoutset",
@@ -57,7 +57,7 @@ pub(super) const CALLS: &[Call] = &[
         likeness: Likeness::Subset(
             "the hash is an argument, for none is built in; a format of our own that holds the headers; no validation in the background",
         ),
-        handler: Drives(load),
+        handler: Write(load),
     },
 ];
 

@@ -8,13 +8,13 @@ use serde_json::{Map, Value, json};
 
 use super::args::Args;
 use super::blockchain::{by_hash_or_height, known_header, read_body_and_spent, tip_info};
+use super::call::Handler::Read;
+use super::call::{Call, Kind, Likeness, optional, required};
 use super::error::Failure;
 use super::model::block::take;
 use super::model::transaction::fee;
-use super::registry::Handler::Works;
-use super::registry::{Call, Kind, Likeness, optional, required};
-use super::request::Reply;
-use super::server::reply;
+use super::reply::Reply;
+use super::reply::reply;
 use crate::Api;
 
 /// What Bitcoin Core counts for an entry of the UTXO set beside the output: outpoint, height and coinbase flag.
@@ -34,7 +34,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Gives figures about a block's transactions: sizes, fees, outputs. Amounts are in satoshis.",
         likeness: Likeness::Core,
-        handler: Works(get_block_stats),
+        handler: Read(get_block_stats),
     },
     Call {
         name: "getchaintxstats",
@@ -52,7 +52,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Gives the number of transactions in the chain and their rate.",
         likeness: Likeness::Core,
-        handler: Works(get_chain_stats),
+        handler: Read(get_chain_stats),
     },
 ];
 

@@ -11,12 +11,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::args::{Args, decoded, hash_from};
+use super::call::{Handler, Waiting};
 use super::error::Failure;
-use super::mining::reject_reason;
 use super::model::{bits_hex, target_hex};
-use super::registry::{Handler, Waiting};
-use super::request::Reply;
-use super::server::{null, reply};
+use super::reject::reject_reason;
+use super::reply::Reply;
+use super::reply::{null, reply};
 use crate::Api;
 use node_core::BlockTemplate;
 
@@ -28,7 +28,7 @@ const SIZE_LIMIT: u64 = 4_000_000;
 
 /// The handler of `getblocktemplate`.
 pub(super) const fn get_block_template() -> Handler {
-    Handler::Waits(answer)
+    Handler::Wait(answer)
 }
 
 /// What a miner asks for.

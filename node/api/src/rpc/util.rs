@@ -4,13 +4,13 @@ use chain::Timestamp;
 use serde_json::json;
 
 use super::args::{Args, address_from};
+use super::call::Handler::Read;
+use super::call::{Call, Kind, Likeness, optional, required};
 use super::error::Failure;
 use super::mempool::rate;
 use super::model::descriptor;
-use super::registry::Handler::Works;
-use super::registry::{Call, Kind, Likeness, optional, required};
-use super::request::Reply;
-use super::server::{null, reply};
+use super::reply::Reply;
+use super::reply::{null, reply};
 use crate::Api;
 use node_core::mempool::policy;
 use node_host::Message;
@@ -32,7 +32,7 @@ pub(super) const CALLS: &[Call] = &[
         likeness: Likeness::Subset(
             "from the mempool of the moment, not from history; never an error",
         ),
-        handler: Works(estimate_fee),
+        handler: Read(estimate_fee),
     },
     Call {
         name: "getdescriptorinfo",
@@ -43,7 +43,7 @@ pub(super) const CALLS: &[Call] = &[
         )],
         help: "Checks a descriptor and gives its checksum.",
         likeness: Likeness::Subset("addr(), raw() and rawtr() only"),
-        handler: Works(get_descriptor_info),
+        handler: Read(get_descriptor_info),
     },
     Call {
         name: "getindexinfo",
@@ -54,7 +54,7 @@ pub(super) const CALLS: &[Call] = &[
         )],
         help: "Lists the indexes that are switched on, and how far they are. txindex is the only one there is.",
         likeness: Likeness::Core,
-        handler: Works(get_index_info),
+        handler: Read(get_index_info),
     },
     Call {
         name: "setmocktime",
@@ -65,14 +65,14 @@ pub(super) const CALLS: &[Call] = &[
         )],
         help: "Fixes the clock that rules are checked against. Timeouts go on by the real one.",
         likeness: Likeness::Core,
-        handler: Works(set_mock_time),
+        handler: Read(set_mock_time),
     },
     Call {
         name: "validateaddress",
         params: &[required("address", Kind::Text, "an address")],
         help: "Tells whether an address is valid on this network, and what it stands for.",
         likeness: Likeness::Subset("error_locations is not given"),
-        handler: Works(validate_address),
+        handler: Read(validate_address),
     },
 ];
 

@@ -7,14 +7,14 @@ use chain::{BlockPosition, Height};
 use serde::Serialize;
 
 use super::args::Args;
+use super::call::Handler::Wait;
+use super::call::{Call, Kind, Likeness, Waiting, optional, required};
 use super::error::Failure;
-use super::registry::Handler::Waits;
-use super::registry::{Call, Kind, Likeness, Waiting, optional, required};
-use super::server::reply;
-use super::stream::event_json;
+use super::reply::reply;
 use crate::Api;
+use crate::stream::event_json;
 
-const TIMEOUT: super::registry::Param = optional(
+const TIMEOUT: super::call::Param = optional(
     "timeout",
     Kind::Number,
     "milliseconds to wait at most, 0 for ever (default)",
@@ -33,14 +33,14 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Waits until a block is the active tip, or time is over, and gives the tip.",
         likeness: Likeness::Core,
-        handler: Waits(wait_for_block),
+        handler: Wait(wait_for_block),
     },
     Call {
         name: "waitforblockheight",
         params: &[required("height", Kind::Number, "the height"), TIMEOUT],
         help: "Waits until the active tip has at least this height, or time is over, and gives the tip.",
         likeness: Likeness::Core,
-        handler: Waits(wait_for_height),
+        handler: Wait(wait_for_height),
     },
     Call {
         name: "waitforevents",
@@ -56,7 +56,7 @@ pub(super) const CALLS: &[Call] = &[
         help: "Waits for something to happen, and gives the events from a number on, with the number to ask for next. It fails with -8 when some \
                of them are not kept any more. GET /events gives the same as a stream.",
         likeness: Likeness::Ours,
-        handler: Waits(wait_for_events),
+        handler: Wait(wait_for_events),
     },
     Call {
         name: "waitfornewblock",
@@ -70,7 +70,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Waits until the active tip changes, or time is over, and gives the tip.",
         likeness: Likeness::Core,
-        handler: Waits(wait_for_new_block),
+        handler: Wait(wait_for_new_block),
     },
 ];
 
@@ -116,7 +116,7 @@ async fn wait(
     node: &Api,
     timeout: Option<Duration>,
     reached: impl Fn(&BlockPosition) -> bool,
-) -> Result<super::request::Reply, Failure> {
+) -> Result<super::reply::Reply, Failure> {
     let mut tip = node.tip();
     let waiting = tip.wait_for(reached);
     let known = match timeout {

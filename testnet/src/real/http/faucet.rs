@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bitcoin::{Address, Amount, OutPoint, Script, ScriptBuf, Transaction, Txid};
-use node_api::rpc::http::read_body;
+use node_api::http::read_body;
 use node_api::rpc::model::amount_from;
 use serde_json::{Value, json};
 

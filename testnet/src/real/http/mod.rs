@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::middleware;
-use node_api::rpc::http;
+use node_api::http;
 use node_host::{StopReason, StopSwitch};
 
 use super::manifest::HttpEntry;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::error::{Failure, code};
-use crate::rpc::request::Reply;
-use crate::rpc::server::{null, reply};
+use crate::rpc::reply::Reply;
+use crate::rpc::reply::{null, reply};
 
 /// How long a ban lasts if nothing is said: a day, as in Bitcoin Core.
 const DEFAULT_BAN_S: u32 = 86_400;

@@ -12,8 +12,8 @@ use crate::rpc::blockchain::warnings;
 use crate::rpc::error::Failure;
 use crate::rpc::mempool::rate;
 use crate::rpc::model::Btc;
-use crate::rpc::request::Reply;
-use crate::rpc::server::reply;
+use crate::rpc::reply::Reply;
+use crate::rpc::reply::reply;
 use node_core::mempool::policy;
 use node_host::unix_millis;
 

@@ -6,11 +6,11 @@ mod nodes;
 mod peers;
 
 use super::args::Args;
+use super::call::Handler::Read;
+use super::call::{Call, Kind, Likeness, optional, required};
 use super::error::Failure;
-use super::registry::Handler::Works;
-use super::registry::{Call, Kind, Likeness, optional, required};
-use super::request::Reply;
-use super::server::{null, reply};
+use super::reply::Reply;
+use super::reply::{null, reply};
 use crate::Api;
 
 /// The calls of this file.
@@ -24,14 +24,14 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Adds a node to those that are always dialled again, removes it from them, or dials it once.",
         likeness: Likeness::Core,
-        handler: Works(nodes::add_node),
+        handler: Read(nodes::add_node),
     },
     Call {
         name: "clearbanned",
         params: &[],
         help: "Lets every peer that was kept away come again.",
         likeness: Likeness::Core,
-        handler: Works(|node, _| {
+        handler: Read(|node, _| {
             node.act(|core, _, out| core.clear_bans(out));
             null()
         }),
@@ -52,35 +52,35 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Ends the connection to a peer, named by its address or its id.",
         likeness: Likeness::Core,
-        handler: Works(nodes::disconnect_node),
+        handler: Read(nodes::disconnect_node),
     },
     Call {
         name: "getaddednodeinfo",
         params: &[optional("node", Kind::Text, "only this one")],
         help: "Lists the nodes that were added, and whether they are connected.",
         likeness: Likeness::Core,
-        handler: Works(nodes::get_added_nodes),
+        handler: Read(nodes::get_added_nodes),
     },
     Call {
         name: "getconnectioncount",
         params: &[],
         help: "Gives the number of connected peers.",
         likeness: Likeness::Core,
-        handler: Works(|node, _| reply(&node.read(|core| core.peers().len()))),
+        handler: Read(|node, _| reply(&node.read(|core| core.peers().len()))),
     },
     Call {
         name: "getnettotals",
         params: &[],
         help: "Gives the bytes that went over the network, in all and by kind of message.",
         likeness: Likeness::Subset("messages is ours"),
-        handler: Works(info::get_totals),
+        handler: Read(info::get_totals),
     },
     Call {
         name: "getnetworkinfo",
         params: &[],
         help: "Gives the state of networking. The version is that of the Bitcoin Core whose calls are spoken here.",
         likeness: Likeness::Subset("one network; peer_id and listening are ours"),
-        handler: Works(info::get_info),
+        handler: Read(info::get_info),
     },
     Call {
         name: "getnodeaddresses",
@@ -94,7 +94,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Lists addresses on which connected peers listen.",
         likeness: Likeness::Subset("of connected peers only; multiaddress is ours"),
-        handler: Works(info::get_addresses),
+        handler: Read(info::get_addresses),
     },
     Call {
         name: "getpeerinfo",
@@ -103,21 +103,21 @@ pub(super) const CALLS: &[Call] = &[
         likeness: Likeness::Subset(
             "bytes are those of its streams, without encryption, and gossip that is sent counts as *other*; addresses are multiaddresses; peer_id, listens and tip are ours",
         ),
-        handler: Works(peers::get_peers),
+        handler: Read(peers::get_peers),
     },
     Call {
         name: "listbanned",
         params: &[],
         help: "Lists whom the node keeps away: IP addresses and peer ids.",
         likeness: Likeness::Core,
-        handler: Works(bans::list_banned),
+        handler: Read(bans::list_banned),
     },
     Call {
         name: "ping",
         params: &[],
         help: "Does nothing: peers are pinged all the time, and getpeerinfo gives the times.",
         likeness: Likeness::Core,
-        handler: Works(|_, _| null()),
+        handler: Read(|_, _| null()),
     },
     Call {
         name: "setban",
@@ -133,14 +133,14 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Keeps an address or an identity away, or lets it come again.",
         likeness: Likeness::Subset("no subnets but single addresses; peer ids are ours"),
-        handler: Works(bans::set_ban),
+        handler: Read(bans::set_ban),
     },
     Call {
         name: "setnetworkactive",
         params: &[required("state", Kind::Bool, "true for on, false for off")],
         help: "Turns networking on or off. Off ends all connections and refuses new ones.",
         likeness: Likeness::Core,
-        handler: Works(set_active),
+        handler: Read(set_active),
     },
 ];
 

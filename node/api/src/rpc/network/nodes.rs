@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::error::{Failure, code};
-use crate::rpc::request::Reply;
-use crate::rpc::server::{null, reply};
+use crate::rpc::reply::Reply;
+use crate::rpc::reply::{null, reply};
 use node_core::{AddNode, AddNodeError, PeerInfo};
 
 /// A multiaddress, also from HOST:PORT as Bitcoin's scripts write it.

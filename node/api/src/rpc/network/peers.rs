@@ -12,8 +12,8 @@ use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::error::Failure;
 use crate::rpc::model::work_hex;
-use crate::rpc::request::Reply;
-use crate::rpc::server::reply;
+use crate::rpc::reply::Reply;
+use crate::rpc::reply::reply;
 use node_core::{NodeCore, PeerInfo};
 
 #[derive(Serialize)]

@@ -14,8 +14,8 @@ use crate::rpc::blockchain::{known_header, read_body_and_spent};
 use crate::rpc::error::Failure;
 use crate::rpc::model::block::{confirmations, take};
 use crate::rpc::model::transaction::{DecodedTransaction, Detail, LocatedTransaction, Place};
-use crate::rpc::request::Reply;
-use crate::rpc::server::reply;
+use crate::rpc::reply::Reply;
+use crate::rpc::reply::reply;
 use node_core::NodeCore;
 
 /// Outputs that are looked at to find the block of a confirmed transaction.

@@ -17,8 +17,8 @@ use crate::rpc::mempool::outpoint_from;
 use crate::rpc::model::script::{asm, kind};
 use crate::rpc::model::transaction::{DecodedTransaction, Detail};
 use crate::rpc::model::{amount_from, descriptor};
-use crate::rpc::request::Reply;
-use crate::rpc::server::reply;
+use crate::rpc::reply::Reply;
+use crate::rpc::reply::reply;
 
 pub(super) fn create(_: &Api, args: &Args) -> Result<Reply, Failure> {
     let lock_time = match args.opt_int(2)? {

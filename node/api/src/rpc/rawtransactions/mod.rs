@@ -8,9 +8,9 @@ mod submit;
 use bitcoin::Transaction;
 
 use super::args::decoded;
+use super::call::Handler::Read;
+use super::call::{Call, Kind, Likeness, Param, optional, required};
 use super::error::Failure;
-use super::registry::Handler::Works;
-use super::registry::{Call, Kind, Likeness, Param, optional, required};
 
 const MAX_FEE_RATE: Param = optional(
     "maxfeerate",
@@ -47,7 +47,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Makes an unsigned transaction and gives its hex.",
         likeness: Likeness::Core,
-        handler: Works(make::create),
+        handler: Read(make::create),
     },
     Call {
         name: "decoderawtransaction",
@@ -57,14 +57,14 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Shows a transaction that is given in hex.",
         likeness: Likeness::Core,
-        handler: Works(make::decode),
+        handler: Read(make::decode),
     },
     Call {
         name: "decodescript",
         params: &[required("hexstring", Kind::Text, "the script in hex")],
         help: "Shows a script that is given in hex.",
         likeness: Likeness::Subset("p2sh and segwit wrappings are not given"),
-        handler: Works(make::decode_script),
+        handler: Read(make::decode_script),
     },
     Call {
         name: "getrawtransaction",
@@ -80,7 +80,7 @@ pub(super) const CALLS: &[Call] = &[
         help: "Gives a transaction of the mempool, or of the named block, or of any block if the node runs with --txindex. Without the index a \
                confirmed transaction is found as long as one of its outputs is unspent, and the genesis transactions always.",
         likeness: Likeness::Core,
-        handler: Works(find::get),
+        handler: Read(find::get),
     },
     Call {
         name: "sendrawtransaction",
@@ -95,7 +95,7 @@ pub(super) const CALLS: &[Call] = &[
         ],
         help: "Puts a signed transaction into the mempool and tells it to peers. Gives its id.",
         likeness: Likeness::Core,
-        handler: Works(submit::send),
+        handler: Read(submit::send),
     },
     Call {
         name: "submitpackage",
@@ -117,7 +117,7 @@ pub(super) const CALLS: &[Call] = &[
         likeness: Likeness::Subset(
             "what is judged together replaces nothing (no package RBF); peers judge each transaction by itself",
         ),
-        handler: Works(packages::submit_package),
+        handler: Read(packages::submit_package),
     },
     Call {
         name: "testmempoolaccept",
@@ -132,7 +132,7 @@ pub(super) const CALLS: &[Call] = &[
         help: "Tells whether the mempool would take transactions, without keeping them. Of several, a later one may spend earlier ones; at the first \
                that is refused nothing is said of the others.",
         likeness: Likeness::Core,
-        handler: Works(packages::test_accept),
+        handler: Read(packages::test_accept),
     },
 ];
 

@@ -13,8 +13,8 @@ use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::error::{Failure, code};
 use crate::rpc::model::Btc;
-use crate::rpc::request::Reply;
-use crate::rpc::server::reply;
+use crate::rpc::reply::Reply;
+use crate::rpc::reply::reply;
 use node_core::mempool::MempoolError;
 use node_core::mempool::package::{self, Fit, MAX_PACKAGE_COUNT, Verdict};
 

@@ -12,8 +12,8 @@ use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::error::{Failure, code};
 use crate::rpc::model::amount_from;
-use crate::rpc::request::Reply;
-use crate::rpc::server::reply;
+use crate::rpc::reply::Reply;
+use crate::rpc::reply::reply;
 use node_core::mempool::{MempoolError, SatPerKvb};
 
 /// What `maxfeerate` is by default: 0.1 BTC per 1000 virtual bytes.

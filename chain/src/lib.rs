@@ -21,6 +21,7 @@ pub mod fixtures;
 pub mod framing;
 pub mod genesis;
 pub mod import;
+pub mod new_file;
 pub mod params;
 pub mod pause;
 pub mod probe;
@@ -37,7 +38,7 @@ pub mod verify;
 pub use block::CheckedBlock;
 pub use chain::{
     AcceptError, Acceptance, BlockPosition, BranchStatus, CacheBudgets, Chain, ChainOptions,
-    ChainTip, InvalidateError, NextBlock, Reorg, StoredBlock, TipInfo,
+    ChainTip, FrozenChain, InvalidateError, NextBlock, Reorg, StoredBlock, TipInfo,
 };
 pub use coins::Coin;
 pub use params::{NetworkDigest, Params};

@@ -131,6 +131,15 @@ fn a_backup_is_made_of_a_running_node_and_restored() {
     node.call(&["generatetoaddress", "3", ADDRESS]);
     told(&["backup", &copy, "--data-dir", &live, REGTEST[0], REGTEST[1]]);
     node.call(&["generatetoaddress", "1", ADDRESS]);
+    // Looking at a backup never changes it.
+    let content = || {
+        let names = ["chain.redb", "manifest.json"];
+        names.map(|name| std::fs::read(folder.path().join("copy").join(name)).expect("read"))
+    };
+    let before = content();
+    let found = told(&["verify", "--data-dir", &copy, REGTEST[0], REGTEST[1]]);
+    assert!(found.contains("0 problems"), "{found}");
+    assert_eq!(content(), before);
     told(&[
         "restore",
         &copy,
@@ -159,6 +168,56 @@ fn a_backup_is_made_of_a_running_node_and_restored() {
     ]);
     assert!(text.contains("SHA-256"), "{text}");
     assert!(!folder.path().join("third/chain.redb").exists());
+}
+
+#[test]
+fn a_backup_to_several_places_tells_of_each_and_a_drill_proves_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let (live, a, b, full) = (path("live"), path("a"), path("b"), path("full"));
+    std::fs::write(&full, "in the way").expect("written");
+    let node = Node::start(&folder.path().join("live"), &REGTEST);
+    node.call(&["generatetoaddress", "3", ADDRESS]);
+    let run = |words: &[&str]| -> (bool, Value) {
+        let words = [words, &["--json"], &REGTEST[..]].concat();
+        let output = crate::process::output(&words);
+        let told = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.success(), told)
+    };
+    // Running or not, it comes to the same.
+    let (good, told) = run(&["backup", &a, &full, &b, "--data-dir", &live]);
+    assert!(!good);
+    assert_eq!(told[0]["manifest"]["height"], 3, "{told}");
+    assert!(told[1]["error"].is_string(), "{told}");
+    assert_eq!(told[2]["manifest"], told[0]["manifest"]);
+    node.stop();
+    let (c, d) = (path("c"), path("d"));
+    let (good, told) = run(&["backup", &c, &d, "--data-dir", &live]);
+    assert!(good);
+    assert_eq!(told[1]["manifest"]["height"], 3);
+    assert!(!run(&["backup", &c, &d, "--data-dir", &live]).0);
+
+    let (good, told) = run(&["restore", &c, "--verify-only"]);
+    assert!(good && told["height"] == 3, "{told}");
+    let (good, told) = run(&["restore", &b, "--drill", "--scratch", &path("")]);
+    assert!(good && told["ok"] == true && told["blocks"] == 3, "{told}");
+    let file = folder.path().join("c/chain.redb");
+    let mut bytes = std::fs::read(&file).expect("read");
+    bytes[5_000] ^= 1;
+    std::fs::write(&file, bytes).expect("written");
+    let (good, told) = run(&["restore", &c, "--drill", "--scratch", &path("")]);
+    assert!(!good && told["ok"] == false, "{told}");
+    refused(&["restore", &c, "--verify-only", REGTEST[0], REGTEST[1]]);
+    let drills = std::fs::read_dir(folder.path()).expect("read");
+    let left = drills.filter(|entry| {
+        let name = entry.as_ref().expect("read").file_name();
+        name.to_string_lossy().starts_with("mend-drill")
+    });
+    assert_eq!(left.count(), 0);
+    // A live directory is refused.
+    let words = ["restore", &a, "--data-dir", &live, REGTEST[0], REGTEST[1]];
+    let (_, text) = refused(&words);
+    assert!(text.contains("exists; choose another directory"), "{text}");
 }
 
 #[test]

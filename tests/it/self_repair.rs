@@ -52,7 +52,7 @@ fn damaged_blocks_are_never_served_and_come_back_from_a_peer() {
         [10, 15, 20].map(|height| block_at(&whole, height));
     hurt.stop();
 
-    // One is found by `mend verify`, which remembers it.
+    // One is found by `mend verify`, which only looks.
     damage(&path("hurt"), &found_by_verify.1);
     let dir = path("hurt");
     let dir = dir.to_str().expect("text");

@@ -1,26 +1,68 @@
-//! [`Chain::frozen`]: one state of the chain, to be read at leisure.
+//! [`FrozenChain`]: one committed state of a chain, to be read at leisure.
 
+use std::ops::Deref;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::Chain;
 use super::pending::Pending;
+use super::{Chain, ChainOptions};
 use crate::coins::CoinCache;
+use crate::params::Params;
 use crate::probe::Probes;
-use crate::store::StoreError;
+use crate::store::{FILE_NAME, OpenError, Store, StoreError};
+
+/// A chain that is only read: nothing can be given to it, and it never changes.
+///
+/// Bodies that it finds damaged are listed in its own [`Chain::damaged`].
+#[derive(Debug)]
+pub struct FrozenChain(Chain);
+
+impl Deref for FrozenChain {
+    type Target = Chain;
+
+    fn deref(&self) -> &Chain {
+        &self.0
+    }
+}
+
+impl FrozenChain {
+    /// Opens the chain in `dir` without changing the file, also one that was not closed cleanly: what a process that writes would
+    /// mend is mended in memory. The state is that of the last commit; blocks above it are not connected. Others may read at the same
+    /// time, and nobody writes.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the directory or the file, and what to do; [`OpenError::InUse`] while a process writes.
+    pub fn open(
+        dir: &Path,
+        params: impl Into<Arc<Params>>,
+        options: ChainOptions,
+    ) -> Result<FrozenChain, OpenError> {
+        FrozenChain::open_file(&dir.join(FILE_NAME), params, options)
+    }
+
+    /// As [`FrozenChain::open`], of a database under any name.
+    pub(crate) fn open_file(
+        path: &Path,
+        params: impl Into<Arc<Params>>,
+        options: ChainOptions,
+    ) -> Result<FrozenChain, OpenError> {
+        let params = params.into();
+        let (store, tip) = Store::open_read_only(path, &params, options.database_bytes())?;
+        Chain::load_at(store, tip, params, options).map(FrozenChain)
+    }
+}
 
 impl Chain {
     /// The chain as it is now, to be read while the chain itself goes on: for walks over all coins, verifying, copying. Commits
-    /// what is pending first. Only for reading: what is done to it is lost. It keeps replaced pages in the file while it
-    /// lives, so drop it soon.
-    ///
-    /// Bodies that it finds damaged are listed in its own [`Chain::damaged`].
+    /// what is pending first. It keeps replaced pages in the file while it lives, so drop it soon.
     ///
     /// # Errors
     ///
     /// When storage fails: fatal.
-    pub fn frozen(&mut self) -> Result<Chain, StoreError> {
+    pub fn frozen(&mut self) -> Result<FrozenChain, StoreError> {
         self.flush()?;
-        Ok(Chain {
+        Ok(FrozenChain(Chain {
             params: Arc::clone(&self.params),
             tree: self.tree.clone(),
             active: self.active.clone(),
@@ -32,7 +74,7 @@ impl Chain {
             coins_budget_bytes: self.coins_budget_bytes,
             flush_with_tip: false,
             probes: Probes::default(),
-        })
+        }))
     }
 }
 

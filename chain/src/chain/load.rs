@@ -38,33 +38,42 @@ impl Chain {
         params: Arc<Params>,
         options: ChainOptions,
     ) -> Result<Chain, OpenError> {
-        let path = store.path().to_owned();
-        let problem = match loaded {
+        match loaded {
+            Loaded::AtTip(tip) => Chain::load_at(store, tip, params, options),
             Loaded::New => {
+                let path = store.path().to_owned();
                 let mut chain = Chain::at_genesis(store, params, options);
                 match chain.flush() {
-                    Ok(()) => return Ok(chain),
-                    Err(error) => {
-                        return Err(OpenError::Io {
-                            path,
-                            problem: error.problem,
-                        });
-                    }
-                }
-            }
-            Loaded::AtTip(tip) => match guard(&path, || Ok(load_tree(&store, &params, tip)))? {
-                Ok((tree, active)) => {
-                    return Ok(Chain::assemble(store, params, options, tree, active));
-                }
-                Err(LoadError::Store(error)) if error.cause != StoreFault::Damage => {
-                    return Err(OpenError::Io {
+                    Ok(()) => Ok(chain),
+                    Err(error) => Err(OpenError::Io {
                         path,
                         problem: error.problem,
-                    });
+                    }),
                 }
-                Err(LoadError::Store(error)) => error.problem,
-                Err(LoadError::Damaged(problem)) => problem,
-            },
+            }
+        }
+    }
+
+    /// The chain that `store` holds, with the coins of `tip`.
+    pub(super) fn load_at(
+        store: Store,
+        tip: BlockHash,
+        params: Arc<Params>,
+        options: ChainOptions,
+    ) -> Result<Chain, OpenError> {
+        let path = store.path().to_owned();
+        let problem = match guard(&path, || Ok(load_tree(&store, &params, tip)))? {
+            Ok((tree, active)) => {
+                return Ok(Chain::assemble(store, params, options, tree, active));
+            }
+            Err(LoadError::Store(error)) if error.cause != StoreFault::Damage => {
+                return Err(OpenError::Io {
+                    path,
+                    problem: error.problem,
+                });
+            }
+            Err(LoadError::Store(error)) => error.problem,
+            Err(LoadError::Damaged(problem)) => problem,
         };
         Err(OpenError::Damaged { path, problem })
     }

@@ -37,6 +37,7 @@ use crate::units::{Height, Timestamp};
 use pending::Pending;
 
 pub(crate) use feed::Feed;
+pub use frozen::FrozenChain;
 pub use operator::InvalidateError;
 pub(crate) use scratch::Scratch;
 pub use stored::StoredBlock;

@@ -17,6 +17,7 @@ mod error;
 mod lock;
 mod memory;
 mod open;
+mod overlay;
 mod snapshot;
 mod tables;
 

@@ -12,8 +12,10 @@ use redb::{
     Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend, StorageError,
 };
 
+use super::overlay::Overlay;
 use super::tables::{META, meta};
 use super::{DirectoryLock, FILE_NAME, FORMAT, OpenError, Store, build};
+use crate::new_file::name_anew;
 use crate::params::Params;
 
 /// The first bytes of a redb file.
@@ -63,12 +65,27 @@ impl Store {
         let (mut store, loaded) = Store::finish_open(open, shown.clone(), params, cache_bytes)?;
         store._lock = Some(lock);
         if is_new {
-            let named = rename_to_new(&unfinished, &path);
-            named
-                .and_then(|()| sync_directory(&dir))
-                .map_err(io_error)?;
+            name_anew(&unfinished, &path).map_err(io_error)?;
         }
         Ok((store, loaded))
+    }
+
+    /// Opens the database at `path`, which must be there, without ever changing the file: see [`Overlay`].
+    pub(crate) fn open_read_only(
+        path: &Path,
+        params: &Params,
+        cache_bytes: usize,
+    ) -> Result<(Store, BlockHash), OpenError> {
+        let shown = path.display().to_string();
+        check_magic(path, &shown)?;
+        let open = || build(Overlay::open(path)?, cache_bytes);
+        match Store::finish_open(open, shown.clone(), params, cache_bytes)? {
+            (store, Loaded::AtTip(tip)) => Ok((store, tip)),
+            (_, Loaded::New) => Err(OpenError::Damaged {
+                path: shown,
+                problem: "it holds no chain".to_owned(),
+            }),
+        }
     }
 
     /// Opens or creates the database on any backend.
@@ -126,16 +143,6 @@ fn remove_unfinished(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives a file a name that no file has: what has it meanwhile is left alone. Where the file system has no second names for a
-/// file, the directory's lock alone keeps others from taking the name.
-fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::hard_link(from, to) {
-        Ok(()) => fs::remove_file(from),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
-        Err(_) => fs::rename(from, to),
-    }
-}
-
 /// Refuses a file of another kind before redb touches it. An absent or empty file is fine: it will be made.
 fn check_magic(path: &Path, shown: &str) -> Result<(), OpenError> {
     let io_error = |error: io::Error| OpenError::Io {
@@ -158,15 +165,6 @@ fn check_magic(path: &Path, shown: &str) -> Result<(), OpenError> {
             path: shown.to_owned(),
             problem: "it is not a database of this program".to_owned(),
         })
-    }
-}
-
-/// Makes the directory entry of a new file durable.
-fn sync_directory(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(dir)?.sync_all()
-    } else {
-        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 mod cases;
 mod coin_hash;
 mod copies;
+mod copies_killed;
 mod crash;
 mod disk_errors;
 mod faulty_disk;

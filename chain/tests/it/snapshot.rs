@@ -174,6 +174,7 @@ fn a_chain_remembers_its_snapshot_and_is_copied_with_it() {
         DirectoryLock::acquire(&copied).unwrap(),
         TestChain::params(),
         SMALL,
+        &mut |_| {},
     )
     .unwrap();
     assert_eq!(copy.snapshot_base(), Some(scene.info.base));

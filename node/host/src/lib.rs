@@ -291,7 +291,7 @@ impl NodeHandle {
     /// # Errors
     ///
     /// When storage fails, which also stops the node.
-    pub fn frozen_chain(&self) -> Result<chain::Chain, chain::StoreError> {
+    pub fn frozen_chain(&self) -> Result<chain::FrozenChain, chain::StoreError> {
         self.act(|core, _, out| core.frozen_chain(out))
     }
 

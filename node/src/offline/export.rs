@@ -40,7 +40,7 @@ pub fn run(args: ExportArgs) -> anyhow::Result<()> {
     if args.file.exists() {
         bail!("{shown} is there already; choose another name, or remove it");
     }
-    let chain = args.chain.open(false)?;
+    let chain = args.chain.look()?;
     let total = u64::from(chain.tip().height.0) + 1;
     let bar = progress::bar(total, "{bar:30} {percent:>3}%  {pos} blocks  ETA {eta}");
     let mut unfinished = args.file.as_os_str().to_owned();

@@ -40,7 +40,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<()> {
     }
     let file = open_file(&args.file)?;
     let size = file.metadata().map_or(0, |file| file.len());
-    let mut chain = args.chain.open(true)?;
+    let mut chain = args.chain.open_or_create()?;
     let bar = progress::bar(
         size,
         "{bar:30} {percent:>3}%  {msg}  {bytes_per_sec}  ETA {eta}",

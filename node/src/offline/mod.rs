@@ -17,7 +17,7 @@ mod verify;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use chain::{Chain, ChainOptions, Params, Timestamp};
+use chain::{Chain, ChainOptions, FrozenChain, Params, Timestamp};
 use clap::Args;
 
 pub use backup::{BackupArgs, RestoreArgs, backup, restore};
@@ -55,21 +55,41 @@ impl ChainArgs {
         given.unwrap_or_else(|| DataDir::default_path(&params.name))
     }
 
-    /// Opens the chain; with `create`, also one that is not there yet.
-    fn open(&self, create: bool) -> anyhow::Result<Chain> {
+    /// Opens the chain to change it, or makes one.
+    fn open_or_create(&self) -> anyhow::Result<Chain> {
         let params = load_params(&self.genesis)?;
-        let path = self.data_dir(&params);
-        if !create && !path.join("chain.redb").exists() {
+        let dir = DataDir::create(&self.data_dir(&params))?;
+        Ok(Chain::open_owned(dir.lock(), params, self.options())?)
+    }
+
+    /// Opens a chain that is there, to change it.
+    fn open(&self) -> anyhow::Result<Chain> {
+        self.existing_dir()?;
+        self.open_or_create()
+    }
+
+    /// Opens a chain that is there, to look at it: nothing in its folder changes.
+    fn look(&self) -> anyhow::Result<FrozenChain> {
+        let (dir, params) = self.existing_dir()?;
+        Ok(FrozenChain::open(&dir, params, self.options())?)
+    }
+
+    fn existing_dir(&self) -> anyhow::Result<(PathBuf, Params)> {
+        let params = load_params(&self.genesis)?;
+        let dir = self.data_dir(&params);
+        if !dir.join(chain::store::FILE_NAME).exists() {
             anyhow::bail!(
                 "there is no chain in {}; give the --data-dir of a node, or import one",
-                path.display()
+                dir.display()
             );
         }
-        let dir = DataDir::create(&path)?;
-        let options = ChainOptions {
+        Ok((dir, params))
+    }
+
+    fn options(&self) -> ChainOptions {
+        ChainOptions {
             cache_bytes: self.dbcache.saturating_mul(1 << 20),
-        };
-        Ok(Chain::open_owned(dir.lock(), params, options)?)
+        }
     }
 
     /// Tells a result: `text` for people, `json` for programs.

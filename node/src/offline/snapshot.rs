@@ -33,7 +33,7 @@ pub(super) fn load(args: &ChainArgs, path: &Path, coins: SetHash) -> anyhow::Res
     let snapshot = snapshot::read(&mut reader, &params, &trusted, now()).with_context(loading)?;
     bar.finish_and_clear();
     let info = snapshot.info().clone();
-    let mut chain = args.open(true)?;
+    let mut chain = args.open_or_create()?;
     snapshot::load(&mut chain, snapshot).with_context(loading)?;
     // Blocks above may be here already.
     chain.activate_best_and_flush(&SignatureCache::default(), &mut Vec::new())?;

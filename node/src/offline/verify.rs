@@ -36,8 +36,8 @@ pub struct VerifyArgs {
 ///
 /// When something is damaged; each problem is told before.
 pub fn run(args: VerifyArgs) -> anyhow::Result<()> {
-    let mut chain = args.chain.open(false)?;
     if args.rebuild_coins {
+        let mut chain = args.chain.open()?;
         let total = u64::from(chain.tip().height.0);
         let bar = progress::bar(
             total,
@@ -48,6 +48,8 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<()> {
         })?;
         bar.finish_and_clear();
     }
+    // Looking changes nothing: what is verified may be a backup.
+    let chain = args.chain.look()?;
     let bar = progress::bar(
         0,
         "verifying {bar:30} {percent:>3}%  {pos} blocks  ETA {eta}",
@@ -58,8 +60,6 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<()> {
         bar.set_position(u64::from(done));
     })?;
     bar.finish_and_clear();
-    // Damaged bodies stay marked, so that the node fetches them again.
-    chain.flush()?;
     let stats = chain.coin_set_stats(false)?;
     let tip = chain.tip();
     let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
@@ -88,7 +88,7 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<()> {
     args.chain.tell(&text, &json);
     if !problems.is_empty() {
         bail!(
-            "{} problems found; damaged bodies are fetched again by the node, coins and undo data are made anew by --rebuild-coins",
+            "{} problems found; damaged bodies are fetched again when the node reads them, coins and undo data are made anew by --rebuild-coins",
             problems.len()
         );
     }

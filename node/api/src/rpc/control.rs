@@ -16,11 +16,12 @@ pub(super) const CALLS: &[Call] = &[
     Call {
         name: "backup",
         params: &[required(
-            "destination",
-            Kind::Text,
-            "the directory to write, in the data directory unless it is absolute; it must hold no chain",
+            "destination|destinations",
+            Kind::Any,
+            "the directory to write, or a list of them, in the data directory unless absolute; they must hold no chain",
         )],
-        help: "Copies the chain as it is now to a directory, with a manifest. mend restore verifies it. The node goes on meanwhile.",
+        help: "Copies the chain as it is now to a directory, and gives the manifest. Of a list of directories each stands for itself: \
+               what came of each is told, as destination with manifest or error. mend restore verifies them. The node goes on meanwhile.",
         likeness: Likeness::Ours,
         handler: Scan(backup),
     },
@@ -111,8 +112,24 @@ fn get_memory_info(_: &Api, args: &Args) -> Result<Reply, Failure> {
 }
 
 fn backup(node: &Api, args: &Args) -> Result<Reply, Failure> {
-    let dir = node.data_dir().path().join(args.text(0)?);
+    let base = node.data_dir().path();
+    if let Some(dir) = args.value(0).as_str() {
+        let chain = node.frozen_chain()?;
+        let manifest = chain::backup::copy(&chain, &base.join(dir), &mut |_| {});
+        return reply(&manifest.map_err(|error| Failure::misc(error.to_string()))?);
+    }
+    let wrong = || Failure::wrong_type("destinations must be a directory or a list of them");
+    let list = args.value(0).as_array().ok_or_else(wrong)?;
+    let dirs: Vec<_> = list
+        .iter()
+        .map(|dir| Some(base.join(dir.as_str()?)))
+        .collect::<Option<_>>()
+        .ok_or_else(wrong)?;
     let chain = node.frozen_chain()?;
-    let manifest = chain::backup::copy(&chain, &dir);
-    reply(&manifest.map_err(|error| Failure::misc(error.to_string()))?)
+    let results = chain::backup::copy_to_all(&chain, &dirs, &mut |_| {});
+    let outcomes = dirs.iter().zip(results).map(|(dir, result)| match result {
+        Ok(manifest) => json!({"destination": dir, "manifest": manifest}),
+        Err(error) => json!({"destination": dir, "error": error.to_string()}),
+    });
+    reply(&outcomes.collect::<Vec<_>>())
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use bitcoin::{Transaction, Txid, Wtxid};
 use chain::{Chain, ChainOptions, Height, Params};
-use p2p::swarm::{Command, Event, SwarmConfig, Traffic};
+use p2p::swarm::{Command, Event, SwarmConfig, Told, Traffic};
 use p2p::sync::PoolView;
 use p2p::wire::{BlockBytes, Request, Response};
 
@@ -58,7 +58,10 @@ impl ScriptedPeer {
             max_inbound: 10,
             max_outbound: 10,
         };
-        let tell = move |event| drop(told.send(event));
+        let tell = move |told_by: Told| {
+            drop(told.send(told_by.event));
+            Ok(())
+        };
         tokio::spawn(p2p::swarm::run(
             config,
             commanded,

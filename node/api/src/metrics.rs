@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use p2p::Direction;
+use p2p::budget::Lane;
 
 use crate::Api;
 use crate::memory::resident_bytes;
@@ -228,6 +229,25 @@ fn mempool(page: &mut Page, node: &Api) {
     );
 }
 
+/// What peers sent and the core has not taken yet, and what was refused because too much waited.
+fn inbox(page: &mut Page, node: &Api) {
+    let (waiting, shed) = node.inbox_load();
+    page.gauge(
+        "inbox_bytes",
+        "Memory of peers' messages that wait for the core.",
+        waiting,
+    );
+    page.family(
+        "inbox_refused_total",
+        "counter",
+        "Messages of peers that were refused because too much waited.",
+    );
+    for lane in Lane::ALL {
+        let (items, _) = shed.of(lane);
+        page.sample("inbox_refused_total", &[("lane", lane.name())], items);
+    }
+}
+
 fn network(page: &mut Page, node: &Api) {
     let (inbound, outbound, progress, active) = node.read(|core| {
         let way = |direction| {
@@ -256,6 +276,7 @@ fn network(page: &mut Page, node: &Api) {
         "Blocks asked for and not here yet.",
         progress.blocks_in_flight,
     );
+    inbox(page, node);
     let traffic = node.traffic();
     let wire = traffic.wire();
     page.family(

@@ -1,8 +1,8 @@
 //! The thread that feeds the core with what the swarm tells and with the passing of time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use p2p::Mono;
 use p2p::swarm::Event;
@@ -54,20 +54,17 @@ impl Wake {
 }
 
 /// Starts the thread. It ends by [`Message::Stop`], and stops the node if it panics.
-pub(crate) fn spawn(
-    node: NodeHandle,
-    messages: Receiver<Message>,
-) -> std::io::Result<JoinHandle<()>> {
+pub(crate) fn spawn(node: NodeHandle) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name("chain".to_owned())
         .spawn(move || {
             let guard = StopOnPanic(node.clone());
-            run(&node, &messages);
+            run(&node);
             drop(guard);
         })
 }
 
-fn run(node: &NodeHandle, messages: &Receiver<Message>) {
+fn run(node: &NodeHandle) {
     tick(node);
     let mut chores = Chores::default();
     loop {
@@ -77,14 +74,18 @@ fn run(node: &NodeHandle, messages: &Receiver<Message>) {
         }
         let next = chores.next();
         let wake = node.inner.wake.get().map_or(next, |at| at.min(next));
-        let message = messages.recv_timeout(wake.since(node.inner.clock.mono()));
-        match message {
-            Ok(Message::Input(input)) => {
+        let mailbox = &node.inner.mailbox;
+        match mailbox.wait(wake.since(node.inner.clock.mono())) {
+            Some((Message::Input(input), payer)) => {
                 remember_address(node, &input);
+                let started = Instant::now();
                 node.act_quietly(|core, now, out| core.handle(now, input, out));
+                if let Some(payer) = payer {
+                    mailbox.spent(&payer, started.elapsed());
+                }
             }
-            Ok(Message::LookAtTheClock) | Err(RecvTimeoutError::Timeout) => {}
-            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Some((Message::LookAtTheClock, _)) | None => {}
+            Some((Message::Stop, _)) => return,
         }
         // Also under a stream of messages time must pass.
         if node

@@ -17,6 +17,7 @@ mod dispatch;
 mod event_log;
 mod give_way;
 mod indexer;
+mod mailbox;
 mod mining;
 mod peers;
 mod stages;
@@ -24,13 +25,14 @@ mod stop;
 mod submit;
 mod timings;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc as std_mpsc};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 
 use chain::Chain;
 use chain::txindex::TxIndex;
 use node_core::{CoreOptions, Input, NodeCore, Now, Output};
-use p2p::swarm::{Command, Event, Traffic};
+use p2p::budget::Full;
+use p2p::swarm::{Command, Told, Traffic};
 use tokio::sync::{mpsc, watch};
 
 use chain_thread::Wake;
@@ -66,7 +68,7 @@ struct Inner {
     /// The active tip's height and hash, for those who wait for it to change.
     tip: watch::Sender<chain::BlockPosition>,
     commands: mpsc::UnboundedSender<Command>,
-    chain_thread: std::sync::mpsc::Sender<Message>,
+    mailbox: mailbox::Mailbox,
     wake: chain_thread::Wake,
     stop: StopSwitch,
     mining: Mining,
@@ -111,7 +113,6 @@ impl NodeHandle {
     /// When there can be no thread.
     pub fn start(parts: Parts) -> std::io::Result<(NodeHandle, Ends)> {
         let (command_sender, commands) = mpsc::unbounded_channel();
-        let (message_sender, messages) = std_mpsc::channel();
         let timings = Arc::new(Timings::default());
         let mining = Mining::new(parts.mining);
         let mut chain = parts.chain;
@@ -128,7 +129,7 @@ impl NodeHandle {
                 events: EventLog::new(KEPT_EVENTS),
                 tip: watch::Sender::new(tip),
                 commands: command_sender,
-                chain_thread: message_sender,
+                mailbox: mailbox::Mailbox::default(),
                 wake: Wake::never(),
                 stop: StopSwitch::new(),
                 mining,
@@ -140,7 +141,7 @@ impl NodeHandle {
                 data_dir: parts.data_dir,
             }),
         };
-        let chain_thread = chain_thread::spawn(node.clone(), messages)?;
+        let chain_thread = chain_thread::spawn(node.clone())?;
         let ends = Ends {
             commands,
             chain_thread,
@@ -149,8 +150,12 @@ impl NodeHandle {
     }
 
     /// Passes on what the swarm tells.
-    pub fn swarm_event(&self, event: Event) {
-        self.tell_chain_thread(Message::Input(chain_thread::input_of(event)));
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when whoever caused it has as much waiting as it may.
+    pub fn swarm_event(&self, told: Told) -> Result<(), Full> {
+        self.inner.mailbox.tell(told)
     }
 
     /// Ends the network part.
@@ -231,8 +236,7 @@ impl NodeHandle {
 
     /// Tells the chain thread something.
     pub fn tell_chain_thread(&self, message: Message) {
-        // It is gone only while the node stops.
-        let _ = self.inner.chain_thread.send(message);
+        self.inner.mailbox.order(message);
     }
 
     /// What happened so far.
@@ -253,6 +257,11 @@ impl NodeHandle {
     /// Bytes and messages on the network so far.
     pub fn traffic(&self) -> &Arc<Traffic> {
         &self.inner.traffic
+    }
+
+    /// Bytes of peers' messages that wait for the core, and what was refused of them so far.
+    pub fn inbox_load(&self) -> (usize, p2p::budget::Shed) {
+        self.inner.mailbox.load()
     }
 
     /// The switch that stops the node.

@@ -132,6 +132,15 @@ pub(super) fn multiaddr(socket: SocketAddr) -> Multiaddr {
         .with(Protocol::Tcp(socket.port()))
 }
 
+/// The IP address at the head of a multiaddress.
+pub(super) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(ip.into()),
+        _ => None,
+    }
+}
+
 /// An address that ends in the peer id of whoever listens there; `None` when it names someone else.
 pub(super) fn with_peer(address: &Multiaddr, peer: PeerId) -> Option<String> {
     address

@@ -8,6 +8,7 @@ use libp2p::{StreamProtocol, request_response};
 
 use super::meter::{Meter, Parcel};
 use super::traffic::{Channel, Traffic, Way};
+use crate::budget::largest_answer;
 use crate::wire::limits::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
 use crate::wire::{Request, Response, WireError};
 
@@ -20,11 +21,16 @@ const READ_STEP_BYTES: usize = 256 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Codec {
     traffic: Arc<Traffic>,
+    /// The largest answer to what was asked on this stream: the library gives each its own codec.
+    largest_answer: usize,
 }
 
 impl Codec {
     pub(super) fn new(traffic: Arc<Traffic>) -> Codec {
-        Codec { traffic }
+        Codec {
+            traffic,
+            largest_answer: MAX_RESPONSE_BYTES,
+        }
     }
 
     fn count_sent(&self, channel: Channel, kind: &str, meter: Option<&Meter>, frame: &[u8]) {
@@ -64,7 +70,7 @@ impl request_response::Codec for Codec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        let bytes = read_frame(io, MAX_RESPONSE_BYTES).await?;
+        let bytes = read_frame(io, self.largest_answer).await?;
         let response = Response::decode(&bytes).map_err(malformed)?;
         self.traffic.count(
             Channel::Response,
@@ -87,6 +93,7 @@ impl request_response::Codec for Codec {
         let frame = frame(MAX_REQUEST_BYTES, |out| parcel.message.encode(out))?;
         let kind = parcel.message.kind();
         self.count_sent(Channel::Request, kind, parcel.meter.as_deref(), &frame);
+        self.largest_answer = largest_answer(&parcel.message);
         io.write_all(&frame).await
     }
 
@@ -102,6 +109,8 @@ impl request_response::Codec for Codec {
         let frame = frame(MAX_RESPONSE_BYTES, |out| parcel.message.encode(out))?;
         let kind = parcel.message.kind();
         self.count_sent(Channel::Response, kind, parcel.meter.as_deref(), &frame);
+        // While the peer takes its time, its answer is in memory once.
+        drop(parcel);
         io.write_all(&frame).await
     }
 }

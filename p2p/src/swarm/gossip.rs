@@ -1,7 +1,7 @@
 //! Gossip: two topics, anonymous messages known by their content, and a verdict of ours before anything is forwarded.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bitcoin::hashes::{Hash, HashEngine, sha256};
 use chain::NetworkDigest;
@@ -13,12 +13,10 @@ use libp2p::gossipsub::{
 
 use super::SwarmError;
 use super::behaviour::short_name;
-use crate::PeerNum;
 use crate::sync::GossipId;
 use crate::wire::Gossip;
 use crate::wire::limits::{
-    MAX_ANNOUNCEMENT_BYTES, MAX_GOSSIP_WAITING_BYTES_PER_PEER, MAX_GOSSIP_WAITING_PER_PEER,
-    MAX_TRANSACTION_BYTES, VERDICT_TIMEOUT,
+    MAX_ANNOUNCEMENT_BYTES, MAX_TRANSACTION_BYTES, MAX_VERDICTS, VERDICT_TIMEOUT,
 };
 
 /// Gossipsub that knows our two topics only: a peer cannot fill memory with subscriptions to others.
@@ -132,12 +130,12 @@ pub(super) fn behaviour(network: &NetworkDigest, topics: &Topics) -> Result<Goss
     Ok(gossipsub)
 }
 
-/// Gossip that waits for its verdict, bounded per peer and in time.
+/// Gossip that waits for its verdict. What a peer may keep waiting is counted where it waits; here only the number is bounded, in
+/// case a verdict never comes.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
     last: u64,
     waiting: BTreeMap<GossipId, Waiting>,
-    per_peer: BTreeMap<PeerNum, Load>,
 }
 
 /// One item that waits.
@@ -147,70 +145,29 @@ pub(super) struct Waiting {
     pub(super) message: MessageId,
     /// Who passed it on.
     pub(super) source: PeerId,
-    /// The same, by number.
-    pub(super) peer: PeerNum,
     /// Which kind of gossip it is.
     pub(super) kind: &'static str,
     /// Whether it tells of a block.
     pub(super) announces_a_block: bool,
     /// Its bytes.
     pub(super) bytes: usize,
-    /// When it came.
-    pub(super) since: Instant,
-}
-
-/// What one peer keeps waiting.
-#[derive(Debug, Default)]
-struct Load {
-    items: usize,
-    bytes: usize,
 }
 
 impl Verdicts {
-    /// Takes an item in; `None` when its peer keeps too much waiting already.
-    pub(super) fn wait(&mut self, item: Waiting) -> Option<GossipId> {
-        self.forget_late(item.since);
-        let load = self.per_peer.entry(item.peer).or_default();
-        if load.items >= MAX_GOSSIP_WAITING_PER_PEER
-            || load.bytes + item.bytes > MAX_GOSSIP_WAITING_BYTES_PER_PEER
-        {
-            return None;
-        }
-        load.items += 1;
-        load.bytes += item.bytes;
+    /// Takes an item in.
+    pub(super) fn wait(&mut self, item: Waiting) -> GossipId {
         self.last += 1;
         let id = GossipId(self.last);
         self.waiting.insert(id, item);
-        Some(id)
+        if self.waiting.len() > MAX_VERDICTS {
+            self.waiting.pop_first();
+        }
+        id
     }
 
-    /// The item, once: `None` when it is not known, was judged, or waited for too long.
+    /// The item, once: `None` when it is not known or was judged.
     pub(super) fn judged(&mut self, id: GossipId) -> Option<Waiting> {
-        let item = self.waiting.remove(&id)?;
-        self.release(&item);
-        Some(item)
-    }
-
-    /// Drops what waited for so long that gossipsub has forgotten it too. Ids ascend with time, so these come first.
-    fn forget_late(&mut self, now: Instant) {
-        let longest = HEARTBEAT * HISTORY_HEARTBEATS as u32;
-        while let Some(first) = self.waiting.first_entry() {
-            if now.saturating_duration_since(first.get().since) < longest {
-                break;
-            }
-            let item = first.remove();
-            self.release(&item);
-        }
-    }
-
-    fn release(&mut self, item: &Waiting) {
-        if let Some(load) = self.per_peer.get_mut(&item.peer) {
-            load.items -= 1;
-            load.bytes -= item.bytes;
-            if load.items == 0 {
-                self.per_peer.remove(&item.peer);
-            }
-        }
+        self.waiting.remove(&id)
     }
 }
 
@@ -242,18 +199,6 @@ mod tests {
         }
     }
 
-    fn item(peer: u64, bytes: usize, since: Instant) -> Waiting {
-        Waiting {
-            message: MessageId::new(&[]),
-            source: PeerId::random(),
-            peer: PeerNum(peer),
-            kind: "transaction",
-            announces_a_block: false,
-            bytes,
-            since,
-        }
-    }
-
     #[test]
     fn content_names_a_message_only_under_its_own_topic() {
         let topics = topics();
@@ -276,42 +221,22 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_cannot_keep_more_waiting_than_its_limit() {
-        let now = Instant::now();
+    fn a_verdict_counts_once_and_those_that_never_come_are_bounded() {
+        let item = || Waiting {
+            message: MessageId::new(b"x"),
+            source: PeerId::random(),
+            kind: "transaction",
+            announces_a_block: false,
+            bytes: 10,
+        };
         let mut verdicts = Verdicts::default();
-        let ids: Vec<_> = (0..MAX_GOSSIP_WAITING_PER_PEER)
-            .map(|_| verdicts.wait(item(1, 10, now)))
-            .collect();
-        assert!(ids.iter().all(Option::is_some));
-        assert_eq!(verdicts.wait(item(1, 10, now)), None);
-        assert!(
-            verdicts.wait(item(2, 10, now)).is_some(),
-            "others are not affected"
-        );
-        assert!(verdicts.judged(ids[7].unwrap()).is_some());
-        assert_eq!(
-            verdicts.judged(ids[7].unwrap()),
-            None,
-            "a verdict counts once"
-        );
-        assert!(verdicts.wait(item(1, 10, now)).is_some());
-        assert_eq!(
-            verdicts.wait(item(3, MAX_GOSSIP_WAITING_BYTES_PER_PEER + 1, now)),
-            None
-        );
-    }
-
-    #[test]
-    fn items_without_a_verdict_are_forgotten() {
-        let now = Instant::now();
-        let mut verdicts = Verdicts::default();
-        let old = verdicts.wait(item(1, 10, now)).unwrap();
-        verdicts.wait(item(1, 10, now + VERDICT_TIMEOUT)).unwrap();
-        assert_eq!(verdicts.waiting.len(), 2);
-        verdicts
-            .wait(item(1, 10, now + HEARTBEAT * HISTORY_HEARTBEATS as u32))
-            .unwrap();
-        assert_eq!(verdicts.waiting.len(), 2);
-        assert_eq!(verdicts.judged(old), None);
+        let id = verdicts.wait(item());
+        assert!(verdicts.judged(id).is_some());
+        assert_eq!(verdicts.judged(id), None);
+        let source = item();
+        for _ in 0..=MAX_VERDICTS {
+            verdicts.wait(source.clone());
+        }
+        assert_eq!(verdicts.waiting.len(), MAX_VERDICTS);
     }
 }

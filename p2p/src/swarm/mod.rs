@@ -28,6 +28,7 @@ use std::sync::Arc;
 use chain::NetworkDigest;
 use tokio::sync::mpsc;
 
+use crate::budget::{Charge, Full};
 use crate::sync::{GossipId, RequestId};
 use crate::wire::{Gossip, Request, Response, Verdict};
 use crate::{AnswerToken, Direction, PeerNum};
@@ -96,6 +97,15 @@ pub enum Command {
     SetActive(bool),
     /// Leave.
     Shutdown,
+}
+
+/// Something that happened, and what it costs whoever caused it.
+#[derive(Debug)]
+pub struct Told {
+    /// What happened.
+    pub event: Event,
+    /// Who pays for it until it is consumed; `None` for what no peer can cause at will.
+    pub charge: Option<Charge>,
 }
 
 /// What happened in the swarm.
@@ -215,7 +225,8 @@ impl SwarmError {
 
 /// Runs the swarm until [`Command::Shutdown`] or until `commands` closes.
 ///
-/// Everything that a peer or a dial comes to is told by `events`, which must not block. Each [`Command::Dial`] ends in one
+/// Everything that a peer or a dial comes to is told by `events`, which must not block. It may refuse what is not firm (see
+/// [`Charge`]): refused gossip is not forwarded, a refused request is dropped. Each [`Command::Dial`] ends in one
 /// [`Event::PeerUp`] of an outbound peer at that address or one [`Event::DialFailed`]; each [`Command::Request`] in one
 /// [`Event::Response`] or [`Event::RequestFailed`], and that before the [`Event::PeerDown`] of its peer; each
 /// [`Event::PeerUp`] in one [`Event::PeerDown`]. Must be called within a tokio runtime with IO and time.
@@ -226,7 +237,7 @@ impl SwarmError {
 pub async fn run(
     config: SwarmConfig,
     commands: mpsc::UnboundedReceiver<Command>,
-    events: impl Fn(Event) + Send + 'static,
+    events: impl Fn(Told) -> Result<(), Full> + Send + 'static,
     traffic: Arc<Traffic>,
 ) -> Result<(), SwarmError> {
     let key = identity::load_or_create(config.key_file.as_deref())?;

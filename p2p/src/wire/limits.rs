@@ -34,6 +34,8 @@ const _: () = {
 pub const MAX_BLOCKS_PER_REQUEST: usize = 16;
 /// Bytes of one response on the wire; two blocks of the largest weight fit.
 pub const MAX_RESPONSE_BYTES: usize = 9_000_000;
+/// Bytes of one block: as many as its weight, when all of it is witness.
+pub const MAX_BLOCK_BYTES: usize = 4_000_000;
 /// Bytes of one request on the wire: every index of a full block at 5 bytes fits.
 pub const MAX_REQUEST_BYTES: usize = 100_000;
 /// Bytes of one gossiped announcement; larger blocks are announced by their header.
@@ -63,27 +65,95 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// A ping without an answer for this long has failed; the second one in a row ends the connection.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests of one peer that wait for our answer: twice what our own engine asks of one peer. More are dropped.
+/// Requests of one peer from their coming until their answers are read: twice what our own engine asks of one peer. More are
+/// dropped.
 pub const MAX_INBOUND_REQUESTS_PER_PEER: usize = 32;
 /// Requests of ours that wait for one peer. More fail at once.
 pub const MAX_OUTBOUND_REQUESTS_PER_PEER: usize = 64;
-/// Request streams of one connection, both ways; more are reset. With [`MAX_REQUEST_BYTES`] this bounds what one peer can
-/// make us hold: 10 MB.
+/// Request streams of one connection, both ways; more are reset.
 pub const MAX_STREAMS_PER_PEER: usize =
     MAX_INBOUND_REQUESTS_PER_PEER + MAX_OUTBOUND_REQUESTS_PER_PEER;
 /// Handshakes under way, in each direction.
 pub const MAX_PENDING_CONNECTIONS: u32 = 64;
 /// The time a verdict on gossip may take; later ones do not forward it. The library keeps messages a little longer.
 pub const VERDICT_TIMEOUT: Duration = Duration::from_secs(4);
-/// Gossip of one peer that waits for a verdict, in items. More is ignored.
-pub const MAX_GOSSIP_WAITING_PER_PEER: usize = 4_096;
-/// Gossip of one peer that waits for a verdict, in bytes. More is ignored.
-pub const MAX_GOSSIP_WAITING_BYTES_PER_PEER: usize = 16_000_000;
+/// Gossip whose verdict is awaited, at most: what waits for the core, and as much again that the core has in hand. Of more the
+/// oldest is given up.
+pub const MAX_VERDICTS: usize = 2 * MAX_INBOX_BYTES / INBOX_ITEM_BYTES;
+/// Requests of one connection that are dropped for being too many, until it is let go.
+pub const MAX_DROPPED_REQUESTS: u32 = 256;
+/// Gossip of one connection that is refused for being too much, until it is let go.
+pub const MAX_REFUSED_GOSSIP: u32 = 20_000;
 /// Messages of a peer that are held back until it has said which network it belongs to.
 pub const MAX_EARLY_MESSAGES: usize = 32;
+/// Their bytes, by connection: a few questions and the announcement of a block.
+pub const MAX_EARLY_BYTES: usize = 200_000;
+/// Their bytes, of all connections together.
+pub const MAX_EARLY_BYTES_OF_ALL: usize = 2_000_000;
 /// Characters of a peer's agent name that are kept.
 pub const MAX_AGENT_CHARS: usize = 100;
 /// Listen addresses of one peer that are looked at.
 pub const MAX_LISTEN_ADDRESSES: usize = 8;
 /// Times per connection that a peer may tell new listen addresses.
 pub const MAX_LISTEN_UPDATES: usize = 16;
+
+// What peers may make this node hold. Charged when it comes and credited when it is consumed (see [`crate::budget`]).
+
+/// Gossip is in memory twice while it waits: decoded, and as it is forwarded.
+pub const GOSSIP_COPIES: usize = 2;
+/// What waits for the core, of one connection: the largest transaction twice. More of it is refused.
+pub const MAX_INBOX_BYTES_PER_PEER: usize = 2_000_000;
+/// What one thing that waits takes beside its bytes; it bounds how many small ones may wait.
+pub const INBOX_ITEM_BYTES: usize = 512;
+/// What waits for the core, of one group of addresses.
+pub const MAX_INBOX_BYTES_PER_GROUP: usize = 4_000_000;
+/// What waits for the core of all peers together, blocks and headers included.
+pub const MAX_INBOX_BYTES: usize = 16_000_000;
+/// Above this only blocks and headers are taken.
+pub const MAX_INBOX_PAYMENT_BYTES: usize = 10_000_000;
+
+/// Answers that are being made or unread, of all peers together: four of the largest.
+pub const MAX_ANSWER_BYTES: usize = 4 * MAX_RESPONSE_BYTES;
+/// The share of peers that have not yet read a large answer to its end.
+pub const MAX_ANSWER_BYTES_OF_NEWCOMERS: usize = MAX_ANSWER_BYTES / 2;
+/// The share of one group of addresses.
+pub const MAX_ANSWER_BYTES_PER_GROUP: usize = MAX_ANSWER_BYTES / 4;
+/// A peer with more than this unread gets no further answer made: enough to keep a link busy while one is made.
+pub const ANSWER_WINDOW_BYTES: usize = 1_000_000;
+/// Answers up to this size are made beside a large one: a tip, addresses, a message of headers.
+pub const SMALL_ANSWER_BYTES: usize = 170_000;
+/// Who reads slower, while others wait for the room that its answers take, is let go: half of a link of 1 Mbit/s.
+pub const MIN_READ_BYTES_PER_S: usize = 62_500;
+/// Requests that wait to be handed on, of one connection.
+pub const MAX_WAITING_REQUEST_BYTES_PER_PEER: usize = 4 * MAX_REQUEST_BYTES;
+/// The same of all peers together.
+pub const MAX_WAITING_REQUEST_BYTES: usize = 4_000_000;
+
+/// What peers can make this node hold between its sockets and its core, however many they are. Not in it: answers that we asked
+/// for, which the engine bounds, and what the library buffers by connection.
+pub const MAX_HELD_BYTES: usize = MAX_INBOX_BYTES
+    + MAX_ANSWER_BYTES
+    + MAX_WAITING_REQUEST_BYTES
+    + GOSSIP_COPIES * MAX_EARLY_BYTES_OF_ALL;
+
+const _: () = {
+    assert!(MAX_HELD_BYTES <= 64 * 1024 * 1024, "64 MiB are promised");
+    // Whoever is alone gets whatever may be asked for.
+    assert!(MAX_RESPONSE_BYTES <= MAX_ANSWER_BYTES_PER_GROUP);
+    assert!(MAX_RESPONSE_BYTES <= MAX_ANSWER_BYTES_OF_NEWCOMERS);
+    assert!(2 * MAX_BLOCK_BYTES <= MAX_RESPONSE_BYTES);
+    assert!(ANSWER_WINDOW_BYTES < MAX_RESPONSE_BYTES);
+    assert!(
+        SMALL_ANSWER_BYTES > MAX_HEADERS * 80
+            && SMALL_ANSWER_BYTES > MAX_PEER_ADDRESSES * (MAX_ADDRESS_BYTES + 3)
+    );
+    // No single message is too large for the budget of its peer, no peer too large for its group, no group for all.
+    assert!(GOSSIP_COPIES * MAX_TRANSACTION_BYTES + INBOX_ITEM_BYTES <= MAX_INBOX_BYTES_PER_PEER);
+    assert!(GOSSIP_COPIES * MAX_ANNOUNCEMENT_BYTES + INBOX_ITEM_BYTES <= MAX_INBOX_BYTES_PER_PEER);
+    assert!(2 * MAX_INBOX_BYTES_PER_PEER <= MAX_INBOX_BYTES_PER_GROUP);
+    assert!(2 * MAX_INBOX_BYTES_PER_GROUP <= MAX_INBOX_PAYMENT_BYTES);
+    assert!(MAX_INBOX_PAYMENT_BYTES + MAX_INBOX_BYTES_PER_GROUP <= MAX_INBOX_BYTES);
+    assert!(MAX_REQUEST_BYTES <= MAX_WAITING_REQUEST_BYTES_PER_PEER);
+    assert!(MAX_WAITING_REQUEST_BYTES_PER_PEER <= MAX_WAITING_REQUEST_BYTES);
+    assert!(MAX_ANNOUNCEMENT_BYTES <= MAX_EARLY_BYTES);
+};

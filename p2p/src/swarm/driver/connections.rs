@@ -12,10 +12,12 @@ use libp2p::{Multiaddr, PeerId, identify};
 
 use super::Driver;
 use super::dials::Dial;
+use crate::budget::{AddressGroup, Full, Payer};
 use crate::swarm::meter::Parcel;
-use crate::swarm::{Event, address, reason};
+use crate::swarm::{Event, Told, address, reason};
 use crate::wire::limits::{
-    MAX_AGENT_CHARS, MAX_EARLY_MESSAGES, MAX_LISTEN_ADDRESSES, MAX_LISTEN_UPDATES,
+    MAX_AGENT_CHARS, MAX_EARLY_BYTES, MAX_EARLY_BYTES_OF_ALL, MAX_EARLY_MESSAGES,
+    MAX_LISTEN_ADDRESSES, MAX_LISTEN_UPDATES,
 };
 use crate::wire::{Gossip, Request, Response};
 use crate::{Direction, PeerNum};
@@ -27,6 +29,8 @@ pub(super) struct Connection {
     pub(super) direction: Direction,
     /// As dialled, or the remote address.
     address: String,
+    /// Where the peer is, for what it costs; `None` on this machine.
+    group: Option<AddressGroup>,
     /// The dial that made it.
     pub(super) dial: Option<Dial>,
     /// A dial of ours that met this inbound connection.
@@ -38,8 +42,10 @@ pub(super) struct Connection {
     ended: Option<String>,
     /// Requests of ours that wait.
     pub(super) asked: BTreeSet<OutboundRequestId>,
-    /// How many requests of the peer wait for our answer or for its delivery.
-    pub(super) serving: usize,
+    /// Requests of the peer that were dropped for being too many.
+    pub(super) dropped_requests: u32,
+    /// Gossip of the peer that was refused for being too much.
+    pub(super) refused_gossip: u32,
     listens: Vec<Multiaddr>,
     listen_updates: usize,
 }
@@ -57,7 +63,12 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) enum Early {
     /// A question.
-    Request(InboundRequestId, Request, ResponseChannel<Parcel<Response>>),
+    Request(
+        InboundRequestId,
+        Request,
+        usize,
+        ResponseChannel<Parcel<Response>>,
+    ),
     /// Gossip.
     Gossip(MessageId, Gossip, usize),
 }
@@ -67,32 +78,40 @@ impl Connection {
         peer: PeerId,
         direction: Direction,
         address: String,
+        group: Option<AddressGroup>,
         dial: Option<Dial>,
     ) -> Connection {
         Connection {
             peer,
             direction,
             address,
+            group,
             dial,
             parked: None,
             contested: false,
             stage: Stage::Unknown(Vec::new()),
             ended: None,
             asked: BTreeSet::new(),
-            serving: 0,
+            dropped_requests: 0,
+            refused_gossip: 0,
             listens: Vec::new(),
             listen_updates: 0,
         }
     }
 
-    /// Keeps a message back; gives it back if the peer is up or has sent too much.
-    pub(super) fn hold_back(&mut self, message: Early) -> Option<Early> {
-        match &mut self.stage {
-            Stage::Unknown(early) if early.len() < MAX_EARLY_MESSAGES => {
-                early.push(message);
-                None
-            }
-            _ => Some(message),
+    /// Bytes that are held back.
+    fn early_bytes(&self) -> usize {
+        match &self.stage {
+            Stage::Unknown(early) => early.iter().map(Early::bytes).sum(),
+            Stage::Up(_) => 0,
+        }
+    }
+}
+
+impl Early {
+    fn bytes(&self) -> usize {
+        match self {
+            Early::Request(_, _, bytes, _) | Early::Gossip(_, _, bytes) => *bytes,
         }
     }
 }
@@ -104,6 +123,8 @@ pub(super) struct Connections {
     of_peer: BTreeMap<PeerId, ConnectionId>,
     of_number: BTreeMap<PeerNum, ConnectionId>,
     last_number: u64,
+    /// Bytes that are held back, of all connections.
+    early_bytes: usize,
 }
 
 impl Connections {
@@ -122,6 +143,36 @@ impl Connections {
 
     pub(super) fn stage(&self, id: ConnectionId) -> Option<&Stage> {
         self.all.get(&id).map(|connection| &connection.stage)
+    }
+
+    /// Who pays for what comes over a connection, once its peer is up.
+    pub(super) fn payer(&self, id: ConnectionId) -> Option<Payer> {
+        let connection = self.all.get(&id)?;
+        match connection.stage {
+            Stage::Up(peer) => Some(Payer {
+                peer,
+                group: connection.group,
+            }),
+            Stage::Unknown(_) => None,
+        }
+    }
+
+    /// Keeps a message back until its peer is up; gives it back if that or all peers have sent too much.
+    pub(super) fn hold_back(&mut self, id: ConnectionId, message: Early) -> Result<(), Early> {
+        let bytes = message.bytes();
+        let Some(connection) = self.all.get_mut(&id) else {
+            return Err(message);
+        };
+        let fits = connection.early_bytes() + bytes <= MAX_EARLY_BYTES
+            && self.early_bytes + bytes <= MAX_EARLY_BYTES_OF_ALL;
+        match &mut connection.stage {
+            Stage::Unknown(early) if early.len() < MAX_EARLY_MESSAGES && fits => {
+                early.push(message);
+                self.early_bytes += bytes;
+                Ok(())
+            }
+            _ => Err(message),
+        }
     }
 
     pub(super) fn is_unknown(&self, id: ConnectionId) -> bool {
@@ -145,6 +196,8 @@ impl Connections {
 
     /// Makes a peer known by a number that was never used before.
     fn number(&mut self, id: ConnectionId) -> PeerNum {
+        let early = self.all.get(&id).map_or(0, Connection::early_bytes);
+        self.early_bytes -= early;
         self.last_number += 1;
         let number = PeerNum(self.last_number);
         self.of_number.insert(number, id);
@@ -153,6 +206,7 @@ impl Connections {
 
     fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
         let connection = self.all.remove(&id)?;
+        self.early_bytes -= connection.early_bytes();
         if self.of_peer.get(&connection.peer) == Some(&id) {
             self.of_peer.remove(&connection.peer);
         }
@@ -163,7 +217,7 @@ impl Connections {
     }
 }
 
-impl<E: Fn(Event)> Driver<E> {
+impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
     /// A peer said who it is: it is up, or of another network and has to go.
     pub(super) fn introduced(&mut self, id: ConnectionId, info: identify::Info) {
         let Some(connection) = self.connections.get_mut(id) else {
@@ -186,22 +240,21 @@ impl<E: Fn(Event)> Driver<E> {
             self.end(id, &problem);
             return;
         }
-        if let Stage::Unknown(early) = &mut connection.stage {
-            let early = std::mem::take(early);
-            self.up(id, &info.agent_version, early);
+        if let Stage::Unknown(_) = connection.stage {
+            self.up(id, &info.agent_version);
         }
         self.listens(id, info.listen_addrs);
     }
 
-    fn up(&mut self, id: ConnectionId, agent: &str, early: Vec<Early>) {
+    fn up(&mut self, id: ConnectionId, agent: &str) {
         let number = self.connections.number(id);
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        connection.stage = Stage::Up(number);
+        let before = std::mem::replace(&mut connection.stage, Stage::Up(number));
         connection.dial = None;
         let (parked, peer) = (connection.parked.take(), connection.peer);
-        (self.events)(Event::PeerUp {
+        self.outlet.tell(Event::PeerUp {
             peer: number,
             peer_id: connection.peer.to_string(),
             address: connection.address.clone(),
@@ -211,10 +264,13 @@ impl<E: Fn(Event)> Driver<E> {
         if let Some(dial) = parked {
             self.give_up_met(dial, peer);
         }
+        let Stage::Unknown(early) = before else {
+            return;
+        };
         for message in early {
             match message {
-                Early::Request(inbound, request, channel) => {
-                    self.asked(id, inbound, request, channel);
+                Early::Request(inbound, request, bytes, channel) => {
+                    self.asked(id, inbound, request, bytes, channel);
                 }
                 Early::Gossip(message, gossip, bytes) => {
                     self.gossiped(id, message, gossip, bytes);
@@ -228,9 +284,10 @@ impl<E: Fn(Event)> Driver<E> {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        let Stage::Up(number) = connection.stage else {
+        let Stage::Up(peer) = connection.stage else {
             return;
         };
+        let group = connection.group;
         addresses.sort();
         addresses.dedup();
         addresses.truncate(MAX_LISTEN_ADDRESSES);
@@ -246,10 +303,10 @@ impl<E: Fn(Event)> Driver<E> {
             .filter(|address| address::parse(address).is_ok())
             .collect();
         if !addresses.is_empty() {
-            (self.events)(Event::PeerListens {
-                peer: number,
-                addresses,
-            });
+            let bytes = addresses.iter().map(String::len).sum();
+            let payer = Payer { peer, group };
+            let listens = Event::PeerListens { peer, addresses };
+            self.outlet.tell_firmly(payer, bytes, listens);
         }
     }
 
@@ -278,11 +335,17 @@ impl<E: Fn(Event)> Driver<E> {
         let reason = connection.ended.unwrap_or_else(|| reason::of_end(cause));
         match connection.stage {
             Stage::Up(number) => {
-                self.forget_asked(number, connection.asked);
-                (self.events)(Event::PeerDown {
+                let payer = Payer {
+                    peer: number,
+                    group: connection.group,
+                };
+                self.forget_asked(payer, connection.asked);
+                self.stop_serving(id, number);
+                let down = Event::PeerDown {
                     peer: number,
                     reason,
-                });
+                };
+                self.outlet.tell_firmly(payer, 0, down);
             }
             Stage::Unknown(_) => {
                 let parked = connection.parked.is_some();
@@ -333,7 +396,7 @@ mod tests {
             let id = ConnectionId::new_unchecked(i);
             connections.insert(
                 id,
-                Connection::new(peer, Direction::Inbound, String::new(), None),
+                Connection::new(peer, Direction::Inbound, String::new(), None, None),
             );
             let number = connections.number(id);
             connections.get_mut(id).unwrap().stage = Stage::Up(number);

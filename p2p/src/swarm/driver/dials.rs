@@ -13,8 +13,9 @@ use libp2p::swarm::dial_opts::DialOpts;
 use super::Driver;
 use super::timers::Timer;
 use crate::Direction;
+use crate::budget::Full;
 use crate::swarm::address::{self, Place};
-use crate::swarm::{Event, listen, reason};
+use crate::swarm::{Event, Told, listen, reason};
 
 /// A dial that met one from the other side is tried again this often at most: the last time 1.3 s after the one before, when the
 /// other side has long found out that its own dial was refused.
@@ -54,12 +55,12 @@ pub(super) struct LookedUp {
     found: Result<Vec<SocketAddr>, String>,
 }
 
-impl<E: Fn(Event)> Driver<E> {
+impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
     /// Starts a dial to an address in words.
     pub(super) fn dial(&mut self, text: String) {
         if !self.swarm.behaviour().gate.is_open() {
             let reason = crate::swarm::gate::Refused::Off.to_string();
-            (self.events)(Event::DialFailed {
+            self.outlet.tell(Event::DialFailed {
                 address: text,
                 reason,
             });
@@ -68,7 +69,7 @@ impl<E: Fn(Event)> Driver<E> {
         let target = match address::parse(&text) {
             Ok(target) => target,
             Err(reason) => {
-                (self.events)(Event::DialFailed {
+                self.outlet.tell(Event::DialFailed {
                     address: text,
                     reason,
                 });
@@ -109,7 +110,7 @@ impl<E: Fn(Event)> Driver<E> {
                     collisions: 0,
                 });
             }
-            Err(reason) => (self.events)(Event::DialFailed {
+            Err(reason) => self.outlet.tell(Event::DialFailed {
                 address: text,
                 reason,
             }),
@@ -184,7 +185,7 @@ impl<E: Fn(Event)> Driver<E> {
 
     /// Tells that a dial came to nothing because its peer is connected already, and who that is.
     pub(super) fn give_up_met(&self, dial: Dial, peer: PeerId) {
-        (self.events)(Event::DialMet {
+        self.outlet.tell(Event::DialMet {
             address: dial.text.clone(),
             peer_id: peer.to_string(),
         });
@@ -193,7 +194,7 @@ impl<E: Fn(Event)> Driver<E> {
 
     /// Tells that a dial came to nothing.
     pub(super) fn give_up(&self, dial: Dial, reason: String) {
-        (self.events)(Event::DialFailed {
+        self.outlet.tell(Event::DialFailed {
             address: dial.text,
             reason,
         });

@@ -5,6 +5,7 @@
 
 mod connections;
 mod dials;
+mod outlet;
 mod relay;
 mod requests;
 mod timers;
@@ -22,17 +23,19 @@ use libp2p::swarm::{DialError, ListenError, SwarmEvent};
 use libp2p::{PeerId, Swarm, identify, ping};
 use tokio::sync::mpsc;
 
-use self::connections::{Connection, Connections, Stage};
+use self::connections::{Connection, Connections};
 use self::dials::{Dial, LookedUp};
+use self::outlet::Outlet;
 use self::requests::Requests;
 use self::timers::{Timer, Timers};
 use super::address;
 use super::behaviour::{Behaviour, BehaviourEvent, protocol_version};
 use super::gossip::{Topics, Verdicts};
 use super::throttle::Throttle;
-use super::{Command, Event, SwarmConfig, SwarmError, Traffic, listen, reason, transport};
-use crate::Direction;
+use super::{Command, Event, SwarmConfig, SwarmError, Told, Traffic, listen, reason, transport};
+use crate::budget::{AddressGroup, Full};
 use crate::wire::limits::IDENTIFY_TIMEOUT;
+use crate::{Direction, Mono};
 
 /// A connection is never ended for being idle: gossip is silent between blocks. Ping finds the dead ones.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -46,7 +49,7 @@ pub(super) struct Driver<E> {
     protocol_version: String,
     topics: Topics,
     traffic: Arc<Traffic>,
-    events: E,
+    outlet: Outlet<E>,
     connections: Connections,
     dialling: BTreeMap<libp2p::swarm::ConnectionId, Dial>,
     lookups: (
@@ -58,9 +61,11 @@ pub(super) struct Driver<E> {
     timers: Timers,
     refusals: Throttle,
     rubbish: Throttle,
+    /// Where [`Mono`] begins.
+    started: Instant,
 }
 
-impl<E: Fn(Event)> Driver<E> {
+impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
     pub(super) fn new(
         config: &SwarmConfig,
         key: &Keypair,
@@ -82,7 +87,7 @@ impl<E: Fn(Event)> Driver<E> {
             protocol_version: protocol_version(&config.network),
             topics,
             traffic,
-            events,
+            outlet: Outlet::new(events),
             connections: Connections::default(),
             dialling: BTreeMap::new(),
             lookups: mpsc::unbounded_channel(),
@@ -91,7 +96,13 @@ impl<E: Fn(Event)> Driver<E> {
             timers: Timers::default(),
             refusals: Throttle::default(),
             rubbish: Throttle::default(),
+            started: Instant::now(),
         })
+    }
+
+    /// A time as the budgets take it.
+    fn mono(&self, at: Instant) -> Mono {
+        Mono::ZERO + at.saturating_duration_since(self.started)
     }
 
     /// Starts to listen.
@@ -108,7 +119,9 @@ impl<E: Fn(Event)> Driver<E> {
     /// Serves commands and the network until told to leave.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         loop {
-            let deadline = self.timers.next();
+            let slow = self.requests.next_too_slow();
+            let slow = slow.map(|at| self.started + at.since(Mono::ZERO));
+            let deadline = [self.timers.next(), slow].into_iter().flatten().min();
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Shutdown) | None => break,
@@ -189,7 +202,7 @@ impl<E: Fn(Event)> Driver<E> {
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 if let Some(address) = address::with_peer(&address, self.local) {
-                    (self.events)(Event::Listening { address });
+                    self.outlet.tell(Event::Listening { address });
                 }
             }
             SwarmEvent::ListenerClosed {
@@ -258,8 +271,9 @@ impl<E: Fn(Event)> Driver<E> {
             Some(dial) => dial.text.clone(),
             None => endpoint.get_remote_address().to_string(),
         };
+        let group = address::ip_of(endpoint.get_remote_address()).and_then(AddressGroup::of);
         self.connections
-            .insert(id, Connection::new(peer, direction, address, dial));
+            .insert(id, Connection::new(peer, direction, address, group, dial));
         self.timers
             .set(Instant::now() + IDENTIFY_TIMEOUT, Timer::Introduction(id));
     }
@@ -297,12 +311,11 @@ impl<E: Fn(Event)> Driver<E> {
     fn pinged(&mut self, id: libp2p::swarm::ConnectionId, result: Result<Duration, ping::Failure>) {
         match result {
             Ok(time) => {
-                if let Some(Stage::Up(peer)) = self.connections.stage(id) {
+                if let Some(payer) = self.connections.payer(id) {
                     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-                    (self.events)(Event::Ping {
-                        peer: *peer,
-                        micros,
-                    });
+                    let peer = payer.peer;
+                    let ping = Event::Ping { peer, micros };
+                    self.outlet.tell_firmly(payer, 0, ping);
                 }
             }
             Err(ping::Failure::Unsupported) => {}
@@ -345,5 +358,6 @@ impl<E: Fn(Event)> Driver<E> {
                 Timer::Redial(dial) => self.start_dial(dial),
             }
         }
+        self.let_slow_readers_go(now);
     }
 }

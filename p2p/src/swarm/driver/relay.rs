@@ -7,14 +7,16 @@ use libp2p::gossipsub::{self, MessageAcceptance, MessageId, PublishError};
 use libp2p::swarm::ConnectionId;
 
 use super::Driver;
-use super::connections::{Early, Stage};
-use crate::swarm::Event;
+use super::connections::Early;
+use crate::budget::Full;
 use crate::swarm::gossip::Waiting;
 use crate::swarm::traffic::{Channel, Way};
+use crate::swarm::{Event, Told};
 use crate::sync::GossipId;
+use crate::wire::limits::MAX_REFUSED_GOSSIP;
 use crate::wire::{Gossip, Verdict};
 
-impl<E: Fn(Event)> Driver<E> {
+impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
     /// Spreads something of ours.
     pub(super) fn publish(&mut self, gossip: &Gossip) {
         let mut data = Vec::new();
@@ -101,16 +103,13 @@ impl<E: Fn(Event)> Driver<E> {
             return;
         }
         let early = Early::Gossip(id.clone(), gossip, bytes);
-        let connection = self.connections.get_mut(connection_id);
-        if connection
-            .and_then(|connection| connection.hold_back(early))
-            .is_some()
-        {
+        if self.connections.hold_back(connection_id, early).is_err() {
             self.report(&id, &source, MessageAcceptance::Ignore);
         }
     }
 
-    /// Hands the gossip of a peer that is up on.
+    /// Hands the gossip of a peer that is up on. What is refused because too much waits gets its verdict here: nobody forwards it,
+    /// and no copy of it is kept.
     pub(super) fn gossiped(
         &mut self,
         connection: ConnectionId,
@@ -118,29 +117,37 @@ impl<E: Fn(Event)> Driver<E> {
         gossip: Gossip,
         bytes: usize,
     ) {
-        let Some(connection) = self.connections.get_mut(connection) else {
+        let Some(payer) = self.connections.payer(connection) else {
             return;
         };
-        let (&Stage::Up(peer), source) = (&connection.stage, connection.peer) else {
+        let Some(known) = self.connections.get_mut(connection) else {
             return;
         };
+        let source = known.peer;
         let waiting = Waiting {
             message: message.clone(),
             source,
-            peer,
             kind: gossip.kind(),
             announces_a_block: gossip.announces_a_block(),
             bytes,
-            since: Instant::now(),
         };
-        match self.verdicts.wait(waiting) {
-            Some(id) => (self.events)(Event::Gossip { peer, id, gossip }),
-            None => {
-                self.report(&message, &source, MessageAcceptance::Ignore);
-                if let Some(more) = self.rubbish.pass(Instant::now()) {
-                    tracing::warn!(peer = %source, more, "gossip comes faster than it is judged: some is ignored");
-                }
-            }
+        let (peer, id) = (payer.peer, self.verdicts.wait(waiting));
+        let event = Event::Gossip { peer, id, gossip };
+        if self.outlet.offer_gossip(payer, bytes, event).is_ok() {
+            return;
+        }
+        known.refused_gossip += 1;
+        let refused = known.refused_gossip;
+        self.verdicts.judged(id);
+        self.report(&message, &source, MessageAcceptance::Ignore);
+        if let Some(more) = self.rubbish.pass(Instant::now()) {
+            tracing::warn!(peer = %source, more, "gossip comes faster than it is judged: some is ignored");
+        }
+        if refused >= MAX_REFUSED_GOSSIP {
+            self.end(
+                connection,
+                "the peer gossips more than is judged, again and again",
+            );
         }
     }
 
@@ -148,10 +155,13 @@ impl<E: Fn(Event)> Driver<E> {
         if let Some(more) = self.rubbish.pass(Instant::now()) {
             tracing::warn!(peer = %source, more, "a peer sent malformed gossip");
         }
-        match self.connections.stage(connection) {
-            Some(&Stage::Up(peer)) => (self.events)(Event::MalformedGossip { peer }),
+        match self.connections.payer(connection) {
+            Some(payer) => {
+                let blame = Event::MalformedGossip { peer: payer.peer };
+                self.outlet.tell_firmly(payer, 0, blame);
+            }
             // A peer that starts like this need not go on.
-            _ => self.end(connection, "the peer sent malformed gossip"),
+            None => self.end(connection, "the peer sent malformed gossip"),
         }
     }
 

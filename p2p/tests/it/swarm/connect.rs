@@ -375,7 +375,7 @@ async fn a_taken_port_stops_the_start_with_a_remedy() {
         ..config()
     };
     let (_commands, commanded) = mpsc::unbounded_channel();
-    let error = p2p::swarm::run(config, commanded, |_| {}, Arc::default())
+    let error = p2p::swarm::run(config, commanded, |_| Ok(()), Arc::default())
         .await
         .unwrap_err();
     let error = error.to_string();

@@ -182,6 +182,45 @@ async fn an_answer_above_the_limit_is_not_sent() {
     a.shake_hands(to_b, &mut b).await;
 }
 
+/// Thirty-two answers of nine megabytes lay in memory for whoever asked and did not read.
+#[tokio::test]
+async fn a_large_answer_is_made_when_the_one_before_was_taken() {
+    let (mut a, to_b, mut b, _) = pair().await;
+    for number in 0..8 {
+        a.ask(to_b, Request::Blocks(vec![hash(number)]));
+    }
+    let (first, _) = b.asked().await;
+    b.stays_without(|event| matches!(event, Event::Request { .. }))
+        .await;
+    // A small one does not wait for it.
+    let small = a.ask(to_b, Request::Peers);
+    let (token, request) = b.asked().await;
+    assert_eq!(request, Request::Peers);
+    b.answer(token, Response::Peers(vec![]));
+    assert_eq!(a.response().await.0, small);
+    let mut token = first;
+    for number in 0..8 {
+        let answer = BlockBytes::Theirs(Box::new(block(number, 2_000_000)));
+        b.answer(token, Response::Blocks(vec![answer]));
+        a.response().await;
+        if number < 7 {
+            token = b.asked().await.0;
+        }
+    }
+}
+
+/// The tip of a peer was asked for, and nine megabytes could come back.
+#[tokio::test]
+async fn an_answer_is_no_larger_than_its_question_allows() {
+    let (mut a, to_b, mut b, _) = pair().await;
+    a.ask(to_b, Request::Status(status(1)));
+    let (token, _) = b.asked().await;
+    let answer = BlockBytes::Theirs(Box::new(block(1, 100_000)));
+    b.answer(token, Response::Blocks(vec![answer]));
+    let (_, malformed, reason) = a.request_failed().await;
+    assert!(malformed && reason.contains("at most"), "{reason}");
+}
+
 #[tokio::test]
 async fn requests_that_wait_are_bounded_on_both_sides() {
     let (mut a, to_b, mut b, _) = pair().await;

@@ -1,7 +1,7 @@
 //! Links that are cut, stalled and healed.
 
+use p2p::wire::Verdict;
 use p2p::wire::limits::MAX_INBOUND_REQUESTS_PER_PEER;
-use p2p::wire::{BlockBytes, Verdict};
 
 use super::link::{Link, State};
 use super::relay::settle;
@@ -138,16 +138,22 @@ async fn a_stalled_connection_is_let_go_and_made_anew() {
     let to_b = redial(&mut a, &link.address).await;
     b.peer_up().await;
     for _ in 0..MAX_INBOUND_REQUESTS_PER_PEER {
-        a.ask(to_b, Request::Blocks(vec![BlockHash::all_zeros()]));
+        a.ask(
+            to_b,
+            Request::Headers {
+                locator: vec![],
+                stop: BlockHash::all_zeros(),
+            },
+        );
     }
     let mut tokens = Vec::new();
     for _ in 0..MAX_INBOUND_REQUESTS_PER_PEER {
         tokens.push(b.asked().await.0);
     }
     link.set(State::Stalled);
-    let big = BlockBytes::Theirs(Box::new(block(1, 2_000_000)));
+    let headers = vec![block(1, 0).header; 2_000];
     for token in tokens {
-        b.answer(token, Response::Blocks(vec![big.clone()]));
+        b.answer(token, Response::Headers(headers.clone()));
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     let started = std::time::Instant::now();

@@ -42,10 +42,10 @@ async fn a_malformed_answer_is_told_as_such() {
         (framed(&[]), "malformed"),
         (framed(&[0xee; 40]), "malformed"),
         (framed(&trailing), "malformed"),
-        (u32::MAX.to_le_bytes().to_vec(), "at most 9000000"),
+        (u32::MAX.to_le_bytes().to_vec(), "at most 40316"),
         (
-            (MAX_RESPONSE_BYTES as u32 + 1).to_le_bytes().to_vec(),
-            "at most 9000000",
+            (MAX_RESPONSE_BYTES as u32).to_le_bytes().to_vec(),
+            "at most 40316",
         ),
     ] {
         let (malformed, reason) = verdict_on_answer(answer).await;

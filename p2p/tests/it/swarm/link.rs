@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 /// What the link does with bytes.
@@ -47,7 +47,7 @@ async fn accept(listener: TcpListener, target: SocketAddr, state: Arc<watch::Sen
         if *state.borrow() == State::Cut {
             continue;
         }
-        let Ok(far) = TcpStream::connect(target).await else {
+        let Ok(far) = connect(target).await else {
             continue;
         };
         let (near_in, near_out) = near.into_split();
@@ -55,6 +55,13 @@ async fn accept(listener: TcpListener, target: SocketAddr, state: Arc<watch::Sen
         tokio::spawn(pass(near_in, far_out, state.subscribe()));
         tokio::spawn(pass(far_in, near_out, state.subscribe()));
     }
+}
+
+/// With little room for what is not read, so that a stall is felt soon.
+async fn connect(target: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(8 * 1024)?;
+    socket.connect(target).await
 }
 
 async fn pass(

@@ -17,7 +17,7 @@ use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, Work};
 use chain::{Height, NetworkDigest};
 use p2p::AnswerToken;
-use p2p::swarm::{Command, Event, SwarmConfig, SwarmError, Traffic};
+use p2p::swarm::{Command, Event, SwarmConfig, SwarmError, Told, Traffic};
 use p2p::sync::{GossipId, RequestId};
 use p2p::wire::{Gossip, Request, Response, TipStatus};
 use p2p::{Direction, PeerNum};
@@ -64,7 +64,10 @@ impl Node {
         let (told, events) = mpsc::unbounded_channel();
         let traffic = Arc::new(Traffic::new());
         let counted = traffic.clone();
-        let tell = move |event| drop(told.send(event));
+        let tell = move |told_by: Told| {
+            drop(told.send(told_by.event));
+            Ok(())
+        };
         let task = tokio::spawn(p2p::swarm::run(config, commanded, tell, counted));
         let address = String::new();
         let mut node = Node {

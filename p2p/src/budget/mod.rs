@@ -11,10 +11,12 @@ mod answer_size;
 mod group;
 mod inbox;
 mod ledger;
+mod seats;
 mod serving;
 
 pub use answer_size::{largest_answer, size_of_answer};
 pub use group::AddressGroup;
 pub use inbox::{Charge, Full, Inbox, Lane, Shed};
 pub use ledger::Payer;
+pub use seats::{Seat, to_evict};
 pub use serving::{Serving, TooMuchAsked};

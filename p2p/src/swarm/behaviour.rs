@@ -11,17 +11,19 @@ use libp2p::{StreamProtocol, allow_block_list, connection_limits, identify, ping
 use super::codec::Codec;
 use super::gate::Gate;
 use super::gossip::{self, Topics};
+use super::seats::Seats;
 use super::traffic::Traffic;
 use super::{SwarmConfig, SwarmError};
 use crate::wire::limits;
 
-/// Everything a node speaks. Derived calls go in the order of the fields, so the three that refuse connections come first:
-/// what they refuse, the others never hear of.
+/// Everything a node speaks. Derived calls go in the order of the fields, so those that refuse connections come first: what they
+/// refuse, the others never hear of. Seats are given last of these, so that nobody has to go for one who is refused.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     pub(super) gate: Gate,
     pub(super) banned: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
     limits: connection_limits::Behaviour,
+    pub(super) seats: Seats,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(super) gossip: gossip::Gossipsub,
@@ -39,6 +41,7 @@ impl Behaviour {
             gate: Gate::open(),
             banned: allow_block_list::Behaviour::default(),
             limits: connection_limits::Behaviour::new(connection_limits(config)),
+            seats: Seats::new(config.max_inbound),
             identify: identify::Behaviour::new(identify_config(&config.network, key)),
             ping: ping::Behaviour::new(
                 ping::Config::new()
@@ -81,11 +84,10 @@ fn identify_config(network: &NetworkDigest, key: &Keypair) -> identify::Config {
         .with_cache_size(0)
 }
 
+/// Inbound connections are not in it: [`Seats`] and [`Handshakes`](super::handshakes::Handshakes) make room for new ones.
 fn connection_limits(config: &SwarmConfig) -> connection_limits::ConnectionLimits {
     connection_limits::ConnectionLimits::default()
-        .with_max_established_incoming(Some(config.max_inbound))
         .with_max_established_outgoing(Some(config.max_outbound))
-        .with_max_pending_incoming(Some(limits::MAX_PENDING_CONNECTIONS))
         .with_max_pending_outgoing(Some(limits::MAX_PENDING_CONNECTIONS))
 }
 

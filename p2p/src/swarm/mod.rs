@@ -14,10 +14,12 @@ mod codec;
 mod driver;
 mod gate;
 mod gossip;
+mod handshakes;
 mod identity;
 mod listen;
 mod meter;
 mod reason;
+mod seats;
 mod throttle;
 mod traffic;
 mod transport;
@@ -48,7 +50,7 @@ pub struct SwarmConfig {
     pub network: NetworkDigest,
     /// File with the node's identity key, made (mode 0600) if absent; `None` for a throw-away one.
     pub key_file: Option<PathBuf>,
-    /// Most inbound connections.
+    /// Most inbound connections. When there are more, one that is good for little has to go.
     pub max_inbound: u32,
     /// Most outbound connections.
     pub max_outbound: u32,

@@ -16,9 +16,10 @@ use libp2p::identity::Keypair;
 use libp2p::{PeerId, Transport, noise, tcp, yamux};
 
 use super::SwarmError;
+use super::handshakes::{Handshakes, Ticket};
 use super::meter::{Meter, Metered};
 use super::traffic::{Traffic, Way};
-use crate::wire::limits::HANDSHAKE_TIMEOUT;
+use crate::wire::limits::{HANDSHAKE_TIMEOUT, INBOUND_HANDSHAKE_TIMEOUT, MAX_PENDING_HANDSHAKES};
 
 /// A polite end may take this long. Over a stalled link it never comes, and the connection is dropped instead.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -31,13 +32,21 @@ pub(super) fn build(
     let noise = noise::Config::new(key)
         .map_err(|error| SwarmError::new(format!("encryption cannot be set up: {error}")))?;
     let meters = Arc::clone(&traffic);
+    let handshakes = Arc::new(Handshakes::new(MAX_PENDING_HANDSHAKES));
+    let begun = Arc::clone(&handshakes);
     let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
-        .map(move |stream, _| Counted { stream, traffic })
+        .map(move |stream, point| Counted {
+            stream,
+            traffic: Arc::clone(&traffic),
+            handshake: begun.begin(&point),
+        })
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux::Config::default())
-        .timeout(HANDSHAKE_TIMEOUT);
-    let transport = transport.map(move |(peer, muxer), _| {
+        .outbound_timeout(HANDSHAKE_TIMEOUT)
+        .inbound_timeout(INBOUND_HANDSHAKE_TIMEOUT);
+    let transport = transport.map(move |(peer, muxer), point| {
+        handshakes.end(&point);
         let connection = Connection {
             muxer: StreamMuxerBox::new(muxer),
             meter: meters.new_meter(peer),
@@ -45,22 +54,35 @@ pub(super) fn build(
         };
         (peer, StreamMuxerBox::new(connection))
     });
-    let transport = transport.map_err(|error| match error {
-        TransportTimeoutError::Timeout => io::ErrorKind::TimedOut.into(),
-        TransportTimeoutError::TimerError(error) => error,
-        // What TCP said, as it said it; or what came of Noise and Yamux.
-        TransportTimeoutError::Other(error) => error.either(
-            |below| below.either(|tcp| tcp, io::Error::other),
-            io::Error::other,
-        ),
+    let transport = transport.map_err(|error| {
+        within_time(error, |error| {
+            within_time(error, |error| {
+                // What TCP said, as it said it; or what came of Noise and Yamux.
+                error.either(
+                    |below| below.either(|tcp| tcp, io::Error::other),
+                    io::Error::other,
+                )
+            })
+        })
     });
     Ok(transport.boxed())
+}
+
+/// An error of something with a time limit, as `other` words what is not about time.
+fn within_time<E>(error: TransportTimeoutError<E>, other: impl Fn(E) -> io::Error) -> io::Error {
+    match error {
+        TransportTimeoutError::Timeout => io::ErrorKind::TimedOut.into(),
+        TransportTimeoutError::TimerError(error) => error,
+        TransportTimeoutError::Other(error) => other(error),
+    }
 }
 
 /// A byte stream that counts what passes.
 struct Counted<S> {
     stream: S,
     traffic: Arc<Traffic>,
+    /// Of an inbound connection.
+    handshake: Option<Arc<Ticket>>,
 }
 
 impl<S> Counted<S> {
@@ -78,6 +100,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(handshake) = &self.handshake {
+            handshake.check(cx)?;
+        }
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         self.counted(Way::Received, result)
     }

@@ -73,8 +73,20 @@ pub const MAX_OUTBOUND_REQUESTS_PER_PEER: usize = 64;
 /// Request streams of one connection, both ways; more are reset.
 pub const MAX_STREAMS_PER_PEER: usize =
     MAX_INBOUND_REQUESTS_PER_PEER + MAX_OUTBOUND_REQUESTS_PER_PEER;
-/// Handshakes under way, in each direction.
+/// An inbound connection has this long for its handshake.
+pub const INBOUND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Dials under way; more fail.
 pub const MAX_PENDING_CONNECTIONS: u32 = 64;
+/// Handshakes of inbound connections under way; the oldest makes room for one more.
+pub const MAX_PENDING_HANDSHAKES: usize = 64;
+/// A group of addresses may have one in so many inbound connections.
+pub const GROUP_SHARE_OF_INBOUND: usize = 4;
+/// Who cost too much is discouraged for so long: taken only while most seats are free, and the first to go.
+pub const DISCOURAGED: Duration = Duration::from_secs(600);
+/// Whoever is remembered as discouraged, at most; the oldest is forgotten first.
+pub const MAX_DISCOURAGED: usize = 1_000;
+/// A peer that comes back while it is connected has this long to show that the connection it has still lives.
+pub const PROOF_OF_LIFE: Duration = Duration::from_millis(1_500);
 /// The time a verdict on gossip may take; later ones do not forward it. The library keeps messages a little longer.
 pub const VERDICT_TIMEOUT: Duration = Duration::from_secs(4);
 /// Gossip whose verdict is awaited, at most: what waits for the core, and as much again that the core has in hand. Of more the

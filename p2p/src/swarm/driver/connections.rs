@@ -4,6 +4,7 @@
 //! has a number. Numbers belong to connections, not identities: a peer that comes back gets a new one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use libp2p::gossipsub::MessageId;
 use libp2p::request_response::{InboundRequestId, OutboundRequestId, ResponseChannel};
@@ -12,12 +13,13 @@ use libp2p::{Multiaddr, PeerId, identify};
 
 use super::Driver;
 use super::dials::Dial;
+use super::timers::Timer;
 use crate::budget::{AddressGroup, Full, Payer};
 use crate::swarm::meter::Parcel;
 use crate::swarm::{Event, Told, address, reason};
 use crate::wire::limits::{
     MAX_AGENT_CHARS, MAX_EARLY_BYTES, MAX_EARLY_BYTES_OF_ALL, MAX_EARLY_MESSAGES,
-    MAX_LISTEN_ADDRESSES, MAX_LISTEN_UPDATES,
+    MAX_LISTEN_ADDRESSES, MAX_LISTEN_UPDATES, PROOF_OF_LIFE,
 };
 use crate::wire::{Gossip, Request, Response};
 use crate::{Direction, PeerNum};
@@ -38,6 +40,9 @@ pub(super) struct Connection {
     /// The peer dialled us while this connection was being made.
     contested: bool,
     pub(super) stage: Stage,
+    since: Instant,
+    /// It has been asked for a sign of life.
+    is_doubted: bool,
     /// Why we ended it, if we did.
     ended: Option<String>,
     /// Requests of ours that wait.
@@ -90,6 +95,8 @@ impl Connection {
             parked: None,
             contested: false,
             stage: Stage::Unknown(Vec::new()),
+            since: Instant::now(),
+            is_doubted: false,
             ended: None,
             asked: BTreeSet::new(),
             dropped_requests: 0,
@@ -318,6 +325,63 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
         }
     }
 
+    /// Ends the connection of a peer that costs too much. It may come back while there is room.
+    pub(super) fn let_go(&mut self, id: ConnectionId, reason: &str) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            let (peer, group) = (connection.peer, connection.group);
+            self.swarm.behaviour_mut().seats.discourage(peer, group);
+            self.end(id, reason);
+        }
+    }
+
+    /// A peer came by a second connection. If the first one is dead (its machine died, its address changed) nobody may have told
+    /// us; so it has to show that it lives, or makes room.
+    pub(super) fn ask_for_a_sign_of_life(&mut self, peer: PeerId) {
+        let Some(id) = self.connections.of_peer(peer) else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        // When two nodes dial each other at once, the connection that won is as young as the one that was refused.
+        let is_young = connection.since.elapsed() < PROOF_OF_LIFE;
+        if is_young || std::mem::replace(&mut connection.is_doubted, true) {
+            return;
+        }
+        let heard = self.heard(peer);
+        let meter = self.traffic.meter_of(&peer);
+        // Any question will do: the stream for it is answered by the peer's connection, however busy its node is.
+        let question = Parcel::to_send(Request::Peers, meter);
+        let exchange = &mut self.swarm.behaviour_mut().exchange;
+        exchange.send_request(&peer, question);
+        let timer = Timer::SignOfLife {
+            connection: id,
+            heard,
+        };
+        self.timers.set(Instant::now() + PROOF_OF_LIFE, timer);
+    }
+
+    /// The time for a sign of life is over.
+    pub(super) fn expect_a_sign_of_life(&mut self, id: ConnectionId, heard: u64) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        connection.is_doubted = false;
+        let peer = connection.peer;
+        if self.heard(peer) <= heard {
+            self.end(
+                id,
+                "the peer came back by another connection, and nothing comes over this one",
+            );
+        }
+    }
+
+    /// Bytes that came from a peer.
+    fn heard(&self, peer: PeerId) -> u64 {
+        let meter = self.traffic.meter_of(&peer);
+        meter.map_or(0, |meter| meter.read().streams.received_bytes)
+    }
+
     /// Ends every connection.
     pub(super) fn end_all(&mut self, reason: &str) {
         let ids: Vec<_> = self.connections.all.keys().copied().collect();
@@ -332,7 +396,14 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
             return;
         };
         let ours = connection.ended.is_some();
-        let reason = connection.ended.unwrap_or_else(|| reason::of_end(cause));
+        let made_room = self.swarm.behaviour_mut().seats.take_made_room(id);
+        let reason = connection.ended.unwrap_or_else(|| {
+            if made_room {
+                "it made room for another inbound connection".to_owned()
+            } else {
+                reason::of_end(cause)
+            }
+        });
         match connection.stage {
             Stage::Up(number) => {
                 let payer = Payer {

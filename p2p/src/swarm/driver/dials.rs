@@ -153,6 +153,7 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
 
     /// A dial reached a peer that is connected already.
     pub(super) fn collided(&mut self, dial: Dial, peer: PeerId) {
+        self.ask_for_a_sign_of_life(peer);
         let local = self.local;
         let existing = self
             .connections

@@ -248,10 +248,11 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
             }
             BehaviourEvent::Gossip(event) => self.gossip(event),
             BehaviourEvent::Exchange(event) => self.exchange(event),
-            // These three never say anything.
+            // These never say anything.
             BehaviourEvent::Gate(never) => match never {},
             BehaviourEvent::Banned(never) => match never {},
             BehaviourEvent::Limits(never) => match never {},
+            BehaviourEvent::Seats(never) => match never {},
         }
     }
 
@@ -283,6 +284,7 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
             && reason::is_duplicate(cause)
         {
             self.connections.contest(peer);
+            self.ask_for_a_sign_of_life(peer);
         }
         if let Some(more) = self.refusals.pass(Instant::now()) {
             let reason = reason::of_listen(error);
@@ -313,6 +315,7 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
             Ok(time) => {
                 if let Some(payer) = self.connections.payer(id) {
                     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+                    self.swarm.behaviour_mut().seats.pinged(id, micros);
                     let peer = payer.peer;
                     let ping = Event::Ping { peer, micros };
                     self.outlet.tell_firmly(payer, 0, ping);
@@ -356,6 +359,9 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
                     }
                 }
                 Timer::Redial(dial) => self.start_dial(dial),
+                Timer::SignOfLife { connection, heard } => {
+                    self.expect_a_sign_of_life(connection, heard);
+                }
             }
         }
         self.let_slow_readers_go(now);

@@ -55,6 +55,12 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
             Verdict::Ignore => MessageAcceptance::Ignore,
             Verdict::Reject => MessageAcceptance::Reject,
         };
+        if verdict == Verdict::Accept
+            && let Some(id) = self.connections.of_peer(item.source)
+        {
+            let seats = &mut self.swarm.behaviour_mut().seats;
+            seats.was_useful(id, item.announces_a_block);
+        }
         if self.report(&item.message, &item.source, acceptance) && verdict == Verdict::Accept {
             self.traffic
                 .count(Channel::Gossip, item.kind, Way::Sent, item.bytes);
@@ -144,7 +150,7 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
             tracing::warn!(peer = %source, more, "gossip comes faster than it is judged: some is ignored");
         }
         if refused >= MAX_REFUSED_GOSSIP {
-            self.end(
+            self.let_go(
                 connection,
                 "the peer gossips more than is judged, again and again",
             );

@@ -263,7 +263,7 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
         tracing::debug!(peer = %connection.peer, "too many requests of one peer: one is dropped");
         connection.dropped_requests += 1;
         if connection.dropped_requests >= MAX_DROPPED_REQUESTS {
-            self.end(id, "the peer asks more than it may, again and again");
+            self.let_go(id, "the peer asks more than it may, again and again");
         }
     }
 
@@ -299,7 +299,7 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
                     peer = peer.0,
                     "a peer does not read the answers that it asked for: it is let go"
                 );
-                self.end(id, "the peer does not read the answers that it asked for");
+                self.let_go(id, "the peer does not read the answers that it asked for");
             }
             // The room is free at once: what was sent ends with the connection.
             self.requests.turns.left(peer);

@@ -12,6 +12,13 @@ use super::dials::Dial;
 pub(super) enum Timer {
     /// A peer must have said its network by now.
     Introduction(ConnectionId),
+    /// Something must have come over a connection whose peer came back by another one: more than was heard by then, in bytes.
+    SignOfLife {
+        /// The old connection.
+        connection: ConnectionId,
+        /// Bytes that had come over it.
+        heard: u64,
+    },
     /// A dial that met a dial from the other side is tried again.
     Redial(Dial),
 }

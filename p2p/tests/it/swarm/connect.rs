@@ -159,12 +159,30 @@ async fn networks_that_share_half_a_digest_part_as_well() {
 #[tokio::test]
 async fn inbound_peers_cannot_take_more_than_their_slots() {
     let mut full = Node::with(SwarmConfig {
-        max_inbound: 2,
+        max_inbound: 0,
+        ..config()
+    })
+    .await;
+    let mut late = Node::start().await;
+    late.dial(&full.address);
+    let reason = late.dial_failed().await;
+    assert!(reason.contains("may be full"), "{reason}");
+    // Its own dials are not affected.
+    full.dial(&late.address);
+    assert_eq!(full.peer_up_in().await.1, Direction::Outbound);
+}
+
+/// As many idle connections as there were slots kept everyone else out for good.
+#[tokio::test]
+async fn idle_connections_make_room_for_a_newcomer() {
+    const SLOTS: u32 = 8;
+    let mut full = Node::with(SwarmConfig {
+        max_inbound: SLOTS,
         ..config()
     })
     .await;
     let mut guests = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..SLOTS {
         let mut guest = Node::start().await;
         guest.dial(&full.address);
         guest.peer_up().await;
@@ -173,17 +191,11 @@ async fn inbound_peers_cannot_take_more_than_their_slots() {
     }
     let mut late = Node::start().await;
     late.dial(&full.address);
-    let reason = late.dial_failed().await;
-    assert!(reason.contains("may be full"), "{reason}");
-    // Its own dials are not affected.
-    full.dial(&late.address);
-    assert_eq!(full.peer_up_in().await.1, Direction::Outbound);
-    // A slot that becomes free can be taken.
-    drop(guests.remove(0));
-    full.peer_down().await;
-    let mut next = Node::start().await;
-    next.dial(&full.address);
-    next.peer_up().await;
+    let to_full = late.peer_up().await;
+    let (gone, reason) = full.peer_down().await;
+    assert!(reason.contains("made room"), "{reason}");
+    assert_ne!(gone, PeerNum(u64::from(SLOTS) + 1), "the newcomer stays");
+    late.shake_hands(to_full, &mut full).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Links that are cut, stalled and healed.
 
 use p2p::wire::Verdict;
-use p2p::wire::limits::MAX_INBOUND_REQUESTS_PER_PEER;
+use p2p::wire::limits::{MAX_INBOUND_REQUESTS_PER_PEER, PROOF_OF_LIFE};
 
 use super::link::{Link, State};
 use super::relay::settle;
@@ -173,6 +173,51 @@ async fn a_stalled_connection_is_let_go_and_made_anew() {
     a.shake_hands(to_b, &mut b).await;
     settle(&a, &mut b, 1).await;
     settle(&b, &mut a, 2).await;
+}
+
+/// A machine that dies says no farewell. When it came back under its identity it was refused for half a minute, until pings had
+/// found out that its old connection was dead.
+#[tokio::test]
+async fn a_machine_that_died_without_a_word_is_back_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_identity = || SwarmConfig {
+        key_file: Some(folder.path().join("key")),
+        ..config()
+    };
+    let mut node = Node::start().await;
+    let link = Link::to(node.port()).await;
+    let mut machine = Node::with(with_identity()).await;
+    redial(&mut machine, &link.address).await;
+    let dead = node.peer_up().await;
+    link.set(State::Stalled);
+    machine.task.abort();
+    let mut machine = Node::with(with_identity()).await;
+    let started = std::time::Instant::now();
+    redial(&mut machine, &node.address.clone()).await;
+    let (down, reason) = node.peer_down().await;
+    assert_eq!(down, dead);
+    assert!(reason.contains("came back"), "{reason}");
+    node.peer_up().await;
+    // Without a sign of life asked for it takes 20 s and more.
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(15), "{took:?}");
+}
+
+/// Whoever dials a peer a second time by mistake does not lose the first connection.
+#[tokio::test]
+async fn a_living_connection_outlasts_a_second_dial() {
+    let (mut a, to_b, mut b, _) = pair().await;
+    tokio::time::sleep(PROOF_OF_LIFE).await;
+    for _ in 0..3 {
+        b.dial(a.plain_address());
+        b.dial_failed().await;
+    }
+    tokio::time::sleep(PROOF_OF_LIFE + Duration::from_secs(1)).await;
+    b.stays_without(|event| matches!(event, Event::PeerDown { .. }))
+        .await;
+    // Each was asked for a sign of life.
+    a.asked().await;
+    a.shake_hands(to_b, &mut b).await;
 }
 
 /// Nobody is told when a link goes silent. Pings find out.

@@ -2,8 +2,8 @@
 
 use libp2p::PeerId;
 use p2p::swarm::Channel;
-use p2p::wire::limits::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
-use tokio::io::AsyncWriteExt;
+use p2p::wire::limits::{MAX_PENDING_HANDSHAKES, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::raw_peer::{Manners, Order, RawPeer};
 use super::*;
@@ -206,6 +206,26 @@ async fn gossip_above_the_limit_is_not_taken() {
     other.dial(&address);
     let to_node = other.peer_up().await;
     other.shake_hands(to_node, &mut node).await;
+}
+
+/// Sixty-four of them were all the handshakes that a node had under way, so that nobody else got in.
+#[tokio::test]
+async fn silent_sockets_never_keep_a_newcomer_out() {
+    let mut node = Node::start().await;
+    let mut sockets = Vec::new();
+    for _ in 0..MAX_PENDING_HANDSHAKES * 2 {
+        let socket = tokio::net::TcpStream::connect(("127.0.0.1", node.port())).await;
+        sockets.push(socket.unwrap());
+    }
+    let mut guest = Node::start().await;
+    guest.dial(&node.address);
+    let to_node = guest.peer_up().await;
+    guest.shake_hands(to_node, &mut node).await;
+    // They were pushed out, the oldest first.
+    let mut oldest = sockets.remove(0);
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(PATIENCE, oldest.read_to_end(&mut rest)).await;
+    assert!(end.is_ok(), "it is closed");
 }
 
 #[tokio::test]

@@ -71,6 +71,9 @@ pub struct NodeArgs {
     /// Let a user make these calls only; may be repeated.
     #[arg(long, value_name = "USER:CALL,CALL")]
     rpcwhitelist: Vec<String>,
+    /// Answer calls that name the node by this host, beside its IP addresses and localhost; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    rpcallowhost: Vec<String>,
     /// Serve /rest/ too, to everybody who can reach the RPC port.
     #[arg(long)]
     rest: bool,
@@ -205,6 +208,7 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
         },
         users,
         rest: args.rest,
+        rpc_hosts: args.rpcallowhost.clone(),
         mining: MiningSettings {
             active: address.is_some(),
             address,

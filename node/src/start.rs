@@ -14,6 +14,7 @@ use p2p::swarm::{Command, SwarmConfig, SwarmError};
 use tokio::sync::mpsc;
 
 use node_api::Api;
+use node_api::http::AllowedHosts;
 use node_api::server::{ServerOptions, Service};
 use node_api::{WarmUp, auth};
 use node_core::CoreOptions;
@@ -29,8 +30,10 @@ const BLOCKING_THREADS: usize = 16;
 const IDLE_THREAD_LIFE: Duration = Duration::from_secs(5);
 /// How long the swarm may take to open its ports.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the parts may take to end.
-const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long servers and connections may take to end, all at once.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(700);
+/// How long work that was asked for may take to end; whatever is still at it then ends with the process.
+const WORK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How a node is started.
 #[derive(Debug)]
@@ -57,6 +60,8 @@ pub struct StartOptions {
     pub users: auth::Users,
     /// Serve `/rest/`.
     pub rest: bool,
+    /// Names of hosts by which RPC may be called, beside addresses and `localhost`.
+    pub rpc_hosts: Vec<String>,
     /// The node's own miner.
     pub mining: MiningSettings,
     /// Miners of others; `None` for none.
@@ -135,6 +140,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
             ServerOptions {
                 users: std::mem::take(&mut options.users),
                 rest: options.rest,
+                hosts: AllowedHosts::new(&options.rpc_hosts),
             },
         );
         let urls = Urls {
@@ -151,10 +157,13 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
             let served = serve(&node, urls, cookie.path().to_owned(), announce).await;
             // A failure to start ends what was started.
             node.stop().press(StopReason::Asked("a failed start"));
-            let _ = tokio::time::timeout(STOP_TIMEOUT, server).await;
-            if let Some(miners) = miners {
-                let _ = tokio::time::timeout(STOP_TIMEOUT, miners).await;
-            }
+            let miners = async {
+                if let Some(miners) = miners {
+                    let _ = miners.await;
+                }
+            };
+            let ended = futures::future::join(server, miners);
+            let _ = tokio::time::timeout(LEAVE_TIMEOUT, ended).await;
             node.leave_network();
             served
         };
@@ -164,9 +173,9 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
     node.mining().wake();
     node.tell_chain_thread(Message::Stop);
     let _ = ends.chain_thread.join();
-    runtime.block_on(node.background().end(STOP_TIMEOUT));
+    runtime.block_on(node.background().end(WORK_TIMEOUT));
     let flushed = node.shut_down();
-    runtime.shutdown_timeout(STOP_TIMEOUT);
+    runtime.shutdown_timeout(WORK_TIMEOUT);
     drop(cookie);
     outcome?;
     if let Some(StopReason::Failed(reason)) = node.stop().reason() {
@@ -197,7 +206,7 @@ async fn live(
     let ended = tokio::select! {
         served = &mut life => {
             // What does not end in time ends with the process.
-            let _ = tokio::time::timeout(STOP_TIMEOUT, swarm).await;
+            let _ = tokio::time::timeout(LEAVE_TIMEOUT, swarm).await;
             return served;
         }
         ended = &mut swarm => ended,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use node_host::NodeHandle;
 use node_stratum::EndpointStats;
+use tokio_util::sync::CancellationToken;
 
 use crate::activity::Activity;
 use crate::filter_headers::FilterHeaders;
@@ -14,6 +15,8 @@ use crate::filter_headers::FilterHeaders;
 pub struct Api {
     node: NodeHandle,
     own: Arc<Own>,
+    /// Cancelled when the caller has hung up.
+    hung_up: CancellationToken,
 }
 
 struct Own {
@@ -27,12 +30,26 @@ impl Api {
     pub fn new(node: NodeHandle, stratum: Arc<EndpointStats>) -> Api {
         Api {
             node,
+            hung_up: CancellationToken::new(),
             own: Arc::new(Own {
                 activity: Activity::default(),
                 filter_headers: FilterHeaders::default(),
                 stratum,
             }),
         }
+    }
+
+    /// The same for one call, whose caller has hung up when `hung_up` is cancelled.
+    pub(crate) fn for_call(&self, hung_up: CancellationToken) -> Api {
+        Api {
+            hung_up,
+            ..self.clone()
+        }
+    }
+
+    /// Whether anybody still waits for what is being worked on: the caller is there, and the node does not stop.
+    pub fn is_wanted(&self) -> bool {
+        !self.node.stop().is_pressed() && !self.hung_up.is_cancelled()
     }
 
     /// The calls that are being carried out, and how many there were.

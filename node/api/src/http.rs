@@ -1,76 +1,14 @@
-//! Connections: how many, how slow they may be, and what a browser must not be made to send.
+//! Requests: how long they may take, what a browser must not be made to send, and plain replies.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
-use node_host::StopSwitch;
-
-/// How long a client may take to send a header, or a body.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long open connections may take to end when the server stops.
-const END_TIMEOUT: Duration = Duration::from_millis(500);
-/// Largest body: Bitcoin Core's 32 MiB. A block of the largest weight is 8 MB in hex.
-pub(crate) const MAX_BODY_BYTES: usize = 32 << 20;
-/// Largest head of a request, in bytes.
-const MAX_HEAD_BYTES: usize = 64 << 10;
-
-/// Serves until `stop` is pressed. Connections above `max_connections` are closed at once.
-pub async fn serve(listener: TcpListener, router: Router, max_connections: u32, stop: StopSwitch) {
-    let connections = Arc::new(Semaphore::new(max_connections as usize));
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Out of file handles, most likely: let some close.
-                    tracing::warn!(target: "rpc", %error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            _ = stop.pressed() => break,
-        };
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
-            continue;
-        };
-        let (router, stop) = (router.clone(), stop.clone());
-        tokio::spawn(async move {
-            serve_connection(stream, router, &stop).await;
-            drop(permit);
-        });
-    }
-    // Those who wait for an answer get one.
-    let ended = connections.acquire_many(max_connections);
-    let _ = tokio::time::timeout(END_TIMEOUT, ended).await;
-}
-
-async fn serve_connection(stream: TcpStream, router: Router, stop: &StopSwitch) {
-    let _ = stream.set_nodelay(true);
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(READ_TIMEOUT)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        _ = stop.pressed() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(END_TIMEOUT, connection).await;
-        }
-    }
-}
+use crate::limits::READ_TIMEOUT;
 
 /// Reads a body of up to `max_bytes`.
 ///
@@ -92,33 +30,57 @@ pub async fn read_body(body: Body, max_bytes: usize) -> Result<Bytes, Response> 
     }
 }
 
+/// Names in `Host` that lead here although a name server is asked for them.
+#[derive(Clone, Debug, Default)]
+pub struct AllowedHosts(Arc<[String]>);
+
+impl AllowedHosts {
+    /// Allows `names`, whatever their case, beside addresses and `localhost`.
+    pub fn new(names: &[String]) -> AllowedHosts {
+        AllowedHosts(names.iter().map(|name| plain_name(name)).collect())
+    }
+
+    /// Whether `host` is an IP address, `localhost` or an allowed name, with or without a port; or nothing (HTTP/1.0).
+    fn contains(&self, host: &str) -> bool {
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let bare = name
+            .strip_prefix('[')
+            .and_then(|name| name.strip_suffix(']'))
+            .unwrap_or(name);
+        let name = plain_name(name);
+        host.is_empty()
+            || name == "localhost"
+            || bare.parse::<std::net::IpAddr>().is_ok()
+            || self.0.contains(&name)
+    }
+}
+
+/// Names of hosts are the same in any case, and with the dot of the root behind them.
+fn plain_name(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
 /// Refuses what a web page of another site makes a browser send: a name in `Host` that leads here only by that site's DNS, or an
 /// `Origin` other than ours.
-pub async fn same_site_only(request: Request, next: Next) -> Response {
+pub async fn same_site_only(
+    State(hosts): State<AllowedHosts>,
+    request: Request,
+    next: Next,
+) -> Response {
     let headers = request.headers();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(header::HOST).unwrap_or_default();
     let origin = text(header::ORIGIN);
-    if !is_direct_host(host) || origin.is_some_and(|origin| !is_same_origin(origin, host)) {
+    if !hosts.contains(host) || origin.is_some_and(|origin| !is_same_origin(origin, host)) {
         return plain(
             StatusCode::FORBIDDEN,
-            "Forbidden: use the address of the node itself\n",
+            "Forbidden: use the node's IP address or localhost, or allow the host's name with --rpcallowhost\n",
         );
     }
     next.run(request).await
-}
-
-/// An IP address, or `localhost`, with or without a port; or nothing (HTTP/1.0).
-fn is_direct_host(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let bare = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name);
-    host.is_empty() || name == "localhost" || bare.parse::<std::net::IpAddr>().is_ok()
 }
 
 fn is_same_origin(origin: &str, host: &str) -> bool {
@@ -141,25 +103,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_addresses_that_need_no_name_server_are_hosts() {
+    fn only_addresses_and_allowed_names_are_hosts() {
+        let hosts = AllowedHosts::new(&["Mend-1.lab.svc.".to_owned()]);
         for good in [
             "127.0.0.1:18443",
             "localhost",
             "localhost:1",
+            "LOCALHOST:1",
+            "localhost.",
+            "LocalHost.:18443",
+            "mend-1.lab.svc:18443",
+            "MEND-1.lab.svc.",
             "[::1]:5",
             "10.0.0.2",
             "",
         ] {
-            assert!(is_direct_host(good), "{good}");
+            assert!(hosts.contains(good), "{good}");
         }
         for bad in [
             "evil.example",
             "evil.example:18443",
             "127.0.0.1.evil.example:1",
+            "mend-1.lab.svc.evil.example",
+            "mend-2.lab.svc",
+            "localhost..",
             "[x]:1",
         ] {
-            assert!(!is_direct_host(bad), "{bad}");
+            assert!(!hosts.contains(bad), "{bad}");
         }
+        assert!(!AllowedHosts::default().contains("mend-1.lab.svc"));
     }
 
     #[test]

@@ -29,7 +29,7 @@ const MODES: [Mode; 7] = [
 /// Answers `GET /metrics`.
 pub(crate) async fn handler(State(node): State<Api>) -> Response {
     let reader = node.clone();
-    let text = node.background().short(move || text(&reader)).await;
+    let text = node.background().public(move || text(&reader)).await;
     match text {
         Ok(text) => {
             let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];

@@ -93,7 +93,7 @@ type Answer = Result<Response, Refusal>;
 
 async fn working(node: Api, work: impl FnOnce(&Api) -> Answer + Send + 'static) -> Response {
     let worker = node.clone();
-    match node.background().short(move || work(&worker)).await {
+    match node.background().public(move || work(&worker)).await {
         Ok(Ok(response)) => response,
         Ok(Err(refusal)) => refusal.into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -139,7 +139,7 @@ fn by_call(node: &Api, method: &str, params: Value) -> Answer {
     let args = Args::new(call.description(), params)?;
     let result: Reply = match call.handler {
         Handler::Read(work) => work(node, &args)?,
-        Handler::Scan(_) | Handler::Write(_) | Handler::Table(_) | Handler::Wait(_) => {
+        _ => {
             return Err(Refusal::not_found("no such call"));
         }
     };

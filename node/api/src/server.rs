@@ -4,37 +4,33 @@
 //! `Content-Length`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::error_handling::HandleErrorLayer;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tower::ServiceBuilder;
+use tower::limit::GlobalConcurrencyLimitLayer;
 
 use crate::auth::{User, Users};
-use crate::http::{self, MAX_BODY_BYTES, json, plain};
-use crate::rpc::args::Args;
-use crate::rpc::call::Handler;
+use crate::connections::{self, Connection};
+use crate::http::{self, AllowedHosts, json, plain};
+use crate::limits::{
+    LARGE_BODIES, MAX_BATCH_REPLY_BYTES, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_PUBLIC_ANSWERS,
+    SMALL_BODY_BYTES, WORK_QUEUE, WRONG_PASSWORD_PAUSE,
+};
 use crate::rpc::error::{Failure, code};
 use crate::rpc::reply::Reply;
 use crate::rpc::request::{self, Asked, Refused, Request, Version};
 use crate::rpc::table;
+use crate::work::{Busy, Workers};
 use crate::{Api, metrics, rest, stream};
-
-/// Connections at once; more are closed at once.
-const MAX_CONNECTIONS: u32 = 512;
-/// Requests at once, worked on or in the queue; more get 503.
-const WORK_QUEUE: usize = 256;
-/// Calls that move the chain at once. What only looks something up has fewer threads, which give way: `host::Background`.
-const WRITERS: usize = 8;
-/// Calls that wait at once (long polls, `wait...`); more get 503.
-const MAX_WAITING: usize = 128;
-/// How long a wrong password is kept waiting, as in Bitcoin Core.
-const WRONG_PASSWORD_PAUSE: Duration = Duration::from_millis(250);
 
 /// What is served, to whom.
 #[derive(Debug)]
@@ -43,6 +39,8 @@ pub struct ServerOptions {
     pub users: Users,
     /// Whether `/rest/` is served.
     pub rest: bool,
+    /// Names of hosts by which it may be called, beside addresses and `localhost`.
+    pub hosts: AllowedHosts,
 }
 
 /// The RPC server of one node.
@@ -52,49 +50,62 @@ pub struct Service {
 }
 
 struct Shared {
-    node: Api,
+    api: Api,
     options: ServerOptions,
+    workers: Workers,
     queue: Semaphore,
-    writers: Semaphore,
-    waiting: Semaphore,
+    large_bodies: Semaphore,
 }
 
 impl Service {
     /// A server that is not yet open.
-    pub fn new(node: Api, options: ServerOptions) -> Service {
+    pub fn new(api: Api, options: ServerOptions) -> Service {
         Service {
             shared: Arc::new(Shared {
-                node,
+                api,
                 options,
+                workers: Workers::default(),
                 queue: Semaphore::new(WORK_QUEUE),
-                writers: Semaphore::new(WRITERS),
-                waiting: Semaphore::new(MAX_WAITING),
+                large_bodies: Semaphore::new(LARGE_BODIES),
             }),
         }
     }
 
     /// Serves until the node stops.
     pub async fn serve(self, listener: TcpListener) {
-        let stop = self.shared.node.stop().clone();
-        http::serve(listener, self.router(), MAX_CONNECTIONS, stop).await;
+        let stop = self.shared.api.stop().clone();
+        connections::serve(&listener, self.router(), MAX_CONNECTIONS, stop).await;
     }
 
     fn router(&self) -> Router {
-        let mut router = Router::new()
+        let api = &self.shared.api;
+        let mut public = Router::new()
             .route("/metrics", get(metrics::handler))
-            .route("/events", get(stream::handler))
-            .with_state(self.shared.node.clone());
+            .with_state(api.clone());
         if self.shared.options.rest {
-            router = router.merge(rest::router(self.shared.node.clone()));
+            public = public.merge(rest::router(api.clone()));
         }
+        let shedding = ServiceBuilder::new()
+            .layer(HandleErrorLayer::new(async |_: tower::BoxError| busy()))
+            .load_shed()
+            .layer(GlobalConcurrencyLimitLayer::new(MAX_PUBLIC_ANSWERS));
         let calls = Router::new()
             .route("/", any(json_rpc))
             .route("/wallet/{name}", any(json_rpc))
             .with_state(Arc::clone(&self.shared));
-        router
+        let hosts = self.shared.options.hosts.clone();
+        public
+            .layer(shedding)
+            .merge(stream::router(api.clone()))
             .merge(calls)
-            .layer(middleware::from_fn(http::same_site_only))
+            .layer(middleware::from_fn_with_state(hosts, http::same_site_only))
     }
+}
+
+/// The reply when more is asked at once than there are places for.
+fn busy() -> Response {
+    let text = "Work queue depth exceeded\n";
+    plain(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 async fn json_rpc(State(shared): State<Arc<Shared>>, request: HttpRequest) -> Response {
@@ -107,18 +118,33 @@ async fn json_rpc(State(shared): State<Arc<Shared>>, request: HttpRequest) -> Re
         Ok(user) => user,
         Err(refusal) => return refusal,
     };
-    let Ok(_place) = shared.queue.try_acquire() else {
-        let text = "Work queue depth exceeded\n";
-        return plain(StatusCode::SERVICE_UNAVAILABLE, text);
-    };
-    let body = match http::read_body(body, MAX_BODY_BYTES).await {
-        Ok(body) => body,
+    if let Some(connection) = parts.extensions.get::<Connection>() {
+        connection.prove();
+    }
+    let (body, _large) = match read_body(&shared, &parts.headers, body).await {
+        Ok(read) => read,
         Err(refusal) => return refusal,
     };
     match request::parse_off_worker(body).await {
         Asked::Single(asked) => single(&shared, &user, asked).await,
         Asked::Batch(batch) => batched(&shared, &user, batch).await,
     }
+}
+
+/// Reads a body. A large one has a place, which is held until the reply is made.
+async fn read_body<'a>(
+    shared: &'a Shared,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Bytes, Option<SemaphorePermit<'a>>), Response> {
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|text| text.to_str().ok()?.parse().ok());
+    let is_small = length.is_some_and(|length: usize| length <= SMALL_BODY_BYTES);
+    let place = match is_small {
+        true => None,
+        false => shared.large_bodies.acquire().await.ok(),
+    };
+    Ok((http::read_body(body, MAX_BODY_BYTES).await?, place))
 }
 
 async fn authorized(shared: &Shared, headers: &HeaderMap) -> Result<User, Response> {
@@ -141,9 +167,17 @@ async fn single(shared: &Shared, user: &User, asked: Result<Request, Refused>) -
             if !shared.options.users.may_call(user, &request.method) {
                 return StatusCode::FORBIDDEN.into_response();
             }
-            let notification = request.version == Version::Two && request.id.is_none();
+            let notification = is_notification(&request);
             let (version, id) = (request.version, request.id.clone());
-            let result = call(shared, request).await;
+            let immediate =
+                table::find(&request.method).is_some_and(|call| call.handler.is_immediate());
+            let place = shared.queue.try_acquire();
+            if place.is_err() && !immediate {
+                return busy();
+            }
+            let Ok(result) = shared.workers.call(&shared.api, request).await else {
+                return busy();
+            };
             if notification {
                 return StatusCode::NO_CONTENT.into_response();
             }
@@ -151,17 +185,14 @@ async fn single(shared: &Shared, user: &User, asked: Result<Request, Refused>) -
         }
         Err(refused) => (refused.version, refused.id, Err(refused.failure)),
     };
-    if let Err(failure) = &result
-        && failure.code == TOO_MANY_WAITING
-    {
-        return plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Work queue depth exceeded\n",
-        );
-    }
     let status = request::http_status(version, &result);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     json(status, request::reply_json(version, id.as_ref(), &result))
+}
+
+/// Whether there is to be no reply.
+fn is_notification(request: &Request) -> bool {
+    request.version == Version::Two && request.id.is_none()
 }
 
 async fn batched(shared: &Shared, user: &User, batch: Vec<Result<Request, Refused>>) -> Response {
@@ -173,24 +204,28 @@ async fn batched(shared: &Shared, user: &User, batch: Vec<Result<Request, Refuse
     if !batch.iter().all(allowed) {
         return StatusCode::FORBIDDEN.into_response();
     }
+    let Ok(_place) = shared.queue.try_acquire() else {
+        return busy();
+    };
     let empty = batch.is_empty();
     let mut replies = Vec::with_capacity(batch.len());
+    let mut bytes = 0;
     for asked in batch {
-        match asked {
+        let (version, id, result) = match asked {
             Ok(request) => {
-                let notification = request.version == Version::Two && request.id.is_none();
+                let notification = is_notification(&request);
                 let (version, id) = (request.version, request.id.clone());
-                let result = call(shared, request).await;
-                if !notification {
-                    replies.push(request::reply_json(version, id.as_ref(), &result));
+                let result = next_of_batch(shared, request, bytes).await;
+                if notification {
+                    continue;
                 }
+                (version, id, result)
             }
-            Err(Refused {
-                version,
-                id,
-                failure,
-            }) => replies.push(request::reply_json(version, id.as_ref(), &Err(failure))),
-        }
+            Err(refused) => (refused.version, refused.id, Err(refused.failure)),
+        };
+        let text = request::reply_json(version, id.as_ref(), &result);
+        bytes += text.len();
+        replies.push(text);
     }
     if replies.is_empty() && !empty {
         return StatusCode::NO_CONTENT.into_response();
@@ -198,49 +233,17 @@ async fn batched(shared: &Shared, user: &User, batch: Vec<Result<Request, Refuse
     json(StatusCode::OK, format!("[{}]", replies.join(",")))
 }
 
-/// Not one of Bitcoin Core's codes: becomes HTTP 503.
-const TOO_MANY_WAITING: i32 = -32_050;
-
-/// Carries out one call.
-async fn call(shared: &Shared, request: Request) -> Result<Reply, Failure> {
-    let call = table::find(&request.method)
-        .ok_or_else(|| Failure::new(code::METHOD_NOT_FOUND, "Method not found"))?;
-    let args = Args::new(call.description(), request.params)?;
-    let node = shared.node.clone();
-    let running = node.activity().begin(call.name, node.clock().mono());
-    let result = match call.handler {
-        Handler::Read(work) => {
-            let worker = node.clone();
-            let working = node.background().short(move || work(&worker, &args));
-            working.await.unwrap_or_else(lost)
-        }
-        Handler::Scan(scan) => {
-            let scanner = node.clone();
-            let scanning = node.background().long(move || scan(&scanner, &args));
-            scanning.await.unwrap_or_else(lost)
-        }
-        Handler::Write(write) => {
-            let _permit = shared.writers.acquire().await;
-            let writer = node.clone();
-            let writing = tokio::task::spawn_blocking(move || write(&writer, &args));
-            writing.await.unwrap_or_else(lost)
-        }
-        Handler::Table(show) => show(table::GROUPS, &args),
-        Handler::Wait(wait) => match shared.waiting.try_acquire() {
-            Err(_) => Err(Failure::new(TOO_MANY_WAITING, "too many calls wait")),
-            Ok(_permit) => tokio::select! {
-                result = wait(node.clone(), args) => result,
-                _ = node.stop().pressed() => Err(Failure::misc("Shutting down")),
-            },
-        },
-    };
-    node.activity()
-        .end(&running, result.is_err(), node.clock().mono());
-    result
-}
-
-/// What is answered when the work panicked.
-fn lost(error: impl std::fmt::Display) -> Result<Reply, Failure> {
-    tracing::error!(target: "rpc", %error, "a call was lost");
-    Err(Failure::internal("internal error, see the node's log"))
+/// One call of a batch, whose replies take `bytes` so far.
+async fn next_of_batch(shared: &Shared, request: Request, bytes: usize) -> Result<Reply, Failure> {
+    if shared.api.stop().is_pressed() {
+        return Err(Failure::misc("Shutting down"));
+    }
+    if bytes > MAX_BATCH_REPLY_BYTES {
+        let text = format!(
+            "the replies to this batch have more than {MAX_BATCH_REPLY_BYTES} bytes already; send smaller batches"
+        );
+        return Err(Failure::new(code::LIMIT, text));
+    }
+    let result = shared.workers.call(&shared.api, request).await;
+    result.unwrap_or_else(|Busy| Err(Failure::new(code::LIMIT, "too many calls wait")))
 }

@@ -1,23 +1,29 @@
 //! `/events`: what happens on the node, as server-sent events, numbered and to be resumed.
 //!
-//! A listener that was away sends the number it had last (`Last-Event-ID`, as browsers do by themselves, or `?from=` the next
-//! one) and gets all that it missed, or 410 when that is not kept any more.
+//! A listener that was away sends the id it had last (`Last-Event-ID`, as browsers do by themselves, or `?from=` the next
+//! one) and gets all that it missed, or 410 when that is not kept any more or the node was started again meanwhile.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
 use futures::stream::{self, Stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Api;
+use crate::http::plain;
+use crate::limits::MAX_STREAMS;
 use node_core::events::NodeEvent;
-use node_host::{NumberedEvent, TooOld};
+use node_host::{EventId, Gone, NumberedEvent, RunId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Events taken from the log at a time.
 const BATCH: usize = 200;
@@ -26,30 +32,57 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Where to begin.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Start {
-    from: Option<u64>,
+struct Start {
+    from: Option<String>,
 }
 
-/// Answers `GET /events`.
-pub(crate) async fn handler(
-    State(node): State<Api>,
+#[derive(Clone)]
+struct Streams {
+    api: Api,
+    places: Arc<Semaphore>,
+}
+
+/// The route of the stream, for up to [`MAX_STREAMS`] listeners at once.
+pub(crate) fn router(api: Api) -> Router {
+    let places = Arc::new(Semaphore::new(MAX_STREAMS));
+    Router::new()
+        .route("/events", get(handler))
+        .with_state(Streams { api, places })
+}
+
+async fn handler(
+    State(streams): State<Streams>,
     Query(start): Query<Start>,
     headers: HeaderMap,
 ) -> Response {
+    let Ok(place) = streams.places.try_acquire_owned() else {
+        let text = "Too many listeners\n";
+        return plain(StatusCode::SERVICE_UNAVAILABLE, text);
+    };
+    let log = streams.api.events();
     let last = headers
         .get("last-event-id")
         .and_then(|value| value.to_str().ok());
-    let last: Option<u64> = last.and_then(|text| text.parse().ok());
-    let from = match (last, start.from) {
-        (Some(last), _) => last.saturating_add(1),
-        (None, Some(from)) => from.max(1),
-        (None, None) => *node.events().latest().borrow() + 1,
+    let from = match (last, &start.from) {
+        (Some(last), _) => last.parse().map(|last: EventId| EventId {
+            number: last.number.saturating_add(1),
+            ..last
+        }),
+        (None, Some(from)) => from.parse(),
+        (None, None) => Ok(EventId {
+            run: None,
+            number: *log.latest().borrow() + 1,
+        }),
     };
-    if let Err(gone) = node.events().since(from, 1) {
-        return (StatusCode::GONE, Json(too_old(gone))).into_response();
+    let from: EventId = match from {
+        Ok(from) => from,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    };
+    if let Err(gone) = log.since(from, 1) {
+        return (StatusCode::GONE, Json(not_here(gone))).into_response();
     }
     let alive = KeepAlive::new().interval(KEEP_ALIVE);
-    Sse::new(events(node, from))
+    Sse::new(events(streams.api, from.number.max(1), place))
         .keep_alive(alive)
         .into_response()
 }
@@ -59,32 +92,43 @@ struct Progress {
     next: u64,
     taken: VecDeque<NumberedEvent>,
     ended: bool,
+    _place: OwnedSemaphorePermit,
 }
 
-fn events(node: Api, from: u64) -> impl Stream<Item = Result<Event, Infallible>> {
+fn events(
+    node: Api,
+    from: u64,
+    place: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     let start = Progress {
         node,
         next: from,
         taken: VecDeque::new(),
         ended: false,
+        _place: place,
     };
     stream::unfold(start, |mut progress| async move {
         loop {
             if progress.ended {
                 return None;
             }
+            let log = progress.node.events();
             if let Some(event) = progress.taken.pop_front() {
                 progress.next = event.number + 1;
-                return Some((Ok(sent(&event)), progress));
+                return Some((Ok(sent(&event, log.run())), progress));
             }
-            let mut latest = progress.node.events().latest();
-            match progress.node.events().since(progress.next, BATCH) {
+            let mut latest = log.latest();
+            let next = EventId {
+                run: None,
+                number: progress.next,
+            };
+            match log.since(next, BATCH) {
                 // The listener reads more slowly than things happen.
                 Err(gone) => {
                     progress.ended = true;
                     let last = Event::default()
                         .event("too-old")
-                        .data(too_old(gone).to_string());
+                        .data(not_here(gone).to_string());
                     return Some((Ok(last), progress));
                 }
                 Ok(events) if events.is_empty() => {
@@ -101,21 +145,27 @@ fn events(node: Api, from: u64) -> impl Stream<Item = Result<Event, Infallible>>
     })
 }
 
-fn too_old(gone: TooOld) -> Value {
-    json!({"error": gone.to_string(), "oldest": gone.oldest})
+fn not_here(gone: Gone) -> Value {
+    let mut json = json!({"error": gone.to_string()});
+    match gone {
+        Gone::TooOld { oldest } => json["oldest"] = oldest.into(),
+        Gone::OtherRun { run } => json["run"] = run.to_string().into(),
+        Gone::Ahead { latest } => json["latest"] = latest.into(),
+    }
+    json
 }
 
-fn sent(event: &NumberedEvent) -> Event {
-    let json = event_json(event);
+fn sent(event: &NumberedEvent, run: RunId) -> Event {
+    let json = event_json(event, run);
     let name = json["event"].as_str().unwrap_or_default().to_owned();
     Event::default()
-        .id(event.number.to_string())
+        .id(json["id"].as_str().unwrap_or_default())
         .event(name)
         .data(json.to_string())
 }
 
-/// An event as JSON: `n`, `at_ms`, `event` and what belongs to it.
-pub(crate) fn event_json(event: &NumberedEvent) -> Value {
+/// An event as JSON: `n`, `id`, `at_ms`, `event` and what belongs to it.
+pub(crate) fn event_json(event: &NumberedEvent, run: RunId) -> Value {
     let mut json = match &event.event {
         NodeEvent::BlockConnected { hash, height } => {
             json!({"event": "block-connected", "hash": hash, "height": height})
@@ -154,7 +204,12 @@ pub(crate) fn event_json(event: &NumberedEvent) -> Value {
         }
         NodeEvent::ModeChanged { mode } => json!({"event": "mode-changed", "mode": mode}),
     };
+    let id = EventId {
+        run: Some(run),
+        number: event.number,
+    };
     json["n"] = event.number.into();
+    json["id"] = id.to_string().into();
     json["at_ms"] = event.at_ms.into();
     json
 }

@@ -4,20 +4,20 @@ use axum::Router;
 use axum::extract::Request as HttpRequest;
 use axum::http::StatusCode;
 use axum::response::Response;
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
+use node_host::{StopReason, StopSwitch};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::http::{MAX_BODY_BYTES, json, plain, read_body};
+use crate::connections;
+use crate::http::{json, plain, read_body};
+use crate::limits::{MAX_BODY_BYTES, MAX_WARM_UP_CONNECTIONS};
 use crate::rpc::error::{Failure, code};
 use crate::rpc::request::{self, Asked, Refused, Request};
 
 /// Answers every call with -28 until it is ended. It looks at no password, for it tells nothing.
 #[derive(Debug)]
 pub struct WarmUp {
-    end: oneshot::Sender<()>,
+    end: StopSwitch,
     serving: JoinHandle<TcpListener>,
 }
 
@@ -29,8 +29,13 @@ impl WarmUp {
     /// As the system says.
     pub fn start(listener: std::net::TcpListener) -> std::io::Result<WarmUp> {
         let listener = TcpListener::from_std(listener)?;
-        let (end, ended) = oneshot::channel();
-        let serving = tokio::spawn(serve(listener, ended));
+        let end = StopSwitch::new();
+        let ended = end.clone();
+        let serving = tokio::spawn(async move {
+            let router = Router::new().fallback(answer);
+            connections::serve(&listener, router, MAX_WARM_UP_CONNECTIONS, ended).await;
+            listener
+        });
         Ok(WarmUp { end, serving })
     }
 
@@ -40,27 +45,8 @@ impl WarmUp {
     ///
     /// When it panicked.
     pub async fn end(self) -> Result<TcpListener, tokio::task::JoinError> {
-        // It may have ended with the runtime.
-        let _ = self.end.send(());
+        self.end.press(StopReason::Asked("the end of the start"));
         self.serving.await
-    }
-}
-
-async fn serve(listener: TcpListener, mut ended: oneshot::Receiver<()>) -> TcpListener {
-    let router = Router::new().fallback(answer);
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => continue,
-            },
-            _ = &mut ended => return listener,
-        };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = hyper::server::conn::http1::Builder::new()
-            .keep_alive(false)
-            .serve_connection(TokioIo::new(stream), service);
-        tokio::spawn(connection);
     }
 }
 

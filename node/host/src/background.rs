@@ -13,6 +13,8 @@ use tokio::sync::{Semaphore, oneshot};
 const SHORT_JOBS: std::ops::RangeInclusive<u32> = 2..=8;
 /// Long work at once: walks over all coins or many blocks. Counted apart, so that short work never waits for it.
 const LONG_JOBS: u32 = 2;
+/// Answers to anybody at once, who need not show a password: they never stand in the way of those who do.
+const PUBLIC_JOBS: u32 = 2;
 /// How long a thread waits for more.
 const IDLE_LIFE: Duration = Duration::from_secs(5);
 
@@ -28,6 +30,7 @@ type Job = Box<dyn FnOnce() + Send>;
 pub struct Background {
     short: Places,
     long: Places,
+    public: Places,
     queue: Arc<Queue>,
 }
 
@@ -56,6 +59,8 @@ struct Queue {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// Threads that there are.
+    threads: usize,
     /// Threads that wait for a job, also those that were woken and have not taken one yet.
     idle: usize,
 }
@@ -68,6 +73,17 @@ impl std::fmt::Debug for Queue {
     }
 }
 
+impl State {
+    /// A thread that was counted could not be started. Others take the jobs when they are free; where there are none, the jobs
+    /// are dropped, and who waits for them learns so.
+    fn no_thread_came(&mut self) {
+        self.threads -= 1;
+        if self.threads == 0 {
+            self.jobs.clear();
+        }
+    }
+}
+
 impl Default for Background {
     fn default() -> Background {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -75,6 +91,7 @@ impl Default for Background {
         Background {
             short: Places::new(cores.clamp(*SHORT_JOBS.start(), *SHORT_JOBS.end())),
             long: Places::new(LONG_JOBS),
+            public: Places::new(PUBLIC_JOBS),
             queue: Arc::default(),
         }
     }
@@ -105,10 +122,22 @@ impl Background {
         self.run(&self.long, work).await
     }
 
+    /// Does short work for somebody who has shown no password.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkLost`].
+    pub async fn public<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, WorkLost> {
+        self.run(&self.public, work).await
+    }
+
     /// Waits until nothing is worked on any more, and takes nothing from then on. What does not end in time goes on.
     pub async fn end(&self, patience: Duration) {
         let ended = async {
-            for places in [&self.short, &self.long] {
+            for places in [&self.short, &self.long, &self.public] {
                 let _all = places.free.acquire_many(places.all).await;
                 places.free.close();
             }
@@ -148,6 +177,7 @@ impl Queue {
             self.came.notify_one();
             return;
         }
+        state.threads += 1;
         drop(state);
         // Rayon's threads are as nice as the thread that first needs them, and they check blocks: not one of ours.
         rayon::current_num_threads();
@@ -158,9 +188,8 @@ impl Queue {
             queue.work();
         });
         if let Err(error) = started {
-            // Out of threads: the job is dropped, and who waits for it learns so.
             tracing::error!(target: "rpc", %error, "cannot start a thread");
-            self.lock().jobs.pop_back();
+            self.lock().no_thread_came();
         }
     }
 
@@ -182,6 +211,7 @@ impl Queue {
             state = after;
             state.idle -= 1;
             if timeout.timed_out() {
+                state.threads -= 1;
                 return;
             }
         }
@@ -205,7 +235,7 @@ mod tests {
 
     /// Threads of the pool at once must not pass this, however much is asked.
     fn places() -> usize {
-        (*SHORT_JOBS.end() + LONG_JOBS) as usize
+        (*SHORT_JOBS.end() + LONG_JOBS + PUBLIC_JOBS) as usize
     }
 
     #[tokio::test]
@@ -252,6 +282,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_anybody_may_ask_does_not_keep_callers_waiting() {
+        let background = Background::default();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let crowd: Vec<_> = (0..PUBLIC_JOBS * 20)
+            .map(|_| {
+                let (background, held) = (background.clone(), Arc::clone(&held));
+                tokio::spawn(async move {
+                    let wait = move || held.lock().expect("not poisoned").recv().is_err();
+                    background.public(wait).await
+                })
+            })
+            .collect();
+        assert_eq!(background.short(|| 5).await, Ok(5));
+        assert!(crowd.iter().all(|one| !one.is_finished()));
+        drop(release);
+        for one in crowd {
+            assert_eq!(one.await.expect("joined"), Ok(true));
+        }
+    }
+
+    #[tokio::test]
     async fn the_end_waits_for_what_is_worked_on() {
         let background = Background::default();
         let (release, held) = std::sync::mpsc::channel::<()>();
@@ -264,6 +316,20 @@ mod tests {
         background.end(Duration::from_secs(30)).await;
         assert_eq!(walk.await.expect("joined"), Ok(true));
         assert_eq!(background.short(|| ()).await, Err(WorkLost));
+    }
+
+    #[test]
+    fn without_a_new_thread_jobs_wait_for_one_that_is_there() {
+        let mut state = State {
+            threads: 2,
+            ..State::default()
+        };
+        state.jobs.push_back(Box::new(|| ()));
+        state.jobs.push_back(Box::new(|| ()));
+        state.no_thread_came();
+        assert_eq!(state.jobs.len(), 2, "one thread is left to take them");
+        state.no_thread_came();
+        assert!(state.jobs.is_empty(), "nobody would take them");
     }
 
     #[cfg(target_os = "linux")]

@@ -67,7 +67,8 @@ pub(crate) fn spawn(node: NodeHandle) -> std::io::Result<JoinHandle<()>> {
 fn run(node: &NodeHandle) {
     tick(node);
     let mut chores = Chores::default();
-    loop {
+    // Looked at before each message: a stop does not wait behind those that have come already.
+    while !node.stop().is_pressed() {
         let now = node.inner.clock.mono();
         if chores.next() <= now {
             chores.work(node, now);

@@ -42,7 +42,7 @@ pub use background::{Background, WorkLost};
 pub use chain_thread::Message;
 pub use clock::{Clock, unix_millis};
 pub use data_dir::{COOKIE_USER, DataDir, RuntimeFile, write_atomically};
-pub use event_log::{EventLog, KEPT_EVENTS, NumberedEvent, TooOld};
+pub use event_log::{EventId, EventLog, Gone, KEPT_EVENTS, NumberedEvent, RunId};
 pub use indexer::Indexer;
 pub use mining::{Mining, MiningSettings, MiningStatus, TipSwitches};
 pub use peers::load as load_peers;
@@ -126,7 +126,7 @@ impl NodeHandle {
             inner: Arc::new(Inner {
                 core: RwLock::new(NodeCore::new(chain, parts.core)),
                 clock: Clock::new(parts.clock_offset_s),
-                events: EventLog::new(KEPT_EVENTS),
+                events: EventLog::new(RunId(rand::random()), KEPT_EVENTS),
                 tip: watch::Sender::new(tip),
                 commands: command_sender,
                 mailbox: mailbox::Mailbox::default(),

@@ -6,6 +6,7 @@ mod rpc_calls;
 mod rpc_clients;
 mod rpc_every_call;
 mod rpc_http;
+mod rpc_limits;
 mod rpc_packages;
 mod rpc_snapshot;
 mod rpc_txindex;

@@ -270,5 +270,5 @@ fn metrics_rest_and_events_are_served() {
         text.push_str(&String::from_utf8_lossy(&buffer[..read]));
     }
     assert!(text.contains("event: block-connected"), "{text}");
-    assert!(text.contains("id: 1\n"), "{text}");
+    assert!(text.contains("-1\n"), "{text}");
 }

@@ -54,6 +54,7 @@ pub(crate) fn options(dir: &Path) -> StartOptions {
         rpc: Some(([127, 0, 0, 1], 0).into()),
         users,
         rest: true,
+        rpc_hosts: Vec::new(),
         mining: MiningSettings {
             active: false,
             address: None,

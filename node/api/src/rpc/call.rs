@@ -33,7 +33,9 @@ pub enum Handler {
     Scan(fn(&Api, &Args) -> Result<Reply, Failure>),
     /// Moves the chain, as urgently as a peer's block does.
     Write(fn(&Api, &Args) -> Result<Reply, Failure>),
-    /// Shows something of the table of calls.
+    /// Touches neither chain nor disk: carried out at once, whatever else waits, on a thread that serves connections.
+    Immediate(fn(&Api, &Args) -> Result<Reply, Failure>),
+    /// Shows something of the table of calls, at once.
     Table(fn(&[Group], &Args) -> Result<Reply, Failure>),
     /// Waits for something first, without holding a thread.
     Wait(fn(Api, Args) -> Waiting),
@@ -48,6 +50,13 @@ pub struct Group {
     pub title: &'static str,
     /// Its calls, in the order of the alphabet.
     pub calls: &'static [Call],
+}
+
+impl Handler {
+    /// Whether it is carried out at once, without a place in the queue.
+    pub fn is_immediate(&self) -> bool {
+        matches!(self, Handler::Immediate(_) | Handler::Table(_))
+    }
 }
 
 impl Call {

@@ -1,9 +1,11 @@
 //! The node itself: `help`, `stop`, `uptime` and the like.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::args::Args;
-use super::call::Handler::{Read, Scan, Table};
+use super::call::Handler::{Immediate, Read, Scan, Table};
 use super::call::{Call, Group, Kind, Likeness, optional, required};
 use super::error::Failure;
 use super::reply::Reply;
@@ -37,7 +39,7 @@ pub(super) const CALLS: &[Call] = &[
         params: &[],
         help: "Gives the calls that are being carried out, with the microseconds they run already.",
         likeness: Likeness::Subset("logpath is empty: logs go to standard error"),
-        handler: Read(get_rpc_info),
+        handler: Immediate(get_rpc_info),
     },
     Call {
         name: "help",
@@ -59,14 +61,14 @@ pub(super) const CALLS: &[Call] = &[
         )],
         help: "Stops the node: what is in memory is saved, and peers are left.",
         likeness: Likeness::Core,
-        handler: Read(stop),
+        handler: Immediate(stop),
     },
     Call {
         name: "uptime",
         params: &[],
         help: "Gives the seconds since the node started.",
         likeness: Likeness::Core,
-        handler: Read(|node, _| reply(&node.clock().uptime().as_secs())),
+        handler: Immediate(|node, _| reply(&node.clock().uptime().as_secs())),
     },
 ];
 
@@ -87,11 +89,17 @@ fn help(groups: &[Group], args: &Args) -> Result<Reply, Failure> {
 }
 
 fn stop(node: &Api, args: &Args) -> Result<Reply, Failure> {
-    if let Some(millis) = args.opt_int(0)? {
-        let millis = u64::try_from(millis).unwrap_or(0).min(10_000);
-        std::thread::sleep(std::time::Duration::from_millis(millis));
+    let millis = u64::try_from(args.opt_int(0)?.unwrap_or(0)).unwrap_or(0);
+    let pause = Duration::from_millis(millis.min(10_000));
+    let stop = node.stop().clone();
+    if pause.is_zero() {
+        stop.press(StopReason::Asked("the call stop"));
+    } else {
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            stop.press(StopReason::Asked("the call stop"));
+        });
     }
-    node.stop().press(StopReason::Asked("the call stop"));
     reply(&"Mend stopping")
 }
 

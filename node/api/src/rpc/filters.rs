@@ -42,11 +42,16 @@ fn get_filter(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let path = node.read(|core| path_from_known(core.chain(), node.filter_headers(), &hash))?;
     let mut filter = None;
     for info in path.iter().rev() {
-        if node.stop().is_pressed() {
+        if !node.is_wanted() {
             return Err(Failure::misc("Shutting down"));
         }
         // The chain is held for one block at a time.
         let (body, spent) = read_body_and_spent(node, info)?;
+        if spent.is_none() && info.height.0 > 0 {
+            // What it spends is not known, so there is no filter; and none of the blocks above has one.
+            let text = "Filter not found. Block was not connected to active chain.";
+            return Err(Failure::not_found(text));
+        }
         let made = filter_of(&body, spent.as_deref())?;
         let mut known = node.filter_headers().lock();
         let previous = known.get(&info.header.prev_blockhash).copied();

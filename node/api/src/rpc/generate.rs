@@ -101,12 +101,12 @@ fn generate(
 ) -> Result<Reply, Failure> {
     let mut tries = max_tries.map(|tries| u64::try_from(tries).unwrap_or(0));
     let mut hashes: Vec<BlockHash> = Vec::new();
-    while i64::try_from(hashes.len()).is_ok_and(|found| found < count) {
+    while i64::try_from(hashes.len()).is_ok_and(|found| found < count) && node.is_wanted() {
         let template = node.read(|core| core.template(node.now()))?;
         // A fresh extra nonce each time: no two calls, nor a call after invalidateblock, make the same block.
         let mut block = template.build(payout, rand::random());
         if !grind(node, &mut block, &mut tries)? {
-            if tries == Some(0) || node.stop().is_pressed() {
+            if tries == Some(0) {
                 break;
             }
             continue;

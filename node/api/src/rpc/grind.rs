@@ -13,7 +13,7 @@ const EASY_TRIES: u32 = 20_000;
 /// How often a long search looks whether it is still wanted.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
-/// Finds the nonce. False: `tries` are used up, all nonces are tried, the tip moved on, or the node stops.
+/// Finds the nonce. False: `tries` are used up, all nonces are tried, the tip moved on, or nobody waits for it any more.
 pub(super) fn grind(
     node: &Api,
     block: &mut Block,
@@ -57,7 +57,7 @@ fn spend_one(tries: &mut Option<u64>) -> bool {
 }
 
 fn still_wanted(node: &Api, block: &Block) -> bool {
-    !node.stop().is_pressed() && node.tip().borrow().hash == block.header.prev_blockhash
+    node.is_wanted() && node.tip().borrow().hash == block.header.prev_blockhash
 }
 
 fn search(node: &Api, block: &mut Block) -> Result<bool, Failure> {

@@ -10,12 +10,7 @@ use serde_json::value::RawValue;
 
 use super::error::{Failure, code};
 use super::reply::Reply;
-
-/// Most requests in one batch.
-pub const MAX_BATCH: usize = 10_000;
-
-/// Bodies above this are read on a blocking thread.
-const SMALL_BODY_BYTES: usize = 64 << 10;
+use crate::limits::{MAX_BATCH, SMALL_BODY_BYTES};
 
 /// One request, taken apart.
 #[derive(Debug, PartialEq)]

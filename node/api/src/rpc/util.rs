@@ -12,6 +12,7 @@ use super::model::descriptor;
 use super::reply::Reply;
 use super::reply::{null, reply};
 use crate::Api;
+use node_core::Input;
 use node_core::mempool::policy;
 use node_host::Message;
 
@@ -158,8 +159,8 @@ fn set_mock_time(node: &Api, args: &Args) -> Result<Reply, Failure> {
         ))
     })?;
     node.clock().set_mock((time > 0).then_some(Timestamp(time)));
-    // What waited for its time may be due.
-    node.tell_chain_thread(Message::LookAtTheClock);
+    // What waited for its time may be due, and the miner's template has another time.
+    node.tell_chain_thread(Message::Input(Input::Tick));
     null()
 }
 

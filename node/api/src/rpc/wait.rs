@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bitcoin::BlockHash;
 use chain::{BlockPosition, Height};
+use node_host::{EventId, Gone};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::args::Args;
 use super::call::Handler::Wait;
@@ -47,14 +49,14 @@ pub(super) const CALLS: &[Call] = &[
         params: &[
             optional(
                 "from",
-                Kind::Number,
-                "number of the first event wanted; 0 for the oldest kept, the next one to come by default",
+                Kind::Any,
+                "the first event wanted, as NUMBER or \"RUN-NUMBER\"; 0 for the oldest kept, the next one to come by default",
             ),
             TIMEOUT,
             optional("limit", Kind::Number, "events at most; 1000 by default"),
         ],
-        help: "Waits for something to happen, and gives the events from a number on, with the number to ask for next. It fails with -8 when some \
-               of them are not kept any more. GET /events gives the same as a stream.",
+        help: "Waits for something to happen, and gives the events from a number on, with the number and the id to ask for next. It fails with -8 when \
+               some of them are not kept any more; asked with the run, also when the node was started again. GET /events gives the same as a stream.",
         likeness: Likeness::Ours,
         handler: Wait(wait_for_events),
     },
@@ -135,25 +137,48 @@ async fn wait(
 
 fn wait_for_events(node: Api, args: Args) -> Waiting {
     Box::pin(async move {
-        let mut latest = node.events().latest();
-        let from = match args.opt_int(0)? {
-            None => *latest.borrow() + 1,
-            Some(from) => u64::try_from(from).map_err(|_| Failure::invalid("from is negative"))?,
+        let log = node.events();
+        let mut latest = log.latest();
+        let from = match args.value(0) {
+            Value::Null => EventId {
+                run: None,
+                number: *latest.borrow() + 1,
+            },
+            Value::String(text) => {
+                let id = text.parse::<EventId>();
+                id.map_err(|error| Failure::invalid(error.to_string()))?
+            }
+            given => EventId {
+                run: None,
+                number: given.as_u64().ok_or_else(|| {
+                    Failure::invalid("from is no number of an event, nor RUN-NUMBER as text")
+                })?,
+            },
         };
         let limit = args.opt_int(2)?.unwrap_or(DEFAULT_EVENTS);
         let limit = usize::try_from(limit).map_err(|_| Failure::invalid("limit is negative"))?;
-        let come = latest.wait_for(|latest| *latest >= from);
+        let from = match from.number {
+            0 => EventId {
+                number: log.oldest(),
+                ..from
+            },
+            _ => from,
+        };
+        let refused = |gone: Gone| Failure::invalid(gone.to_string());
+        log.since(from, 1).map_err(refused)?;
+        let come = latest.wait_for(|latest| *latest >= from.number);
         match timeout(&args, 1)? {
             None => drop(come.await),
             // Nothing happened: that is an answer as well.
             Some(limit) => drop(tokio::time::timeout(limit, come).await),
         }
-        let oldest = node.events().oldest();
-        let from = if from == 0 { oldest } else { from };
-        let events = node.events().since(from, limit);
-        let events = events.map_err(|gone| Failure::invalid(gone.to_string()))?;
-        let next = events.last().map_or(from, |event| event.number + 1);
-        let shown: Vec<serde_json::Value> = events.iter().map(event_json).collect();
-        reply(&serde_json::json!({"events": shown, "next": next}))
+        let events = log.since(from, limit).map_err(refused)?;
+        let next = EventId {
+            run: Some(log.run()),
+            number: events.last().map_or(from.number, |event| event.number + 1),
+        };
+        let shown = events.iter().map(|event| event_json(event, log.run()));
+        let shown: Vec<Value> = shown.collect();
+        reply(&json!({"events": shown, "next": next.number, "next_id": next.to_string()}))
     })
 }

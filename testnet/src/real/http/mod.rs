@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::middleware;
-use node_api::http;
+use node_api::{connections, http};
 use node_host::{StopReason, StopSwitch};
 
 use super::manifest::HttpEntry;
@@ -32,7 +32,7 @@ use refusal::Refusal;
 /// Where regtest-client looks unless it is told otherwise.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
 /// Connections at once.
-const MAX_CONNECTIONS: u32 = 128;
+const MAX_CONNECTIONS: usize = 128;
 /// Requests that are worked on at once; more wait.
 const WORKERS: usize = 4;
 /// How long work that has begun may take when the testnet ends.
@@ -105,7 +105,7 @@ impl Http {
                     match tokio::net::TcpListener::from_std(listener) {
                         Ok(listener) => {
                             let router = router(shared);
-                            http::serve(listener, router, MAX_CONNECTIONS, stopped).await;
+                            connections::serve(&listener, router, MAX_CONNECTIONS, stopped).await;
                         }
                         Err(error) => tracing::error!(%error, "cannot serve HTTP"),
                     }
@@ -135,7 +135,10 @@ fn router(shared: Arc<Shared>) -> Router {
         .nest("/1", routes::router())
         .route("/faucet", axum::routing::post(faucet::handler))
         .fallback(routes::nothing_here)
-        .layer(middleware::from_fn(http::same_site_only))
+        .layer(middleware::from_fn_with_state(
+            http::AllowedHosts::default(),
+            http::same_site_only,
+        ))
         .with_state(shared)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -204,11 +205,18 @@ impl Client {
                 seconds: self.timeout.as_secs(),
             },
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => RpcError::Url { url },
-            ureq::Error::Io(problem) => RpcError::Connect {
+            ureq::Error::Io(problem) if problem.kind() == ErrorKind::ConnectionRefused => {
+                RpcError::Connect {
+                    url,
+                    problem: problem.to_string(),
+                }
+            }
+            ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => RpcError::Connect {
                 url,
-                problem: problem.to_string(),
+                problem: error.to_string(),
             },
-            other => RpcError::Connect {
+            // The request may have been read before it went wrong.
+            other => RpcError::Lost {
                 url,
                 problem: other.to_string(),
             },

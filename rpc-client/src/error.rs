@@ -23,6 +23,16 @@ pub enum RpcError {
         /// What the system said.
         problem: String,
     },
+    /// The connection ended before the answer came: the call may have been carried out.
+    #[error(
+        "the connection to {url} ended before the answer came ({problem}); whether the call was carried out is not known"
+    )]
+    Lost {
+        /// Where.
+        url: String,
+        /// What the system said.
+        problem: String,
+    },
     /// No answer in time.
     #[error(
         "no answer from {url} within {seconds} s; the node may be busy: try again, or wait longer"
@@ -90,10 +100,26 @@ impl RpcError {
         }
     }
 
+    /// Whether the call may have been carried out although no answer came.
+    pub fn leaves_it_open(&self) -> bool {
+        match self {
+            RpcError::Lost { .. } | RpcError::Timeout { .. } | RpcError::Http { .. } => true,
+            RpcError::Rpc { .. }
+            | RpcError::Connect { .. }
+            | RpcError::Cookie { .. }
+            | RpcError::Unauthorized { .. }
+            | RpcError::OtherNetwork { .. }
+            | RpcError::Url { .. } => false,
+        }
+    }
+
     /// Whether a later try may succeed: nobody there yet, no cookie yet, or the node still warms up (-28).
     pub fn may_pass_with_time(&self) -> bool {
         match self {
-            RpcError::Connect { .. } | RpcError::Timeout { .. } | RpcError::Cookie { .. } => true,
+            RpcError::Connect { .. }
+            | RpcError::Lost { .. }
+            | RpcError::Timeout { .. }
+            | RpcError::Cookie { .. } => true,
             RpcError::Rpc { code, .. } => *code == -28,
             RpcError::Http { status, .. } => *status == 503,
             RpcError::Unauthorized { .. }

@@ -30,9 +30,21 @@ impl Wallets {
 
     /// Runs a wallet command with `input` on its standard input.
     pub(crate) fn run(&self, node: &Node, name: &str, args: &[&str], input: &str) -> Output {
+        self.run_by(node.field("rpc"), node, name, args, input)
+    }
+
+    /// As [`Wallets::run`], with another way to the node.
+    pub(crate) fn run_by(
+        &self,
+        url: &str,
+        node: &Node,
+        name: &str,
+        args: &[&str],
+        input: &str,
+    ) -> Output {
         let mut all = vec!["wallet", "--json", "--wallet", name, "--wallet-dir"];
         all.push(self.folder.path().to_str().expect("text"));
-        all.extend(["--rpc", node.field("rpc"), "--cookie-file"]);
+        all.extend(["--rpc", url, "--cookie-file"]);
         all.push(node.field("cookie"));
         all.extend(args);
         let mut child = mend(&all)

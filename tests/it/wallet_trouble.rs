@@ -1,6 +1,8 @@
 //! What may go wrong with a wallet: reorgs, lost mempools, wrong words and files. No coins and no history are lost.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 
 use serde_json::Value;
 
@@ -99,6 +101,97 @@ fn a_node_that_never_heard_of_a_payment_gets_it_from_the_wallet() {
     );
     let balance = wallets.told(&second, "alice", &["balance"]);
     assert!(text(&balance["total"]).starts_with("46.9999"), "{balance}");
+}
+
+/// A way to a node that passes calls on, and keeps the answer to `sendrawtransaction` to itself.
+fn lossy_way_to(node: &Node) -> String {
+    let host = node.field("rpc").trim_start_matches("http://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for mut caller in listener.incoming().flatten() {
+            let served = TcpStream::connect(host.trim_end_matches('/'));
+            let mut served = served.expect("the node runs");
+            std::thread::spawn(move || {
+                while let Some(call) = read_message(&mut caller) {
+                    served.write_all(call.as_bytes()).expect("sent");
+                    let answer = read_message(&mut served).expect("an answer");
+                    if call.contains("sendrawtransaction") {
+                        return;
+                    }
+                    caller.write_all(answer.as_bytes()).expect("answered");
+                }
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+/// One HTTP message, by its length; `None` when the connection ends. Nothing is asked ahead, so nothing is read ahead.
+fn read_message(stream: &mut TcpStream) -> Option<String> {
+    let mut text = String::new();
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let start = text.len();
+        if reader.read_line(&mut text).ok()? == 0 {
+            return None;
+        }
+        let line = text[start..].trim_end().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().expect("a number");
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(text + &String::from_utf8(body).expect("text"))
+}
+
+#[test]
+fn a_payment_whose_answer_is_lost_is_not_called_unsent_and_not_paid_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = Node::start(folder.path(), &REGTEST);
+    let wallets = Wallets::new();
+    wallets.create(&node, "alice");
+    mine(&node, 1, &wallets.address(&node, "alice"));
+    mine(&node, 100, ELSEWHERE);
+    let way = lossy_way_to(&node);
+    let output = wallets.run_by(&way, &node, "alice", &["send", ELSEWHERE, "1"], "");
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{line}");
+    assert!(line.contains("not known whether"), "{line}");
+    assert!(!line.contains("nothing was sent"), "{line}");
+    // The node has it, and the wallet knows of it: its coins are not spent again.
+    let waiting: Value =
+        serde_json::from_str(&node.call(&["getrawmempool"])).expect("a list of ids");
+    let [txid] = waiting.as_array().expect("a list").as_slice() else {
+        panic!("the call never reached the node: {waiting}");
+    };
+    let row = wallets.payment(&node, "alice", txid.as_str().expect("an id"));
+    assert_eq!(row["state"], "pending");
+}
+
+#[test]
+fn a_payment_that_the_node_refuses_leaves_no_trace() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = Node::start(folder.path(), &REGTEST);
+    let wallets = Wallets::new();
+    wallets.create(&node, "alice");
+    mine(&node, 1, &wallets.address(&node, "alice"));
+    mine(&node, 100, ELSEWHERE);
+    let args = ["send", ELSEWHERE, "1", "--fee-rate", "0"];
+    let line = wallets.refused(&node, "alice", &args, "");
+    assert!(line.contains("nothing was sent"), "{line}");
+    let history = wallets.told(&node, "alice", &["history"]);
+    let states = history.as_array().expect("a list").iter();
+    assert!(
+        states.clone().all(|row| row["state"] == "confirmed"),
+        "{history:#}"
+    );
+    wallets.send(&node, "alice", ELSEWHERE, "1");
 }
 
 #[test]

@@ -75,6 +75,16 @@ impl Node {
     /// Calls the node that answered last, then the others, once each. An error that a node answered is final; a node of another
     /// network counts as one that does not answer.
     pub(crate) fn ask(&self, method: &str, params: &Value) -> Result<Value, RpcError> {
+        self.ask_each(method, params, |_| {})
+    }
+
+    /// As [`Node::ask`]; `passed_over` is told why a node gave no answer.
+    fn ask_each(
+        &self,
+        method: &str,
+        params: &Value,
+        mut passed_over: impl FnMut(&RpcError),
+    ) -> Result<Value, RpcError> {
         let count = self.endpoints.len();
         let mut last = None;
         for step in 0..count {
@@ -83,7 +93,10 @@ impl Node {
                 .check_endpoint(index)
                 .and_then(|()| self.endpoints[index].1.call(method, params.clone()));
             match asked {
-                Err(error) if !is_answer(&error) => last = Some(error),
+                Err(error) if !is_answer(&error) => {
+                    passed_over(&error);
+                    last = Some(error);
+                }
                 answered => {
                     self.current.set(index);
                     return answered;
@@ -126,11 +139,32 @@ impl Node {
         Ok(())
     }
 
-    /// Sends a transaction.
-    pub(crate) fn broadcast(&self, transaction: &Transaction) -> Result<(), RpcError> {
+    /// Sends a transaction to the node that answered last, else to the others.
+    pub(crate) fn broadcast(&self, transaction: &Transaction) -> Sent {
         let hex = bitcoin::consensus::encode::serialize_hex(transaction);
-        self.ask("sendrawtransaction", &json!([hex])).map(drop)
+        let mut open = None;
+        let sent = self.ask_each("sendrawtransaction", &json!([hex]), |error| {
+            if error.leaves_it_open() {
+                open.get_or_insert_with(|| error.to_string());
+            }
+        });
+        match (sent, open) {
+            (Ok(_), _) => Sent::Taken,
+            // One that took it may have told the others, which then refuse it.
+            (Err(_), Some(problem)) => Sent::Unknown(problem),
+            (Err(error), None) => Sent::Refused(error),
+        }
     }
+}
+
+/// What came of sending a transaction.
+pub(crate) enum Sent {
+    /// A node has it.
+    Taken,
+    /// No node has it.
+    Refused(RpcError),
+    /// A node may have it: there was no answer, for this reason.
+    Unknown(String),
 }
 
 /// Whether a node answered at all, be it with an error.

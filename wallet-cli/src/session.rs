@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bdk_wallet::chain::Merge;
-use bdk_wallet::{CreateParams, KeychainKind, LoadParams, SignOptions, Wallet};
+use bdk_wallet::{ChangeSet, CreateParams, KeychainKind, LoadParams, SignOptions, Wallet};
 use bitcoin::{BlockHash, Psbt};
 
 use crate::cli::PassphraseArgs;
@@ -113,6 +113,19 @@ impl Session {
             self.file.state.merge(staged);
             self.file.replace(&self.path, &mut self.lock)?;
         }
+        Ok(())
+    }
+
+    /// The state as it was saved last.
+    pub(crate) fn saved(&self) -> ChangeSet {
+        self.file.state.clone()
+    }
+
+    /// Takes an earlier state in place of what was saved since, and writes it.
+    pub(crate) fn go_back_to(&mut self, earlier: ChangeSet) -> anyhow::Result<()> {
+        self.file.state = earlier;
+        self.file.replace(&self.path, &mut self.lock)?;
+        self.wallet = load(&self.file, &self.path)?;
         Ok(())
     }
 

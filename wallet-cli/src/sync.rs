@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bdk_bitcoind_rpc::Emitter;
 use bdk_wallet::Wallet;
 use bdk_wallet::chain::{BlockId, ChainPosition};
@@ -12,7 +12,7 @@ use rpc_client::RpcError;
 use serde_json::json;
 
 use crate::lost;
-use crate::node::Node;
+use crate::node::{Node, Sent};
 
 /// Core's error code for a transaction that is in the chain already.
 const ALREADY_CONFIRMED: i64 = -27;
@@ -97,22 +97,25 @@ fn resend(wallet: &mut Wallet, node: &Node, waiting: &BTreeSet<Txid>) -> anyhow:
         for tx in lost {
             let txid = tx.compute_txid();
             match node.broadcast(&tx) {
-                Ok(()) => {
+                Sent::Taken => {
                     resent.refused.remove(&txid);
                     resent.taken.push(txid);
                     let evicted = wallet.tx_graph().get_last_evicted(txid).unwrap_or(0);
                     wallet.apply_unconfirmed_txs([(tx, unix_now().max(evicted + 1))]);
                 }
                 // A block with it came in between; the next reading finds it there.
-                Err(RpcError::Rpc {
+                Sent::Refused(RpcError::Rpc {
                     code: ALREADY_CONFIRMED,
                     ..
                 }) => {}
-                Err(RpcError::Rpc { message, .. }) => {
+                Sent::Refused(RpcError::Rpc { message, .. }) => {
                     resent.refused.insert(txid, message);
                     still_lost.push(tx);
                 }
-                Err(error) => return Err(error).context("cannot send a lost payment again"),
+                Sent::Refused(error) => {
+                    return Err(error).context("cannot send a lost payment again");
+                }
+                Sent::Unknown(problem) => bail!("cannot send a lost payment again: {problem}"),
             }
         }
         if still_lost.is_empty() || still_lost.len() == count {

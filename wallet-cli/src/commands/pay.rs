@@ -4,14 +4,13 @@ use anyhow::{Context, bail};
 use bdk_wallet::error::CreateTxError;
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, Amount, FeeRate, Psbt, Transaction, Txid};
-use rpc_client::RpcError;
 use serde_json::json;
 
 use super::show;
 use crate::amount;
 use crate::cli::CommonArgs;
 use crate::keys::NETWORK;
-use crate::node::Node;
+use crate::node::{Node, Sent};
 use crate::session::Session;
 use crate::sync::unix_now;
 
@@ -118,7 +117,7 @@ pub(super) fn sign(
     Ok(Signed { transaction, fee })
 }
 
-/// Saves the wallet, sends the transaction and remembers it.
+/// Remembers the transaction, then sends it; forgets it again only when it is certain that no node has it.
 pub(super) fn broadcast(
     session: &mut Session,
     node: &Node,
@@ -126,20 +125,23 @@ pub(super) fn broadcast(
 ) -> anyhow::Result<Txid> {
     // The change address is saved before the network knows it.
     session.save()?;
-    node.broadcast(transaction).map_err(|error| {
-        let consequence = match &error {
-            RpcError::Timeout { .. } => {
-                "it is not known whether the node took the transaction; `mend wallet history` shows it if so"
-            }
-            _ => "the node did not take the transaction; nothing was sent",
-        };
-        anyhow::Error::new(error).context(consequence)
-    })?;
+    let before = session.saved();
     session
         .wallet
         .apply_unconfirmed_txs([(transaction.clone(), unix_now())]);
     session.save()?;
-    Ok(transaction.compute_txid())
+    let txid = transaction.compute_txid();
+    match node.broadcast(transaction) {
+        Sent::Taken => Ok(txid),
+        Sent::Refused(error) => {
+            session.go_back_to(before)?;
+            Err(anyhow::Error::new(error)
+                .context("the node did not take the transaction; nothing was sent"))
+        }
+        Sent::Unknown(problem) => bail!(
+            "it is not known whether the node took {txid}: {problem}; do not pay again: `mend wallet history` shows it once the node answers, and `mend wallet rebroadcast` sends the same payment again"
+        ),
+    }
 }
 
 /// Sends what was signed, or with `dry_run` only shows it.

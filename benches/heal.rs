@@ -57,7 +57,7 @@ fn split_and_heal(nodes: usize, silent: bool) -> u64 {
     let cut = supervisor.network().partition(&groups, silent);
     cut.expect("links can be cut");
     for (node, blocks) in [(0, WINNING_BLOCKS), (nodes - 1, LOSING_BLOCKS)] {
-        let mined = supervisor.network().mine(node, blocks);
+        let mined = supervisor.mine(node, blocks);
         mined.expect("blocks are found");
     }
     // Each side agrees with itself before the links open.

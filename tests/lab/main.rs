@@ -35,7 +35,7 @@ impl Lab {
     }
 
     fn mine(&self, node: usize, count: u32) {
-        self.supervisor.network().mine(node, count).unwrap();
+        self.supervisor.mine(node, count).unwrap();
     }
 
     fn partition(&self, groups: &str, silent: bool) {

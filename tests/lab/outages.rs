@@ -125,3 +125,32 @@ fn nodes_that_join_late_catch_up() {
     lab.wait_for_one_tip();
     assert_eq!((lab.height(2), lab.height(3)), (150, 150));
 }
+
+/// A frozen node answers nobody: orders to it are refused at once, and orders to others go on.
+#[test]
+fn a_frozen_node_keeps_no_order_waiting() {
+    let lab = Lab::start(&options(2));
+    lab.mine(0, 1);
+    lab.wait_for_one_tip();
+    let asked = {
+        let mut network = lab.supervisor.network();
+        let asked = network.miner(0).unwrap();
+        network.set_paused(0, true).unwrap();
+        asked
+    };
+    // What was asked before it froze waits, and holds up nothing else.
+    let (probe, address) = asked;
+    let waiting = std::thread::spawn(move || probe.generate(1, &address));
+    let error = lab.supervisor.mine(0, 1).unwrap_err().to_string();
+    assert!(
+        error.contains("paused") && error.contains("resume 0"),
+        "{error}"
+    );
+    lab.mine(1, 2);
+    let status = lab.supervisor.network().status();
+    assert_eq!(status.nodes[1].tip.as_ref().unwrap().height, 3);
+    assert!(!waiting.is_finished());
+    lab.supervisor.network().set_paused(0, false).unwrap();
+    waiting.join().unwrap().unwrap();
+    lab.wait_for_one_tip();
+}

@@ -73,12 +73,6 @@ pub(super) struct UpArgs {
 
 pub(super) fn run(context: &Context, args: &UpArgs) -> anyhow::Result<()> {
     let options = options(args)?;
-    if control::order::<Status>(&context.layout, &Order::Status).is_ok() {
-        bail!(
-            "a testnet runs in {} already; end it by `mend testnet down`, or choose another --dir",
-            context.layout.root().display()
-        );
-    }
     if args.detach {
         return detach(context);
     }
@@ -149,8 +143,7 @@ fn print(context: &Context, manifest: &Manifest) {
 /// Starts this very command again in the background, without `--detach`, and waits until it answers.
 fn detach(context: &Context) -> anyhow::Result<()> {
     let layout = &context.layout;
-    std::fs::create_dir_all(layout.root())
-        .with_context(|| format!("cannot make {}", layout.root().display()))?;
+    layout.mark()?;
     let log = layout.supervisor_log();
     let file = OpenOptions::new()
         .create(true)

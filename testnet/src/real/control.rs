@@ -3,10 +3,8 @@
 //! The address and a token stand in a file that only the user can read, so that nobody else on the machine, and no web page,
 //! can give orders.
 
-use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::manifest::write_private;
 use super::{LabError, Layout, Order};
 
 /// How long a command may take to say what it wants.
@@ -114,20 +113,6 @@ fn exchange(layout: &Layout, order: &Order) -> Result<Value, LabError> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).map_err(io)?;
     serde_json::from_str(&line).map_err(|_| dead("it ended before it answered"))
-}
-
-/// Writes a file that only its owner can read, as a whole.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let temporary = path.with_extension("json.tmp");
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(true).write(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options.open(&temporary)?.write_all(text.as_bytes())?;
-    std::fs::rename(temporary, path)
 }
 
 #[cfg(test)]

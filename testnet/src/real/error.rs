@@ -41,6 +41,12 @@ pub enum LabError {
         /// The node.
         node: usize,
     },
+    /// The node is frozen.
+    #[error("node {node} is paused; let it go on by `mend testnet resume {node}`")]
+    Paused {
+        /// The node.
+        node: usize,
+    },
     /// No node is running.
     #[error("no node is up; start one by `mend testnet restart 0`")]
     AllDown,

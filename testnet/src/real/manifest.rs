@@ -1,9 +1,15 @@
 //! `testnet.json`: what a tool needs to find nodes and money.
 
+#[cfg(unix)]
+use std::fs::Permissions;
+use std::io::Write as _;
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::layout::TEMPORARY_PREFIX;
 use super::{LabError, NodeState};
 
 /// The list of a testnet's nodes, links and accounts. Rewritten whenever one of them changes.
@@ -117,10 +123,50 @@ impl Manifest {
     }
 }
 
-/// Writes beside the file, then renames.
+/// Writes beside the file, then renames. Two at once do not get in each other's way.
 pub(super) fn write_whole(path: &Path, text: &str) -> Result<(), LabError> {
-    let temporary = path.with_extension("json.tmp");
-    let io = |error: std::io::Error| LabError::io(path, &error);
-    std::fs::write(&temporary, text).map_err(io)?;
-    std::fs::rename(&temporary, path).map_err(io)
+    replace(path, text, 0o666).map_err(|error| LabError::io(path, &error))
+}
+
+/// As [`write_whole`]. Only the owner can read the file.
+pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    replace(path, text, 0o600)
+}
+
+/// `mode` are the permissions of the new file, before the user's mask.
+fn replace(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
+    let directory = path.parent().expect("a file stands in a directory");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY_PREFIX);
+    #[cfg(unix)]
+    let permissions: Permissions = PermissionsExt::from_mode(mode);
+    #[cfg(unix)]
+    builder.permissions(permissions);
+    let mut file = builder.tempfile_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_writers_at_once_all_succeed_and_leave_one_whole_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("testnet.json");
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        write_whole(path, &writer.to_string().repeat(1_000)).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(std::fs::read(&path).unwrap().len(), 1_000);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 }

@@ -8,6 +8,7 @@ use chain::{Params, Timestamp};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::layout::Claim;
 use super::manifest::{AccountEntry, HttpEntry, LinkEntry, Manifest, NodeEntry};
 use super::node::NodeSlot;
 use super::process::NodeProcess;
@@ -82,6 +83,8 @@ impl NetworkOptions {
 /// A running testnet. Dropping it ends all its processes.
 pub struct Network {
     pub(super) layout: Layout,
+    /// Keeps other testnets out of the directory.
+    _claim: Claim,
     pub(super) program: PathBuf,
     pub(super) name: String,
     pub(super) params: Params,
@@ -138,7 +141,7 @@ impl Network {
 
     /// Everything but the processes.
     fn prepare(layout: Layout, options: &NetworkOptions) -> Result<Network, LabError> {
-        layout.prepare()?;
+        let claim = layout.prepare()?;
         let root = std::path::absolute(layout.root())
             .map_err(|error| LabError::io(layout.root(), &error))?;
         let layout = Layout::new(root);
@@ -172,6 +175,7 @@ impl Network {
             .unwrap_or_default();
         let mut network = Network {
             layout,
+            _claim: claim,
             program: options.program.clone(),
             name,
             params: fresh.params,
@@ -310,6 +314,19 @@ impl Network {
     pub fn probe(&self, node: usize) -> Result<Probe, LabError> {
         self.check_node(node)?;
         self.nodes[node].probe().ok_or(LabError::Down { node })
+    }
+
+    /// The RPC of a node that can answer: it is up and not paused.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuchNode`], [`LabError::Down`], [`LabError::Paused`].
+    pub(super) fn answering(&mut self, node: usize) -> Result<Probe, LabError> {
+        match self.state(node)? {
+            NodeState::Up => self.probe(node),
+            NodeState::Paused => Err(LabError::Paused { node }),
+            NodeState::Down => Err(LabError::Down { node }),
+        }
     }
 
     /// The RPCs of all nodes that are up and not paused.

@@ -1,6 +1,6 @@
 //! Mining and paying by order.
 
-use bitcoin::{Address, Amount, BlockHash, ScriptBuf};
+use bitcoin::{Address, Amount, ScriptBuf};
 
 use super::network::Network;
 use super::{LabError, NodeState, Probe};
@@ -10,14 +10,14 @@ use crate::pay::{self, KnownCoin, Payment, SentPayment};
 const FEE_ROOM: Amount = Amount::from_sat(20_000);
 
 impl Network {
-    /// Mines blocks at once, paid to the node's own payout address.
+    /// Whom to ask for blocks of a node, and the address that they pay.
     ///
     /// # Errors
     ///
     /// [`LabError`].
-    pub fn mine(&self, node: usize, count: u32) -> Result<Vec<BlockHash>, LabError> {
-        let probe = self.probe(node)?.patient();
-        probe.generate(count, &self.nodes[node].address)
+    pub fn miner(&mut self, node: usize) -> Result<(Probe, String), LabError> {
+        let probe = self.answering(node)?.patient();
+        Ok((probe, self.nodes[node].address.clone()))
     }
 
     /// Turns a node's own miner on or off, or changes its rate (hashes per second; 0: off).
@@ -26,7 +26,7 @@ impl Network {
     ///
     /// [`LabError`].
     pub fn set_mining(&mut self, node: usize, rate: u64) -> Result<(), LabError> {
-        self.probe(node)?
+        self.answering(node)?
             .set_mining(rate, &self.nodes[node].address)?;
         self.nodes[node].rate = rate;
         Ok(())
@@ -59,7 +59,7 @@ impl Network {
         node: Option<usize>,
     ) -> Result<SentPayment, LabError> {
         let probe = match node {
-            Some(node) => self.probe(node)?,
+            Some(node) => self.answering(node)?,
             None => self.probes().into_iter().next().ok_or(LabError::AllDown)?,
         };
         let script = self.recipient(to)?;

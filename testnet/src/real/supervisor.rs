@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bitcoin::Amount;
+use bitcoin::{Amount, BlockHash};
 use serde_json::{Value, json};
 
 use super::control::{self, Handler};
@@ -17,6 +17,7 @@ use crate::report::{HealReport, observe};
 #[derive(Clone)]
 pub struct Supervisor {
     network: Arc<Mutex<Network>>,
+    ended: Arc<Mutex<bool>>,
     layout: Layout,
 }
 
@@ -31,6 +32,7 @@ impl Supervisor {
         network.manifest().write(&layout.manifest())?;
         Ok(Supervisor {
             network: Arc::new(Mutex::new(network)),
+            ended: Arc::default(),
             layout,
         })
     }
@@ -76,6 +78,8 @@ impl Supervisor {
     /// Ends all nodes and takes the files away by which commands find the testnet.
     pub fn end(&self) {
         self.network().down();
+        let mut ended = self.ended();
+        *ended = true;
         for path in [self.layout.manifest(), self.layout.control()] {
             // A file that is gone already is as good.
             let _: Result<(), std::io::Error> = std::fs::remove_file::<PathBuf>(path);
@@ -99,7 +103,7 @@ impl Supervisor {
                 change,
                 one_way,
             } => json!(self.network().change_link(a, b, change, one_way)?),
-            Order::Mine { node, count } => json!(self.network().mine(node, count)?),
+            Order::Mine { node, count } => json!(self.mine(node, count)?),
             Order::Mining { node, rate } => json!(self.network().set_mining(node, rate)?),
             Order::Pay {
                 from,
@@ -112,9 +116,37 @@ impl Supervisor {
             }
             Order::Down => Value::Null,
         };
-        let manifest = self.network().manifest();
-        manifest.write(&self.layout.manifest())?;
+        self.write_manifest()?;
         Ok(answer)
+    }
+
+    /// Mines blocks at once, paid to the node's own payout address. Other orders do not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError`].
+    pub fn mine(&self, node: usize, count: u32) -> Result<Vec<BlockHash>, LabError> {
+        let (probe, address) = self.network().miner(node)?;
+        probe.generate(count, &address)
+    }
+
+    /// Writes `testnet.json` anew, unless the testnet has ended meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Io`].
+    pub(super) fn write_manifest(&self) -> Result<(), LabError> {
+        let ended = self.ended();
+        if *ended {
+            return Ok(());
+        }
+        let manifest = self.network().manifest();
+        manifest.write(&self.layout.manifest())
+    }
+
+    /// Whether the testnet has ended. Whoever writes or removes the files by which commands find it holds this.
+    fn ended(&self) -> MutexGuard<'_, bool> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens all cut links and waits for one tip.

@@ -82,20 +82,21 @@ impl Http {
             .enable_all()
             .build()
             .map_err(io)?;
-        let shared = {
+        let faucet = {
             let mut network = supervisor.network();
             let faucet = Faucet::of_last_account(&network);
             network.http = Some(HttpEntry {
                 url: format!("http://{address}"),
                 faucet_account: faucet.account(),
             });
-            network.manifest().write(&supervisor.layout().manifest())?;
-            Arc::new(Shared {
-                supervisor: supervisor.clone(),
-                faucet: Mutex::new(faucet),
-                began: Instant::now(),
-            })
+            faucet
         };
+        supervisor.write_manifest()?;
+        let shared = Arc::new(Shared {
+            supervisor: supervisor.clone(),
+            faucet: Mutex::new(faucet),
+            began: Instant::now(),
+        });
         let stop = StopSwitch::new();
         let stopped = stop.clone();
         let thread = std::thread::Builder::new()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, Transaction};
-use rpc_client::{Client, RpcError};
+use rpc_client::Client;
 use serde_json::{Value, json};
 
 use super::feed::Offer;
@@ -52,7 +52,7 @@ impl Submitter<'_> {
                     }
                     Ok(answer) => return Verdict::from_answer(&answer),
                     Err(error) => {
-                        may_be_there |= !was_refused(&error);
+                        may_be_there |= error.leaves_it_open();
                         self.report
                             .event(&Event::lost(self.clients[i].url(), &error));
                         lost = error.to_string();
@@ -61,18 +61,6 @@ impl Submitter<'_> {
             }
         }
         Verdict::Lost(lost)
-    }
-}
-
-/// Whether the node certainly did not take what it was sent: it said so. A connection may also break after the block arrived.
-fn was_refused(error: &RpcError) -> bool {
-    match error {
-        RpcError::Rpc { .. }
-        | RpcError::Cookie { .. }
-        | RpcError::Unauthorized { .. }
-        | RpcError::OtherNetwork { .. }
-        | RpcError::Url { .. } => true,
-        RpcError::Connect { .. } | RpcError::Timeout { .. } | RpcError::Http { .. } => false,
     }
 }
 

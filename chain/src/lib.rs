@@ -27,7 +27,9 @@ pub mod pause;
 pub mod probe;
 pub mod repair;
 pub mod rules;
+pub mod salvage;
 pub mod script;
+pub mod scrub;
 pub mod snapshot;
 pub mod store;
 pub mod tree;
@@ -38,10 +40,11 @@ pub mod verify;
 pub use block::CheckedBlock;
 pub use chain::{
     AcceptError, Acceptance, BlockPosition, BranchStatus, CacheBudgets, Chain, ChainOptions,
-    ChainTip, FrozenChain, InvalidateError, NextBlock, Reorg, StoredBlock, TipInfo,
+    ChainTip, Cure, CureCounts, FrozenChain, InvalidateError, NextBlock, OnDamage, Reorg,
+    StoredBlock, TipInfo,
 };
 pub use coins::Coin;
 pub use params::{NetworkDigest, Params};
 pub use rules::error::{RuleError, Standing};
-pub use store::{OpenError, StoreError, StoreFault};
+pub use store::{Damage, OpenError, StoreError, StoreFault};
 pub use units::{Height, Timestamp};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bitcoin::BlockHash;
 use serde::{Deserialize, Serialize};
 
 /// The distance of a block from genesis, in blocks. Genesis has height 0.
@@ -53,4 +54,13 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// A block and its height.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockPosition {
+    /// The block.
+    pub hash: BlockHash,
+    /// Its height.
+    pub height: Height,
 }

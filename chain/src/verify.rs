@@ -6,7 +6,7 @@ use crate::block::CheckedBlock;
 use crate::chain::{BlockPosition, Chain, Scratch};
 use crate::coins::{MuHash, undo_fits};
 use crate::rules::spend::SignatureCache;
-use crate::store::{StoreError, StoreFault};
+use crate::store::{Damage, StoreError, StoreFault};
 use crate::units::Height;
 
 /// How deep to look.
@@ -40,7 +40,10 @@ pub enum Problem {
     /// The body is lost, or does not match its hash.
     #[error("the body of block {} at height {} is damaged", .0.hash, .0.height)]
     Body(BlockPosition),
-    /// The undo data are lost, or do not match their checksum or the block.
+    /// A row, or the way to it, is not what was written. What it should be is known if bodies tell it.
+    #[error("{0}")]
+    Stored(Damage),
+    /// The undo data do not match the block, and bodies do not tell what they should be.
     #[error("the undo data of block {} at height {} are damaged", .0.hash, .0.height)]
     Undo(BlockPosition),
     /// An output that the block created and nothing after it spent is not among the coins, or differs.
@@ -77,12 +80,25 @@ pub struct VerifyReport {
 /// after each step with steps done and steps in all. Damaged bodies are quarantined on the way, so that a node fetches them
 /// again.
 ///
-/// Disconnecting stops at the first damage, for nothing can be said of coins below it.
+/// Rows that do not prove themselves are problems, and are then read as bodies say that they should be; where bodies do not
+/// tell, disconnecting stops, for nothing can be said of coins below.
 ///
 /// # Errors
 ///
 /// When storage fails as a whole: fatal.
 pub fn verify(
+    chain: &Chain,
+    level: VerifyLevel,
+    depth: u32,
+    progress: &mut dyn FnMut(u32, u32),
+) -> Result<VerifyReport, StoreError> {
+    let mut report = look(chain, level, depth, progress)?;
+    let stored = chain.findings().into_iter().map(Problem::Stored);
+    report.problems.splice(0..0, stored);
+    Ok(report)
+}
+
+fn look(
     chain: &Chain,
     level: VerifyLevel,
     depth: u32,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail};
 use bitcoin::{Address, Network};
-use chain::{ChainOptions, Params};
+use chain::{ChainOptions, OnDamage, Params};
 use clap::{Args, ValueEnum};
 
 use node_core::CoreOptions;
@@ -80,6 +80,9 @@ pub struct NodeArgs {
     /// Index all confirmed transactions, so that getrawtransaction finds them without their block.
     #[arg(long)]
     txindex: bool,
+    /// What to do when stored data turn out to be damaged: heal them, or stop and say what is damaged.
+    #[arg(long, value_name = "WHAT", default_value = "mend")]
+    on_damage: OnDamageArg,
     /// Mine blocks that pay this address.
     #[arg(long, value_name = "ADDRESS")]
     mine: Option<String>,
@@ -127,6 +130,24 @@ pub struct NodeArgs {
     /// Stop when standard input ends, as when the parent process dies.
     #[arg(long)]
     exit_with_stdin: bool,
+}
+
+/// What is done about damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OnDamageArg {
+    /// Heal it by the smallest cure, and tell.
+    Mend,
+    /// Stop, and leave everything as it is.
+    Stop,
+}
+
+impl From<OnDamageArg> for OnDamage {
+    fn from(arg: OnDamageArg) -> OnDamage {
+        match arg {
+            OnDamageArg::Mend => OnDamage::Mend,
+            OnDamageArg::Stop => OnDamage::Stop,
+        }
+    }
 }
 
 /// How logs are written.
@@ -186,6 +207,7 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
         chain: ChainOptions {
             cache_bytes: megabytes(args.dbcache),
         },
+        on_damage: args.on_damage.into(),
         txindex: args.txindex,
         core: CoreOptions {
             no_discovery: args.no_discovery,

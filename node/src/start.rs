@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use chain::txindex::TxIndex;
-use chain::{Chain, ChainOptions, Params};
+use chain::{Chain, ChainOptions, OnDamage, Params};
 use futures::FutureExt;
 use p2p::swarm::{Command, SwarmConfig, SwarmError};
 use tokio::sync::mpsc;
@@ -18,7 +18,9 @@ use node_api::http::AllowedHosts;
 use node_api::server::{ServerOptions, Service};
 use node_api::{WarmUp, auth};
 use node_core::CoreOptions;
-use node_host::{COOKIE_USER, DataDir, Message, MiningSettings, NodeHandle, Parts, StopReason};
+use node_host::{
+    COOKIE_USER, Clock, DataDir, Message, MiningSettings, NodeHandle, Parts, StopReason,
+};
 use node_stratum::{EndpointStats, StratumOptions};
 
 use crate::{listen, signals};
@@ -44,6 +46,8 @@ pub struct StartOptions {
     pub data_dir: PathBuf,
     /// Memory of the chain.
     pub chain: ChainOptions,
+    /// What is done about damage to what is stored.
+    pub on_damage: OnDamage,
     /// Whether confirmed transactions are indexed.
     pub txindex: bool,
     /// For the core; the peer book is read from the folder.
@@ -106,7 +110,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
     let rpc = listen::rpc_listener(options.rpc)?;
     let runtime = runtime()?;
     let warm_up = runtime.block_on(async { WarmUp::start(rpc) })?;
-    let chain = Chain::open_owned(data_dir.lock(), options.params.clone(), options.chain)?;
+    let chain = open_chain(&data_dir, &options)?;
     let index = match options.txindex {
         true => Some(TxIndex::open(data_dir.path(), &options.params)?),
         false => None,
@@ -182,6 +186,20 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         bail!(reason);
     }
     flushed.map_err(|error| anyhow!(error))
+}
+
+/// The node's chain. What cannot be opened is set aside and replaced by what is sound in it, unless the operator wants to see to it.
+fn open_chain(data_dir: &DataDir, options: &StartOptions) -> anyhow::Result<Chain> {
+    let (lock, params) = (data_dir.lock(), options.params.clone());
+    let mut chain = match options.on_damage {
+        OnDamage::Stop => Chain::open_owned(lock, params, options.chain)?,
+        OnDamage::Mend => {
+            let now = Clock::new(options.clock_offset_s).wall();
+            chain::salvage::open(lock, params, options.chain, now, &mut |_| {})?
+        }
+    };
+    chain.set_on_damage(options.on_damage);
+    Ok(chain)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

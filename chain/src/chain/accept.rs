@@ -121,7 +121,11 @@ impl Chain {
                 return Err(rule.into());
             }
         }
-        self.damaged_set().remove(&info.hash);
+        if self.damaged_set().remove(&info.hash) {
+            self.cure_counts.bodies += 1;
+            // What it tells of coins may have been waited for.
+            self.doubtful.clear();
+        }
         let transactions = u32::try_from(block.txids().len()).expect("a block is small");
         self.tree.add_body(info.id, transactions);
         self.pending.add_body(info.id, block);

@@ -1,5 +1,7 @@
 //! Moving the tip to the best chain.
 
+use bitcoin::BlockHash;
+
 use super::connect::RunEnd;
 use super::feed::{Feed, NoMore};
 use super::{BlockPosition, Chain, Reorg};
@@ -89,6 +91,7 @@ impl Chain {
         Ok(change)
     }
 
+    /// Moves towards the best chain, and heals what turns out to be damaged on the way.
     fn walk_to_best(
         &mut self,
         feed: &mut dyn Feed,
@@ -97,7 +100,22 @@ impl Chain {
         max_blocks: usize,
     ) -> Result<Option<Reorg>, StoreError> {
         let old_tip = self.tip_id();
-        let work_before = self.work(old_tip);
+        while let Err(error) = self.walk(feed, signatures, failed, max_blocks) {
+            self.heal(error)?;
+        }
+        self.is_healthy();
+        self.tree.prune_candidates();
+        Ok(self.change_since(old_tip))
+    }
+
+    fn walk(
+        &mut self,
+        feed: &mut dyn Feed,
+        signatures: &SignatureCache,
+        failed: &mut Vec<(BlockPosition, RuleError)>,
+        max_blocks: usize,
+    ) -> Result<(), StoreError> {
+        let work_before = self.work(self.tip_id());
         let mut connected = 0;
         loop {
             let target = self.next_target();
@@ -133,8 +151,7 @@ impl Chain {
                 }
             }
         }
-        self.tree.prune_candidates();
-        Ok(self.change_since(old_tip))
+        Ok(())
     }
 
     /// The best candidate that can be reached: not one that needs a block to be disconnected whose body is lost, or that
@@ -143,7 +160,8 @@ impl Chain {
         let tip = self.tip_id();
         let reachable = |&candidate: &NodeId| {
             let fork = self.tree.fork_point(tip, candidate).height;
-            self.can_go_back_to(fork)
+            let is_doubtful = |&block: &NodeId| self.tree.is_ancestor(block, candidate);
+            self.can_go_back_to(fork) && !self.doubtful.iter().any(is_doubtful)
         };
         self.tree.candidates().find(reachable).unwrap_or(tip)
     }
@@ -154,6 +172,11 @@ impl Chain {
             let status = self.tree.status(id);
             status.has_body && status.connected
         })
+    }
+
+    /// What changed since `old_tip` was the tip. `None`: nothing, or there is no such block.
+    pub fn change_from(&self, old_tip: &BlockHash) -> Option<Reorg> {
+        self.change_since(self.tree.id_of(old_tip)?)
     }
 
     /// What changed since `old_tip` was the tip.

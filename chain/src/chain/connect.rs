@@ -9,6 +9,7 @@ use std::sync::mpsc::sync_channel;
 
 use super::coins::CacheView;
 use super::feed::Feed;
+use super::heal::Ground;
 use super::window::{Applied, Awaited, First, Verdict, Window};
 use super::{BlockPosition, Chain};
 use crate::block::CheckedBlock;
@@ -20,7 +21,7 @@ use crate::rules::block_connected::{
 };
 use crate::rules::error::{RuleError, Standing};
 use crate::rules::spend::{self, SignatureCache};
-use crate::store::StoreError;
+use crate::store::{StoreError, Table};
 use crate::tree::NodeId;
 use crate::units::Height;
 
@@ -139,9 +140,17 @@ impl Chain {
         match ended? {
             None => Ok(RunEnd::Connected(run.kept)),
             Some(Obstacle::Broken(id, rule)) => {
-                self.condemn(id, &rule);
-                feed.failed(self.position(id), &rule);
-                failed.push((self.position(id), rule));
+                match self.second_look(id)? {
+                    Ground::Sound => {
+                        self.condemn(id, &rule);
+                        feed.failed(self.position(id), &rule);
+                        failed.push((self.position(id), rule));
+                    }
+                    Ground::Mended => {}
+                    Ground::Unclear => {
+                        self.doubtful.insert(id);
+                    }
+                }
                 Ok(RunEnd::Stopped)
             }
             Some(Obstacle::Lost(id)) => {
@@ -368,10 +377,7 @@ impl Chain {
             };
             let undo = self.undo_by_id(tip)?;
             if !undo_fits(&body, &undo) {
-                return Err(StoreError::damaged(format_args!(
-                    "undo data of block {}",
-                    body.hash()
-                )));
+                return Err(self.damaged_row(Table::Undo, tip));
             }
             self.coins
                 .disconnect_block(&body, self.tree.height(tip), &undo);

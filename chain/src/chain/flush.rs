@@ -26,6 +26,14 @@ impl Chain {
     ///
     /// When storage fails: fatal. The disk then holds the state of the last flush.
     pub fn flush(&mut self) -> Result<(), StoreError> {
+        while let Err(error) = self.try_flush() {
+            self.heal(error)?;
+        }
+        self.is_healthy();
+        Ok(())
+    }
+
+    fn try_flush(&mut self) -> Result<(), StoreError> {
         self.settle_damaged();
         if self.pending.is_empty() && self.coins.change_count() == 0 {
             return Ok(());
@@ -129,8 +137,8 @@ impl Chain {
         self.pending.bytes() + self.coins.change_count() * COIN_BYTES
     }
 
-    /// Goes back to genesis without undo data, and forgets all coins, on disk too. The blocks stay:
-    /// [`Chain::activate_best`] connects them again.
+    /// Goes back to genesis without undo data, and forgets all coins, on disk too, and what rules said of blocks on the ground of
+    /// these coins. The blocks stay, and what an operator said of them: [`Chain::activate_best`] connects them again.
     ///
     /// # Errors
     ///
@@ -139,6 +147,9 @@ impl Chain {
         let genesis = self.active[0];
         let mut coins = CoinCache::new();
         self.create_allocations(&mut coins);
+        for id in self.tree.forget_failures() {
+            self.pending.touch(id);
+        }
         self.replace_coins(genesis, coins)
     }
 

@@ -1,11 +1,12 @@
 //! [`FrozenChain`]: one committed state of a chain, to be read at leisure.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::pending::Pending;
-use super::{Chain, ChainOptions};
+use super::{Chain, ChainOptions, CureCounts, OnDamage};
 use crate::coins::CoinCache;
 use crate::params::Params;
 use crate::probe::Probes;
@@ -55,7 +56,8 @@ impl FrozenChain {
 
 impl Chain {
     /// The chain as it is now, to be read while the chain itself goes on: for walks over all coins, verifying, copying. Commits
-    /// what is pending first. It keeps replaced pages in the file while it lives, so drop it soon.
+    /// what is pending first. It keeps replaced pages in the file while it lives, so drop it soon. Damage that it finds, other than of
+    /// bodies, is noted for the chain to heal.
     ///
     /// # Errors
     ///
@@ -71,6 +73,12 @@ impl Chain {
             store: self.store.pinned()?,
             pending: Pending::default(),
             damaged: Mutex::new(self.damaged_set().clone()),
+            found: Arc::clone(&self.found),
+            doubtful: BTreeSet::new(),
+            on_damage: OnDamage::default(),
+            cures: Vec::new(),
+            cure_counts: CureCounts::default(),
+            last_healed: None,
             coins_budget_bytes: self.coins_budget_bytes,
             flush_with_tip: false,
             probes: Probes::default(),

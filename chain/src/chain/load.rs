@@ -7,13 +7,13 @@ use bitcoin::BlockHash;
 
 use super::base::find_snapshot_base;
 use super::pending::Pending;
-use super::{Chain, ChainOptions};
+use super::{Chain, ChainOptions, CureCounts, OnDamage};
 use crate::coins::CoinCache;
 use crate::coins::encoding::{PackedCoin, encode_undo};
 use crate::params::Params;
 use crate::probe::Probes;
 use crate::rules::block_alone;
-use crate::store::{HeaderRow, Loaded, OpenError, Store, StoreError, StoreFault, guard};
+use crate::store::{HeaderRow, Loaded, OpenError, Store, StoreError, StoreFault};
 use crate::tree::{BlockTree, NodeId};
 
 const GENESIS: NodeId = NodeId(0);
@@ -62,7 +62,7 @@ impl Chain {
         options: ChainOptions,
     ) -> Result<Chain, OpenError> {
         let path = store.path().to_owned();
-        let problem = match guard(&path, || Ok(load_tree(&store, &params, tip)))? {
+        let problem = match load_tree(&store, &params, tip) {
             Ok((tree, active)) => {
                 return Ok(Chain::assemble(store, params, options, tree, active));
             }
@@ -87,6 +87,12 @@ impl Chain {
     ) -> Chain {
         Chain {
             damaged: Mutex::new(lost_bodies(&tree, &active)),
+            found: Arc::default(),
+            doubtful: BTreeSet::new(),
+            on_damage: OnDamage::default(),
+            cures: Vec::new(),
+            cure_counts: CureCounts::default(),
+            last_healed: None,
             snapshot_base: find_snapshot_base(&tree, &active),
             params,
             tree,

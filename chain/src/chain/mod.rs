@@ -11,7 +11,9 @@ mod connect;
 mod feed;
 mod flush;
 mod frozen;
+mod heal;
 mod load;
+mod look;
 mod operator;
 mod pending;
 mod read;
@@ -31,13 +33,14 @@ use bitcoin::{BlockHash, Work};
 use crate::coins::CoinCache;
 use crate::params::Params;
 use crate::probe::{Probe, Probes};
-use crate::store::{DirectoryLock, OpenError, Store};
+use crate::store::{Damage, DirectoryLock, OpenError, Store};
 use crate::tree::{BlockTree, HeaderInfo, NodeId};
 use crate::units::{Height, Timestamp};
 use pending::Pending;
 
 pub(crate) use feed::Feed;
 pub use frozen::FrozenChain;
+pub use heal::{Cure, CureCounts, OnDamage};
 pub use operator::InvalidateError;
 pub(crate) use scratch::Scratch;
 pub use stored::StoredBlock;
@@ -62,6 +65,16 @@ pub struct Chain {
     pending: Pending,
     /// Bodies that were found damaged. Reading finds them, so this needs a lock.
     damaged: Mutex<BTreeSet<BlockHash>>,
+    /// Other damage that was found here, or on a frozen copy, and is not healed yet.
+    found: Arc<Mutex<Vec<Damage>>>,
+    /// Blocks on which there is no verdict before a lost body is back.
+    doubtful: BTreeSet<NodeId>,
+    on_damage: OnDamage,
+    /// What was healed and not told yet.
+    cures: Vec<Cure>,
+    cure_counts: CureCounts,
+    /// What was healed last, until something went well.
+    last_healed: Option<Box<Damage>>,
     /// Bytes of coins in memory above which they are flushed.
     coins_budget_bytes: usize,
     /// Whether the run of blocks that reaches its goal flushes everything.

@@ -3,7 +3,7 @@
 use bitcoin::BlockHash;
 
 use super::{BlockPosition, Chain, Reorg};
-use crate::store::StoreError;
+use crate::store::{StoreError, Table};
 use crate::tree::NodeId;
 use crate::units::Height;
 
@@ -59,8 +59,7 @@ impl Chain {
                 .map(|&id| self.position(id))
                 .collect();
             if !self.disconnect_to(parent, None)? {
-                let lost = self.tree.hash(self.tip_id());
-                return Err(StoreError::damaged(format_args!("block {lost}")).into());
+                return Err(self.damaged_row(Table::Blocks, self.tip_id()).into());
             }
             change = Some(Reorg {
                 fork: self.position(parent),
@@ -68,7 +67,8 @@ impl Chain {
                 connected: Vec::new(),
             });
         }
-        self.mark_failed(id);
+        self.tree.mark_invalidated(id);
+        self.pending.touch(id);
         Ok(change)
     }
 
@@ -91,10 +91,10 @@ impl Chain {
         Ok(())
     }
 
-    /// Forgets that a block, its ancestors and descendants were found invalid. Call [`Chain::activate_best`] after it.
+    /// Forgets that a block, its ancestors and descendants were found invalid, by rules or by an operator. Call [`Chain::activate_best`] after it.
     pub fn reconsider(&mut self, hash: &BlockHash) {
         if let Some(id) = self.tree.id_of(hash) {
-            for id in self.tree.clear_failed(id) {
+            for id in self.tree.reconsider(id) {
                 self.pending.touch(id);
             }
         }

@@ -9,7 +9,7 @@ use super::{CacheBudgets, Chain};
 use crate::block::CheckedBlock;
 use crate::coins::encoding::decode_undo;
 use crate::coins::{Coin, CoinSetStats, CoinView, StatsBuilder, Visit, merge};
-use crate::store::{StoreError, block_key};
+use crate::store::{Damage, Extent, Place, Snapshot, StoreError, Table, block_key};
 use crate::tree::NodeId;
 
 impl Chain {
@@ -71,7 +71,7 @@ impl Chain {
     ///
     /// # Errors
     ///
-    /// When storage fails, or the data do not match their checksum: fatal.
+    /// When storage fails; or the data are damaged, and bodies that would tell are lost too.
     pub fn undo(&self, hash: &BlockHash) -> Result<Option<Vec<Coin>>, StoreError> {
         match self.tree.id_of(hash) {
             Some(id) if self.tree.status(id).connected => self.undo_by_id(id).map(Some),
@@ -80,10 +80,14 @@ impl Chain {
     }
 
     pub(super) fn undo_by_id(&self, id: NodeId) -> Result<Vec<Coin>, StoreError> {
-        let damaged = || {
-            let hash = self.tree.hash(id);
-            StoreError::damaged(format_args!("undo data of block {hash}"))
-        };
+        match self.stored_undo(id) {
+            Err(error) if error.damage.is_some() => self.undo_instead(id, error),
+            undo => undo,
+        }
+    }
+
+    fn stored_undo(&self, id: NodeId) -> Result<Vec<Coin>, StoreError> {
+        let damaged = || self.damaged_row(Table::Undo, id);
         if let Some(undo) = self.pending.undo.get(&id) {
             return decode_undo(undo).map_err(|_| damaged());
         }
@@ -95,19 +99,37 @@ impl Chain {
         decode_undo(&undo).map_err(|_| damaged())
     }
 
+    /// The row of a block in `table` is lost, or not of this block.
+    pub(super) fn damaged_row(&self, table: Table, id: NodeId) -> StoreError {
+        StoreError::damaged(Damage {
+            table: Some(table),
+            place: Place::Block(self.position(id)),
+            extent: Extent::Row,
+            problem: "it is lost, or of another block".to_owned(),
+        })
+    }
+
     /// An unspent coin of the active chain.
     ///
     /// # Errors
     ///
     /// When storage fails: fatal.
     pub fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        self.store.read(|disk| {
-            ReadOnlyView {
-                cache: &self.coins,
-                disk,
+        match self.store.read(|disk| self.view(disk).coin(outpoint)) {
+            Err(error) if error.damage.is_some() => {
+                let coin = self.coin_instead(outpoint, error)?;
+                Ok(coin.map(|coin| coin.unpack()))
             }
-            .coin(outpoint)
-        })
+            found => found,
+        }
+    }
+
+    /// The coins of the tip, on the disk as `disk` shows it.
+    pub(super) fn view<'a>(&'a self, disk: &'a Snapshot) -> ReadOnlyView<'a> {
+        ReadOnlyView {
+            cache: &self.coins,
+            disk,
+        }
     }
 
     /// Totals and hashes of all unspent coins, equal to Bitcoin Core's `gettxoutsetinfo`. `with_serialized` asks for
@@ -145,7 +167,11 @@ impl Chain {
     ) -> Result<(), StoreError> {
         let changes = self.coins.changes();
         self.store
-            .read(|disk| merge(&changes, |base| disk.for_each_coin(base), visit))
+            .read(|disk| {
+                let mend = |outpoint, error| self.coin_instead(&outpoint, error);
+                merge(&changes, |base| disk.for_each_coin(mend, base), visit)
+            })
+            .inspect_err(|error| self.note_error(error))
     }
 
     /// How much memory coins and pages of the database may take.

@@ -82,17 +82,31 @@ impl Chain {
             return Ok(None);
         }
         let key = block_key(self.tree.height(id), &hash);
-        let bytes = self.store.read(|disk| disk.body(&key))?;
+        let bytes = match self.store.read(|disk| disk.body(&key)) {
+            // It is lost here, and the damage that keeps it from being read is healed later.
+            Err(error) if error.damage.is_some() => {
+                self.note_error(&error);
+                None
+            }
+            read => read?,
+        };
+        // What is lost cannot be decoded either.
+        Ok(Some(self.on_disk(id, bytes.unwrap_or_default())))
+    }
+
+    /// The body of `id` whose row is `bytes`.
+    pub(super) fn on_disk(&self, id: NodeId, bytes: Vec<u8>) -> StoredBlock {
         let context = self.tree.parent(id).map(|parent| BodyContext {
             height: self.tree.height(id),
             parent_median_time_past: self.tree.median_time_past(parent),
         });
-        let body = Body::OnDisk {
-            // What is lost cannot be decoded either.
-            bytes: bytes.unwrap_or_default(),
-            context,
-            params: Arc::clone(&self.params),
-        };
-        Ok(Some(StoredBlock { hash, body }))
+        StoredBlock {
+            hash: self.tree.hash(id),
+            body: Body::OnDisk {
+                bytes,
+                context,
+                params: Arc::clone(&self.params),
+            },
+        }
     }
 }

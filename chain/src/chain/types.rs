@@ -4,6 +4,7 @@ use bitcoin::{BlockHash, Work};
 
 use crate::rules::error::RuleError;
 use crate::store::StoreError;
+pub use crate::units::BlockPosition;
 use crate::units::{Height, Timestamp};
 
 /// How a chain uses memory.
@@ -43,15 +44,6 @@ pub struct CacheBudgets {
     pub coins_bytes: usize,
 }
 
-/// A block and its height.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockPosition {
-    /// The block.
-    pub hash: BlockHash,
-    /// Its height.
-    pub height: Height,
-}
-
 /// The end of the active chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TipInfo {
@@ -74,7 +66,8 @@ pub struct Reorg {
     pub fork: BlockPosition,
     /// Blocks that left the active chain, old tip first.
     pub disconnected: Vec<BlockPosition>,
-    /// Blocks that joined, lowest first. Only empty in what [`Chain::invalidate`](super::Chain::invalidate) gives.
+    /// Blocks that joined, lowest first. Only empty in what [`Chain::invalidate`](super::Chain::invalidate) gives, and where healing
+    /// had to leave out a block whose body is lost.
     pub connected: Vec<BlockPosition>,
 }
 

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use bitcoin::BlockHash;
 use bitcoin::consensus::Encodable;
 use bitcoin::hashes::Hash;
-use redb::{CursorError, Durability, ReadableTableMetadata, Table, WriteTransaction};
+use redb::{CursorError, Durability, ReadableTableMetadata, WriteTransaction};
 
-use super::tables::{BLOCKS, BlockKey, COINS, HEADERS, HeaderRow, META, UNDO, meta};
+use super::damage::{Place, Table};
+use super::guard::guard;
+use super::seal::{seal, seal_undo, sealed_undo_bytes};
+use super::tables::{BlockKey, HeaderRow, META, RowKey, meta, rows};
 use super::{FORMAT, Store, StoreError};
 use crate::block::CheckedBlock;
-use crate::coins::CoinChange;
+use crate::coins::{CoinChange, PackedCoin};
 use crate::params::Params;
-use crate::store::snapshot::{seal, sealed_bytes};
 
-type CoinKey = [u8; 36];
-type CoinsTable<'a> = Table<'a, &'static CoinKey, &'static [u8]>;
+type RowsTable<'a> = redb::Table<'a, &'static RowKey, &'static [u8]>;
 
 /// Changes for each row from which on coins are written gap by gap: about so many fall between two rows, and finding a gap
 /// costs as much as two insertions.
@@ -40,12 +41,38 @@ pub(crate) struct Batch<'a> {
 
 /// Changed coins in key order, and the tip whose state they complete.
 pub(crate) struct CoinsAtTip<'a> {
-    pub(crate) changes: Vec<(CoinKey, CoinChange<'a>)>,
+    pub(crate) changes: Vec<(RowKey, CoinChange<'a>)>,
     pub(crate) tip: BlockHash,
 }
 
 /// A commit in the making: what is written to it counts when it is finished, and not at all when it is dropped.
-pub(crate) struct OpenCommit(WriteTransaction);
+pub(crate) struct OpenCommit(Option<WriteTransaction>);
+
+impl OpenCommit {
+    fn transaction(&self) -> &WriteTransaction {
+        self.0.as_ref().expect("it is there until it is finished")
+    }
+}
+
+impl Drop for OpenCommit {
+    fn drop(&mut self) {
+        let transaction = self.0.take();
+        // Taking a commit back reads pages too. What it cannot take back it leaves, for the database takes no other.
+        let _ = guard(|| drop(transaction));
+    }
+}
+
+/// Runs a use of redb that writes to `table`.
+fn writing<T>(
+    table: Option<Table>,
+    part: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let result = guard(part).unwrap_or_else(|panicked| Err(StoreError::panicked(panicked)));
+    result.map_err(|error| match table {
+        Some(table) => error.located(table, Place::Pages),
+        None => error,
+    })
+}
 
 impl Store {
     /// Commits `batch`, durably, in one transaction.
@@ -66,7 +93,7 @@ impl Store {
     /// As [`Store::commit`].
     pub(crate) fn begin_commit(&self) -> Result<OpenCommit, StoreError> {
         self.check_usable()?;
-        self.try_begin().map_err(|error| self.fail(error))
+        writing(None, || self.try_begin()).map_err(|error| self.fail(error))
     }
 
     /// Writes `batch`, for the commit to come.
@@ -80,9 +107,13 @@ impl Store {
         batch: &Batch<'_>,
         params: &Params,
     ) -> Result<(), StoreError> {
-        write_meta(&open.0, batch, params)
-            .and_then(|()| write_blocks(&open.0, batch))
-            .and_then(|()| write_coins(&open.0, batch))
+        let transaction = open.transaction();
+        let meta = || write_meta(transaction, batch, params);
+        writing(Some(Table::Meta), meta)
+            .and_then(|()| writing(Some(Table::Headers), || write_headers(transaction, batch)))
+            .and_then(|()| writing(Some(Table::Blocks), || write_bodies(transaction, batch)))
+            .and_then(|()| writing(Some(Table::Undo), || write_undo(transaction, batch)))
+            .and_then(|()| writing(Some(Table::Coins), || write_coins(transaction, batch)))
             .map_err(|error| self.fail(error))
     }
 
@@ -91,10 +122,10 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::commit`].
-    pub(crate) fn finish_commit(&self, open: OpenCommit) -> Result<(), StoreError> {
-        open.0
-            .commit()
-            .map_err(|error| self.fail(StoreError::write(error)))
+    pub(crate) fn finish_commit(&self, mut open: OpenCommit) -> Result<(), StoreError> {
+        let transaction = open.0.take().expect("it is there until it is finished");
+        writing(None, || transaction.commit().map_err(StoreError::write))
+            .map_err(|error| self.fail(error))
     }
 
     fn try_begin(&self) -> Result<OpenCommit, StoreError> {
@@ -104,7 +135,7 @@ impl Store {
             .map_err(StoreError::write)?;
         transaction.set_two_phase_commit(true);
         transaction.set_quick_repair(true);
-        Ok(OpenCommit(transaction))
+        Ok(OpenCommit(Some(transaction)))
     }
 }
 
@@ -114,9 +145,13 @@ fn write_meta(
     params: &Params,
 ) -> Result<(), StoreError> {
     let mut table = transaction.open_table(META).map_err(StoreError::write)?;
-    let mut put = |key: &str, value: &[u8]| match table.insert(key, value) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(StoreError::write(error)),
+    let mut put = |key: &str, value: &[u8]| {
+        let mut row = value.to_vec();
+        seal(key.as_bytes(), &mut row);
+        match table.insert(key, row.as_slice()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(StoreError::write(error)),
+        }
     };
     put(meta::FORMAT, &FORMAT.to_le_bytes())?;
     put(meta::NETWORK_DIGEST, &params.digest.0)?;
@@ -127,14 +162,27 @@ fn write_meta(
     Ok(())
 }
 
-fn write_blocks(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), StoreError> {
-    let mut headers = transaction.open_table(HEADERS).map_err(StoreError::write)?;
-    for row in &batch.headers {
+fn open_rows(transaction: &WriteTransaction, table: Table) -> Result<RowsTable<'_>, StoreError> {
+    transaction
+        .open_table(rows(table))
+        .map_err(StoreError::write)
+}
+
+fn write_headers(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), StoreError> {
+    let mut headers = open_rows(transaction, Table::Headers)?;
+    for header in &batch.headers {
+        let key = header.key();
+        let mut row = header.encode();
+        seal(&key, &mut row);
         headers
-            .insert(&row.key(), &row.encode())
+            .insert(&key, row.as_slice())
             .map_err(StoreError::write)?;
     }
-    let mut blocks = transaction.open_table(BLOCKS).map_err(StoreError::write)?;
+    Ok(())
+}
+
+fn write_bodies(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), StoreError> {
+    let mut blocks = open_rows(transaction, Table::Blocks)?;
     for (key, body) in &batch.bodies {
         let mut place = blocks
             .insert_reserve(key, body.total_bytes())
@@ -144,35 +192,40 @@ fn write_blocks(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(),
             .consensus_encode(&mut rest)
             .expect("the place is as long as the block");
     }
-    let mut undo = transaction.open_table(UNDO).map_err(StoreError::write)?;
+    Ok(())
+}
+
+fn write_undo(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), StoreError> {
+    let mut undo = open_rows(transaction, Table::Undo)?;
     for (key, data) in &batch.undo {
         let mut place = undo
-            .insert_reserve(key, sealed_bytes(data))
+            .insert_reserve(key, sealed_undo_bytes(data))
             .map_err(StoreError::write)?;
-        seal(key, data, place.as_mut());
+        seal_undo(key, data, place.as_mut());
     }
     Ok(())
 }
 
 fn write_coins(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), StoreError> {
     if batch.forget_coins {
-        transaction.delete_table(COINS).map_err(StoreError::write)?;
+        transaction
+            .delete_table(rows(Table::Coins))
+            .map_err(StoreError::write)?;
     }
-    let mut table = transaction.open_table(COINS).map_err(StoreError::write)?;
+    let mut table = open_rows(transaction, Table::Coins)?;
     let Some(coins) = &batch.coins else {
         return Ok(());
     };
     let rows = table.len().map_err(StoreError::write)?;
     let fills_gaps = coins.changes.len() as u64 >= DENSE * rows;
     let mut changes = coins.changes.iter().peekable();
-    let mut bytes = Vec::new();
+    let mut row = Vec::new();
     while let Some((key, change)) = changes.next() {
         match change {
             CoinChange::Put(coin) => {
-                bytes.clear();
-                coin.encode(&mut bytes);
+                encode_row(key, coin, &mut row);
                 table
-                    .insert(key, bytes.as_slice())
+                    .insert(key, row.as_slice())
                     .map_err(StoreError::write)?;
                 if fills_gaps {
                     fill_gap(&mut table, key, &mut changes)?;
@@ -189,22 +242,28 @@ fn write_coins(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), 
 /// Puts the next coins into the gap behind the row at `key`, as many as go before the row that follows: a third of the work
 /// of finding the place of each.
 fn fill_gap<'a>(
-    table: &mut CoinsTable<'_>,
-    key: &CoinKey,
-    changes: &mut Peekable<impl Iterator<Item = &'a (CoinKey, CoinChange<'a>)>>,
+    table: &mut RowsTable<'_>,
+    key: &RowKey,
+    changes: &mut Peekable<impl Iterator<Item = &'a (RowKey, CoinChange<'a>)>>,
 ) -> Result<(), StoreError> {
     let mut gap = table
         .lower_bound_mut(Bound::Excluded(key))
         .map_err(StoreError::write)?;
-    let mut bytes = Vec::new();
+    let mut row = Vec::new();
     while let Some((key, CoinChange::Put(coin))) = changes.peek() {
-        bytes.clear();
-        coin.encode(&mut bytes);
-        match gap.insert_before(key, bytes.as_slice()) {
+        encode_row(key, coin, &mut row);
+        match gap.insert_before(key, row.as_slice()) {
             Ok(()) => changes.next(),
             Err(CursorError::UnorderedKey) => break,
             Err(error) => return Err(StoreError::write(error)),
         };
     }
     gap.close().map_err(StoreError::write)
+}
+
+/// The row of a coin, in `row`.
+fn encode_row(key: &RowKey, coin: &PackedCoin, row: &mut Vec<u8>) {
+    row.clear();
+    coin.encode(row);
+    seal(key, row);
 }

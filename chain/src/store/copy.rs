@@ -7,7 +7,9 @@ use redb::{
     WriteTransaction,
 };
 
-use super::tables::{BLOCKS, COINS, HEADERS, META, UNDO};
+use super::damage::{Place, Table};
+use super::guard::guard;
+use super::tables::{META, rows};
 use super::{Store, StoreError};
 
 /// Rows in one transaction of the copy: 4,096 bodies of ordinary size are some hundred MiB at most.
@@ -22,18 +24,26 @@ const COPY_CACHE_BYTES: usize = 16 << 20;
 impl Store {
     /// Writes all that is committed to a new file, as of one moment.
     pub(crate) fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
-        let copy = Database::builder()
-            .set_cache_size(COPY_CACHE_BYTES)
-            .create(path)
-            .map_err(StoreError::write)?;
-        let Some(source) = self.transaction()? else {
-            return Ok(());
+        let write = || -> Result<(), StoreError> {
+            let copy = Database::builder()
+                .set_cache_size(COPY_CACHE_BYTES)
+                .create(path)
+                .map_err(StoreError::write)?;
+            let Some(source) = self.transaction()? else {
+                return Ok(());
+            };
+            copy_table(&source, &copy, META, ROWS_PER_COMMIT)?;
+            for table in [Table::Headers, Table::Blocks, Table::Undo, Table::Coins] {
+                let count = match table {
+                    Table::Blocks | Table::Undo => BODIES_PER_COMMIT,
+                    _ => ROWS_PER_COMMIT,
+                };
+                copy_table(&source, &copy, rows(table), count)
+                    .map_err(|error| error.located(table, Place::Pages))?;
+            }
+            Ok(())
         };
-        copy_table(&source, &copy, META, ROWS_PER_COMMIT)?;
-        copy_table(&source, &copy, HEADERS, ROWS_PER_COMMIT)?;
-        copy_table(&source, &copy, BLOCKS, BODIES_PER_COMMIT)?;
-        copy_table(&source, &copy, UNDO, BODIES_PER_COMMIT)?;
-        copy_table(&source, &copy, COINS, ROWS_PER_COMMIT)
+        guard(write).unwrap_or_else(|panicked| Err(StoreError::panicked(panicked)))
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::io;
 
+use super::damage::{Damage, Extent, Place, Table};
+use super::guard::Panicked;
+
 /// Why a database was not opened. Each message ends with a remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -55,7 +58,7 @@ pub enum OpenError {
     },
 }
 
-/// Storage failed. Fatal: the node stops and never goes on after it.
+/// Storage failed. Unless it is damage that can be healed, that is fatal: the node stops and never goes on after it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("storage failed: {problem}; {}", .cause.remedy())]
 pub struct StoreError {
@@ -63,6 +66,8 @@ pub struct StoreError {
     pub cause: StoreFault,
     /// What redb or the system said.
     pub problem: String,
+    /// What is damaged, if that is the cause.
+    pub damage: Option<Box<Damage>>,
 }
 
 /// What makes storage fail, as far as the remedy depends on it.
@@ -84,14 +89,20 @@ impl StoreFault {
             StoreFault::Device => {
                 "check the disk and its cable or volume, then start again, or restore a backup"
             }
-            StoreFault::Damage => "run `mend verify --rebuild-coins` on this data directory",
+            StoreFault::Damage => {
+                "run `mend verify --repair` on this data directory, or start with --on-damage mend"
+            }
         }
     }
 
     fn of(error: &redb::Error) -> StoreFault {
         match error {
             redb::Error::Io(error) => StoreFault::of_io(error),
-            redb::Error::Corrupted(_) => StoreFault::Damage,
+            redb::Error::Corrupted(_)
+            | redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::TableIsNotMultimap(_)
+            | redb::Error::TypeDefinitionChanged { .. } => StoreFault::Damage,
             _ => StoreFault::Device,
         }
     }
@@ -101,6 +112,7 @@ impl StoreFault {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => StoreFault::NoSpace,
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => StoreFault::Damage,
             _ => StoreFault::Device,
         }
     }
@@ -116,17 +128,51 @@ impl StoreError {
     }
 
     fn doing(what: &str, error: &redb::Error) -> StoreError {
-        StoreError {
-            cause: StoreFault::of(error),
-            problem: format!("{what}: {error}"),
+        let problem = format!("{what}: {error}");
+        match StoreFault::of(error) {
+            StoreFault::Damage => StoreError::damaged(Damage {
+                table: None,
+                place: Place::Pages,
+                extent: Extent::Pages,
+                problem,
+            }),
+            cause => StoreError {
+                cause,
+                problem,
+                damage: None,
+            },
+        }
+    }
+
+    /// redb gave up on what it read.
+    pub(crate) fn panicked(Panicked(problem): Panicked) -> StoreError {
+        StoreError::damaged(Damage {
+            table: None,
+            place: Place::Pages,
+            extent: Extent::Pages,
+            problem,
+        })
+    }
+
+    /// The same, with what is known of where it happened.
+    #[must_use]
+    pub(crate) fn located(self, table: Table, place: Place) -> StoreError {
+        match self.damage {
+            Some(damage) if damage.table.is_none() => StoreError::damaged(Damage {
+                table: Some(table),
+                place,
+                ..*damage
+            }),
+            damage => StoreError { damage, ..self },
         }
     }
 
     /// Bytes came back that this program never wrote.
-    pub(crate) fn damaged(what: impl std::fmt::Display) -> StoreError {
+    pub(crate) fn damaged(damage: Damage) -> StoreError {
         StoreError {
             cause: StoreFault::Damage,
-            problem: format!("{what} is damaged on disk"),
+            problem: damage.to_string(),
+            damage: Some(Box::new(damage)),
         }
     }
 
@@ -134,8 +180,8 @@ impl StoreError {
     #[must_use]
     pub fn stopped(&self) -> StoreError {
         StoreError {
-            cause: self.cause,
             problem: format!("writing stopped after: {}", self.problem),
+            ..self.clone()
         }
     }
 }

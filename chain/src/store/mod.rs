@@ -2,47 +2,74 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | name | format version, network, tip |
-//! | `headers` | height, hash | header, status, number of transactions |
+//! | `meta` | name | format version, network, tip; checksum |
+//! | `headers` | height, hash | header, status, number of transactions; checksum |
 //! | `blocks` | height, hash | the body, consensus encoded |
 //! | `undo` | height, hash | checksum, coins that the block spent |
-//! | `coins` | outpoint | a coin in compact form |
+//! | `coins` | outpoint | a coin in compact form; checksum |
+//!
+//! Each row proves itself when it is read: bodies by their hash, all others by a checksum over key and value (`seal`). What
+//! does not, and pages that redb cannot make sense of, is told as [`Damage`]; redb's panics do not leave this module (`guard`).
 //!
 //! Every commit is durable, two-phase and quick to repair. Readers live for one closure (`Store::read`), because an open
 //! read transaction keeps redb from re-using pages and the file from staying small.
 
 mod commit;
 mod copy;
+mod damage;
+mod disk;
 mod error;
+mod guard;
 mod lock;
 mod memory;
 mod open;
 mod overlay;
+mod pages;
+mod replace;
+mod scan;
+mod seal;
 mod snapshot;
 mod tables;
+mod upgrade;
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
+use redb::{Database, ReadTransaction, ReadableDatabase};
 
 pub(crate) use commit::{Batch, CoinsAtTip, OpenCommit};
+pub use damage::{Damage, Extent, Place, Table};
 pub use error::{OpenError, StoreError, StoreFault};
 pub use lock::{DirectoryLock, LOCK_NAME};
 pub use memory::MemoryDisk;
-pub(crate) use open::{Loaded, guard};
-pub(crate) use snapshot::Snapshot;
-pub(crate) use tables::{HeaderRow, block_key};
+pub(crate) use open::Loaded;
+pub(crate) use pages::{Pages, Stretch};
+pub(crate) use scan::{DamagedFile, FoundBody};
+pub(crate) use snapshot::{Snapshot, check_row};
+pub(crate) use tables::{HeaderRow, block_key, position};
+
+use disk::Disk;
+use guard::guard;
+use pages::Head;
 
 /// The name of the database inside the data directory.
 pub const FILE_NAME: &str = "chain.redb";
 
 /// Version of the tables. A program refuses what is newer than it knows.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// An open database, and what it lies on.
+struct Opened {
+    database: Database,
+    disk: Disk,
+}
+
+/// How often the header is read again while commits change it.
+const HEAD_TRIES: usize = 100;
 
 /// The database of one chain.
 pub(crate) struct Store {
     /// A memory database is only made at its first commit: a thousand simulated chains that never commit cost nothing.
-    database: OnceLock<Database>,
+    database: OnceLock<Opened>,
     cache_bytes: usize,
     /// What failed first. After a failure nothing is written any more: what reached the disk is then unknown.
     failed: Mutex<Option<StoreError>>,
@@ -51,7 +78,7 @@ pub(crate) struct Store {
     /// For messages.
     path: String,
     /// Nobody else touches the directory of a database in a file. Declared last, and so given back last.
-    _lock: Option<DirectoryLock>,
+    lock: Option<DirectoryLock>,
 }
 
 impl Store {
@@ -63,7 +90,7 @@ impl Store {
             failed: Mutex::new(None),
             pinned: None,
             path: "memory".to_owned(),
-            _lock: None,
+            lock: None,
         }
     }
 
@@ -76,7 +103,7 @@ impl Store {
             failed: Mutex::new(None),
             pinned: self.transaction()?,
             path: self.path.clone(),
-            _lock: self._lock.clone(),
+            lock: self.lock.clone(),
         })
     }
 
@@ -110,8 +137,9 @@ impl Store {
         }
         match self.database.get() {
             None => Ok(None),
-            Some(database) => {
-                let transaction = database.begin_read().map_err(StoreError::read)?;
+            Some(Opened { database, .. }) => {
+                let transaction = guard(|| database.begin_read().map_err(StoreError::read))
+                    .unwrap_or_else(|panicked| Err(StoreError::panicked(panicked)))?;
                 Ok(Some(Arc::new(transaction)))
             }
         }
@@ -140,19 +168,57 @@ impl Store {
     }
 
     fn database(&self) -> Result<&Database, StoreError> {
-        if let Some(database) = self.database.get() {
-            return Ok(database);
+        if let Some(opened) = self.database.get() {
+            return Ok(&opened.database);
         }
-        let database = build(MemoryDisk::new(), self.cache_bytes).map_err(StoreError::write)?;
-        Ok(self.database.get_or_init(|| database))
+        let disk = Disk::new(MemoryDisk::new());
+        let opened = build(disk, self.cache_bytes).map_err(StoreError::write)?;
+        Ok(&self.database.get_or_init(|| opened).database)
+    }
+
+    /// The last commit, page by page, past redb. `None` if nothing was committed yet, or this is a pinned state.
+    pub(crate) fn pages(&self) -> Result<Option<Pages>, StoreError> {
+        let Some(Opened { disk, .. }) = self.database.get() else {
+            return Ok(None);
+        };
+        let io_error = |error| StoreError::read(redb::StorageError::Io(error));
+        for _ in 0..HEAD_TRIES {
+            let before = Head::read(disk);
+            let Some(pinned) = self.transaction()? else {
+                return Ok(None);
+            };
+            // A commit in between would be another one than the reader's.
+            let (before, after) = match (before, Head::read(disk)) {
+                (Ok(before), Ok(after)) => (before, after),
+                (Err(Some(error)), _) | (_, Err(Some(error))) => return Err(io_error(error)),
+                // It may be written just now.
+                _ => continue,
+            };
+            if before.commit == after.commit {
+                let pages = Pages::new(disk.clone(), after, pinned).map_err(io_error)?;
+                return pages.map(Some).map_err(StoreError::damaged);
+            }
+        }
+        Err(StoreError::damaged(Damage {
+            table: None,
+            place: Place::Pages,
+            extent: Extent::Pages,
+            problem: "its header does not match its checksum".to_owned(),
+        }))
     }
 }
 
-fn build(
-    backend: impl StorageBackend,
-    cache_bytes: usize,
-) -> Result<Database, redb::DatabaseError> {
-    Database::builder()
+impl Drop for Store {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        // Closing tidies up, which nothing depends on: what it leaves undone on a damaged file is done when it is opened.
+        let _ = guard(|| drop(database));
+    }
+}
+
+fn build(disk: Disk, cache_bytes: usize) -> Result<Opened, redb::DatabaseError> {
+    let database = Database::builder()
         .set_cache_size(cache_bytes)
-        .create_with_backend(backend)
+        .create_with_backend(disk.clone())?;
+    Ok(Opened { database, disk })
 }

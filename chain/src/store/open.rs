@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
@@ -12,17 +11,20 @@ use redb::{
     Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend, StorageError,
 };
 
+use super::disk::Disk;
+use super::guard::{Panicked, guard};
 use super::overlay::Overlay;
+use super::seal::unseal;
 use super::tables::{META, meta};
-use super::{DirectoryLock, FILE_NAME, FORMAT, OpenError, Store, build};
+use super::{DirectoryLock, FILE_NAME, FORMAT, OpenError, Opened, Store, build, upgrade};
 use crate::new_file::name_anew;
 use crate::params::Params;
 
 /// The first bytes of a redb file.
-const MAGIC: &[u8] = b"redb";
+pub(super) const MAGIC: &[u8; 4] = b"redb";
 
 /// The name of a database until redb has made it whole: a crash before that leaves nothing under the real name.
-const UNFINISHED_NAME: &str = "chain.redb.new";
+pub(super) const UNFINISHED_NAME: &str = "chain.redb.new";
 
 /// What a database said of itself when it was opened.
 #[derive(Clone, Copy, Debug)]
@@ -58,12 +60,9 @@ impl Store {
             .create(is_new)
             .open(open_path)
             .map_err(io_error)?;
-        let open = || {
-            let mut builder = Database::builder();
-            builder.set_cache_size(cache_bytes).create_file(file)
-        };
+        let open = || build(Disk::file(file)?, cache_bytes);
         let (mut store, loaded) = Store::finish_open(open, shown.clone(), params, cache_bytes)?;
-        store._lock = Some(lock);
+        store.lock = Some(lock);
         if is_new {
             name_anew(&unfinished, &path).map_err(io_error)?;
         }
@@ -78,7 +77,7 @@ impl Store {
     ) -> Result<(Store, BlockHash), OpenError> {
         let shown = path.display().to_string();
         check_magic(path, &shown)?;
-        let open = || build(Overlay::open(path)?, cache_bytes);
+        let open = || build(Disk::new(Overlay::open(path)?), cache_bytes);
         match Store::finish_open(open, shown.clone(), params, cache_bytes)? {
             (store, Loaded::AtTip(tip)) => Ok((store, tip)),
             (_, Loaded::New) => Err(OpenError::Damaged {
@@ -94,49 +93,59 @@ impl Store {
         params: &Params,
         cache_bytes: usize,
     ) -> Result<(Store, Loaded), OpenError> {
-        let open = || build(backend, cache_bytes);
+        let open = || build(Disk::new(backend), cache_bytes);
         Store::finish_open(open, "the database".to_owned(), params, cache_bytes)
     }
 
     fn finish_open(
-        open: impl FnOnce() -> Result<Database, DatabaseError>,
+        open: impl FnOnce() -> Result<Opened, DatabaseError>,
         path: String,
         params: &Params,
         cache_bytes: usize,
     ) -> Result<(Store, Loaded), OpenError> {
-        let database = guard(&path, || open().map_err(|error| classify(error, &path)))?;
-        let loaded = guard(&path, || check_meta(&database, params, &path))?;
+        let opened = guarded(&path, || open().map_err(|error| classify(error, &path)));
+        let opened = opened?;
+        let database = &opened.database;
+        let loaded = guarded(&path, || {
+            if let Some(loaded) = check_meta(database, params, &path)? {
+                return Ok(loaded);
+            }
+            upgrade::from_1(database).map_err(|error| unreadable(error, &path))?;
+            check_meta(database, params, &path)?.ok_or_else(|| OpenError::Damaged {
+                path: path.clone(),
+                problem: "its upgrade was lost".to_owned(),
+            })
+        });
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let _ = guard(|| drop(opened));
+                return Err(error);
+            }
+        };
         let store = Store {
-            database: OnceLock::from(database),
+            database: OnceLock::from(opened),
             cache_bytes,
             failed: Mutex::new(None),
             pinned: None,
             path,
-            _lock: None,
+            lock: None,
         };
         Ok((store, loaded))
     }
 }
 
-/// Runs a part of opening. redb may panic on a damaged file; that is the file's fault, and is told as such.
-pub(crate) fn guard<T>(
-    path: &str,
-    part: impl FnOnce() -> Result<T, OpenError>,
-) -> Result<T, OpenError> {
-    catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("unknown damage");
+/// Runs a part of opening. redb may give up on a damaged file.
+fn guarded<T>(path: &str, part: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    guard(part).unwrap_or_else(|Panicked(problem)| {
         Err(OpenError::Damaged {
             path: path.to_owned(),
-            problem: message.to_owned(),
+            problem,
         })
     })
 }
 
-fn remove_unfinished(path: &Path) -> io::Result<()> {
+pub(super) fn remove_unfinished(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -158,7 +167,7 @@ fn check_magic(path: &Path, shown: &str) -> Result<(), OpenError> {
     file.take(MAGIC.len() as u64)
         .read_to_end(&mut start)
         .map_err(io_error)?;
-    if start.is_empty() || start == MAGIC {
+    if start.is_empty() || start == *MAGIC {
         Ok(())
     } else {
         Err(OpenError::Damaged {
@@ -184,37 +193,53 @@ fn classify(error: DatabaseError, path: &str) -> OpenError {
     }
 }
 
-fn check_meta(database: &Database, params: &Params, path: &str) -> Result<Loaded, OpenError> {
+fn unreadable(error: redb::Error, path: &str) -> OpenError {
+    let path = path.to_owned();
+    let problem = error.to_string();
+    match error {
+        // The disk's fault, not the data's.
+        redb::Error::Io(_) | redb::Error::PreviousIo => OpenError::Io { path, problem },
+        _ => OpenError::Damaged { path, problem },
+    }
+}
+
+/// Refuses what is not ours. `None`: it is, but of format 1, whose rows have no checksums.
+fn check_meta(
+    database: &Database,
+    params: &Params,
+    path: &str,
+) -> Result<Option<Loaded>, OpenError> {
     let damaged = |problem: String| OpenError::Damaged {
         path: path.to_owned(),
         problem,
     };
-    let unreadable = |error: redb::Error| match error {
-        // The disk's fault, not the data's.
-        redb::Error::Io(_) | redb::Error::PreviousIo => OpenError::Io {
-            path: path.to_owned(),
-            problem: error.to_string(),
-        },
-        error => damaged(error.to_string()),
-    };
+    let unreadable = |error: redb::Error| unreadable(error, path);
     let transaction = database
         .begin_read()
         .map_err(|error| unreadable(error.into()))?;
-    if transaction
+    let mut tables = transaction
         .list_tables()
-        .map_err(|error| unreadable(error.into()))?
-        .next()
-        .is_none()
-    {
-        return Ok(Loaded::New);
+        .map_err(|error| unreadable(error.into()))?;
+    if tables.next().is_none() {
+        return Ok(Some(Loaded::New));
     }
-    let get = |key: &str| -> Result<Vec<u8>, OpenError> {
+    let row = |key: &str| -> Result<Vec<u8>, OpenError> {
         read_meta(&transaction, key)
             .map_err(unreadable)?
             .ok_or_else(|| damaged(format!("it is not a database of this program: no {key}")))
     };
-    let found = get(meta::FORMAT)?;
-    let found = found
+    let is_sealed = row(meta::FORMAT)?.len() > size_of::<u32>();
+    let get = |key: &str| -> Result<Vec<u8>, OpenError> {
+        let row = row(key)?;
+        match unseal(key.as_bytes(), &row) {
+            _ if !is_sealed => Ok(row),
+            Some(value) => Ok(value.to_vec()),
+            None => Err(damaged(format!(
+                "the row \"{key}\" does not match its checksum"
+            ))),
+        }
+    };
+    let found = get(meta::FORMAT)?
         .try_into()
         .map(u32::from_le_bytes)
         .map_err(|_| damaged("its format version is not a number".to_owned()))?;
@@ -232,9 +257,12 @@ fn check_meta(database: &Database, params: &Params, path: &str) -> Result<Loaded
             expected: network_name(params.name.as_bytes(), &params.digest.0),
         });
     }
+    if !is_sealed {
+        return Ok(None);
+    }
     let tip = get(meta::TIP)?;
     let tip = BlockHash::from_slice(&tip).map_err(|error| damaged(format!("its tip: {error}")))?;
-    Ok(Loaded::AtTip(tip))
+    Ok(Some(Loaded::AtTip(tip)))
 }
 
 /// Networks of one name may differ by rules: the start of the digest tells them apart.

@@ -1,41 +1,60 @@
-//! Readers: what one closure may read, always copied out.
+//! Readers: what one closure may read, always copied out, and only what proves to be what was written.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
 
 use bitcoin::OutPoint;
-use bitcoin::hashes::{Hash, HashEngine, sha256};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableError};
 
 use super::StoreError;
-use super::tables::{BLOCKS, BlockKey, COINS, HEADERS, HeaderRow, UNDO};
+use super::damage::{Damage, Extent, Place, Table};
+use super::guard::guard;
+use super::seal::{unseal, unseal_undo};
+use super::tables::{BlockKey, HeaderRow, RowKey, position, rows};
 use crate::coins::encoding::{PackedCoin, decode_coin, decode_outpoint, encode_outpoint};
-
-/// Bytes of checksum in front of undo data.
-const SEAL_BYTES: usize = 8;
 
 /// One consistent state of the database, for the time of one [`Store::read`](super::Store::read). All its methods give owned
 /// values, so that nothing read can outlive it.
 pub(crate) struct Snapshot {
     transaction: Option<Arc<ReadTransaction>>,
     /// Opened at the first look-up, for the many that follow.
-    coins: OnceCell<Option<CoinsTable>>,
+    coins: OnceCell<Option<RowsTable>>,
 }
 
-type CoinsTable = ReadOnlyTable<&'static [u8; 36], &'static [u8]>;
+type RowsTable = ReadOnlyTable<&'static RowKey, &'static [u8]>;
 
-/// The table, or `None` if nothing was committed to it yet.
-macro_rules! open {
-    ($snapshot:expr, $definition:expr) => {
-        match &$snapshot.transaction {
-            None => None,
-            Some(transaction) => match transaction.open_table($definition) {
-                Ok(table) => Some(table),
-                Err(TableError::TableDoesNotExist(_)) => None,
-                Err(error) => return Err(StoreError::read(error)),
-            },
-        }
+/// Runs a use of redb that reads `place` of `table`.
+fn reading<T>(
+    table: Table,
+    place: impl FnOnce() -> Place,
+    part: impl FnOnce() -> Result<T, redb::Error>,
+) -> Result<T, StoreError> {
+    let error = match guard(part) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => StoreError::read(error),
+        Err(panicked) => StoreError::panicked(panicked),
     };
+    Err(error.located(table, place()))
+}
+
+/// A row does not prove itself.
+fn broken(table: Table, place: Place) -> StoreError {
+    StoreError::damaged(Damage {
+        table: Some(table),
+        place,
+        extent: Extent::Row,
+        problem: "its checksum does not match".to_owned(),
+    })
+}
+
+/// The rows of a table are not those that were written.
+fn disorder(table: Table, problem: String) -> StoreError {
+    StoreError::damaged(Damage {
+        table: Some(table),
+        place: Place::Pages,
+        extent: Extent::Pages,
+        problem,
+    })
 }
 
 impl Snapshot {
@@ -53,47 +72,64 @@ impl Snapshot {
         }
     }
 
-    fn coins_table(&self) -> Result<Option<&CoinsTable>, StoreError> {
+    /// A table of rows, or `None` if nothing was committed to it yet.
+    fn open(&self, table: Table) -> Result<Option<RowsTable>, StoreError> {
+        let Some(transaction) = &self.transaction else {
+            return Ok(None);
+        };
+        reading(
+            table,
+            || Place::Pages,
+            || match transaction.open_table(rows(table)) {
+                Ok(table) => Ok(Some(table)),
+                Err(TableError::TableDoesNotExist(_)) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+        )
+    }
+
+    fn coins_table(&self) -> Result<Option<&RowsTable>, StoreError> {
         if self.coins.get().is_none() {
             // Nobody else can have set it meanwhile: a snapshot belongs to one thread.
-            let _ = self.coins.set(open!(self, COINS));
+            let _ = self.coins.set(self.open(Table::Coins)?);
         }
         Ok(self.coins.get().and_then(Option::as_ref))
     }
 
-    /// The unspent coin at `outpoint`.
+    /// The unspent coin at `outpoint`, its checksum checked.
     pub(crate) fn coin(&self, outpoint: &OutPoint) -> Result<Option<PackedCoin>, StoreError> {
         let Some(table) = self.coins_table()? else {
             return Ok(None);
         };
-        match table
-            .get(&encode_outpoint(outpoint))
-            .map_err(StoreError::read)?
-        {
+        let key = encode_outpoint(outpoint);
+        let place = || Place::Coin(*outpoint);
+        let found = reading(Table::Coins, place, || {
+            let row = table.get(&key)?;
+            Ok(row.map(|row| open_coin(&key, row.value())))
+        })?;
+        match found {
             None => Ok(None),
-            Some(bytes) => match decode_coin(bytes.value()) {
-                Ok(coin) => Ok(Some(coin)),
-                Err(_) => Err(StoreError::damaged(format_args!("the coin {outpoint}"))),
-            },
+            Some(Some(coin)) => Ok(Some(coin)),
+            Some(None) => Err(broken(Table::Coins, place())),
         }
     }
 
-    /// Calls `visit` with every coin in key order.
+    /// Calls `visit` with every coin in key order. For a row that does not prove itself `mend` says what belongs there.
     pub(crate) fn for_each_coin(
         &self,
+        mut mend: impl FnMut(OutPoint, StoreError) -> Result<Option<PackedCoin>, StoreError>,
         mut visit: impl FnMut(OutPoint, PackedCoin) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let Some(table) = open!(self, COINS) else {
-            return Ok(());
-        };
-        for row in table.iter().map_err(StoreError::read)? {
-            let (key, bytes) = row.map_err(StoreError::read)?;
-            let outpoint = decode_outpoint(key.value());
-            let coin = decode_coin(bytes.value())
-                .map_err(|_| StoreError::damaged(format_args!("the coin {outpoint}")))?;
-            visit(outpoint, coin)?;
-        }
-        Ok(())
+        self.for_each_row(Table::Coins, |key, row| {
+            let outpoint = decode_outpoint(key);
+            match open_coin(key, row) {
+                Some(coin) => visit(outpoint, coin),
+                None => match mend(outpoint, broken(Table::Coins, Place::Coin(outpoint)))? {
+                    Some(coin) => visit(outpoint, coin),
+                    None => Ok(()),
+                },
+            }
+        })
     }
 
     /// Calls `visit` with every header in order of height.
@@ -101,99 +137,123 @@ impl Snapshot {
         &self,
         mut visit: impl FnMut(HeaderRow) -> Result<(), E>,
     ) -> Result<(), E> {
-        let open = || -> Result<_, StoreError> { Ok(open!(self, HEADERS)) };
-        let Some(table) = open()? else {
+        self.for_each_row(Table::Headers, |key, row| {
+            match unseal(key, row).and_then(|row| HeaderRow::decode(key, row)) {
+                Some(row) => visit(row),
+                None => {
+                    let place = Place::Block(position(key));
+                    Err(broken(Table::Headers, place).into())
+                }
+            }
+        })
+    }
+
+    /// Calls `visit` with every row as it is stored, in key order. That rows are missing or out of order does not go unnoticed.
+    pub(crate) fn for_each_row<E: From<StoreError>>(
+        &self,
+        table: Table,
+        mut visit: impl FnMut(&RowKey, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(opened) = self.open(table)? else {
             return Ok(());
         };
-        for row in table.iter().map_err(StoreError::read)? {
-            let (key, row) = row.map_err(StoreError::read)?;
-            visit(HeaderRow::decode(key.value(), row.value()))?;
+        let pages = || Place::Pages;
+        let count = reading(table, pages, || Ok(opened.len()?))?;
+        let mut rows = reading(table, pages, || Ok(opened.iter()?))?;
+        let mut last: Option<RowKey> = None;
+        let mut value = Vec::new();
+        for seen in 0.. {
+            let key = reading(table, pages, || {
+                let Some(row) = rows.next() else {
+                    return Ok(None);
+                };
+                let (key, row) = row?;
+                value.clear();
+                value.extend_from_slice(row.value());
+                Ok(Some(*key.value()))
+            })?;
+            match key {
+                None if seen == count => break,
+                None => {
+                    let problem = format!("{seen} rows are there, and {count} should be");
+                    return Err(disorder(table, problem).into());
+                }
+                Some(key) if seen < count && last.is_none_or(|last| last < key) => {
+                    visit(&key, &value)?;
+                    last = Some(key);
+                }
+                Some(_) => {
+                    return Err(disorder(table, "its rows are out of order".to_owned()).into());
+                }
+            }
         }
         Ok(())
     }
 
     /// Number of stored headers.
     pub(crate) fn header_count(&self) -> Result<u64, StoreError> {
-        match open!(self, HEADERS) {
+        match self.open(Table::Headers)? {
             None => Ok(0),
-            Some(table) => table.len().map_err(StoreError::read),
+            Some(table) => reading(Table::Headers, || Place::Pages, || Ok(table.len()?)),
         }
     }
 
     /// The bytes of a body as they are on disk, unchecked.
     pub(crate) fn body(&self, key: &BlockKey) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(table) = open!(self, BLOCKS) else {
-            return Ok(None);
-        };
-        let bytes = table.get(key).map_err(StoreError::read)?;
-        Ok(bytes.map(|bytes| bytes.value().to_vec()))
+        self.row(Table::Blocks, key)
     }
 
-    /// The undo data of a block, its checksum checked.
+    /// The undo data of a block, their checksum checked.
     pub(crate) fn undo(&self, key: &BlockKey) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(table) = open!(self, UNDO) else {
-            return Ok(None);
-        };
-        match table.get(key).map_err(StoreError::read)? {
+        match self.row(Table::Undo, key)? {
             None => Ok(None),
-            Some(bytes) => match unseal(key, bytes.value()) {
+            Some(row) => match unseal_undo(key, &row) {
                 Some(data) => Ok(Some(data.to_vec())),
-                None => Err(StoreError::damaged("undo data of a block")),
+                None => Err(broken(Table::Undo, Place::Block(position(key)))),
             },
         }
     }
 
+    fn row(&self, table: Table, key: &BlockKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(opened) = self.open(table)? else {
+            return Ok(None);
+        };
+        let place = || Place::Block(position(key));
+        reading(table, place, || {
+            let row = opened.get(key)?;
+            Ok(row.map(|row| row.value().to_vec()))
+        })
+    }
+
     /// Bytes that the rows of the coins take on disk.
     pub(crate) fn coins_disk_bytes(&self) -> Result<u64, StoreError> {
-        let Some(table) = open!(self, COINS) else {
+        let Some(table) = self.open(Table::Coins)? else {
             return Ok(0);
         };
-        let stats = table.stats().map_err(StoreError::read)?;
+        let stats = reading(Table::Coins, || Place::Pages, || Ok(table.stats()?))?;
         Ok(stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes())
     }
 }
 
-/// Length of `data` with its checksum.
-pub(super) fn sealed_bytes(data: &[u8]) -> usize {
-    SEAL_BYTES + data.len()
+/// The coin of a row; `None` if it is not what was written under this key.
+fn open_coin(key: &RowKey, row: &[u8]) -> Option<PackedCoin> {
+    decode_coin(unseal(key, row)?).ok()
 }
 
-/// Writes `data` to `sealed`, behind a checksum over it and the key. Bodies need none, they have their hash.
-pub(super) fn seal(key: &BlockKey, data: &[u8], sealed: &mut [u8]) {
-    let (head, tail) = sealed.split_at_mut(SEAL_BYTES);
-    head.copy_from_slice(&checksum(key, data));
-    tail.copy_from_slice(data);
-}
-
-fn unseal<'a>(key: &BlockKey, sealed: &'a [u8]) -> Option<&'a [u8]> {
-    let (found, data) = sealed.split_at_checked(SEAL_BYTES)?;
-    (found == checksum(key, data)).then_some(data)
-}
-
-fn checksum(key: &BlockKey, data: &[u8]) -> [u8; SEAL_BYTES] {
-    let mut engine = sha256::Hash::engine();
-    engine.input(key);
-    engine.input(data);
-    let hash = sha256::Hash::from_engine(engine).to_byte_array();
-    hash[..SEAL_BYTES].try_into().expect("8 of 32 bytes")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flipped_bit_breaks_the_seal() {
-        let key = [7; 36];
-        let mut sealed = vec![0; sealed_bytes(b"spent coins")];
-        seal(&key, b"spent coins", &mut sealed);
-        assert_eq!(unseal(&key, &sealed), Some(&b"spent coins"[..]));
-        for bit in 0..sealed.len() * 8 {
-            let mut flipped = sealed.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(unseal(&key, &flipped), None);
-        }
-        assert_eq!(unseal(&[8; 36], &sealed), None);
-        assert_eq!(unseal(&key, &[]), None);
-    }
+/// What is wrong with a row that lies on a sound page: it was damaged before it was written there, or copied there with its
+/// damage. Bodies are not looked at.
+pub(crate) fn check_row(table: Table, key: &RowKey, row: &[u8]) -> Option<Damage> {
+    let (is_sound, place) = match table {
+        Table::Meta | Table::Blocks => return None,
+        Table::Headers => (
+            unseal(key, row).is_some_and(|row| HeaderRow::decode(key, row).is_some()),
+            Place::Block(position(key)),
+        ),
+        Table::Undo => (unseal_undo(key, row).is_some(), Place::Block(position(key))),
+        Table::Coins => (
+            open_coin(key, row).is_some(),
+            Place::Coin(decode_outpoint(key)),
+        ),
+    };
+    (!is_sound).then(|| *broken(table, place).damage.expect("it is about damage"))
 }

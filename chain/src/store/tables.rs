@@ -5,20 +5,24 @@ use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, consensus};
 use redb::TableDefinition;
 
+use super::damage::Table;
 use crate::tree::Status;
-use crate::units::Height;
+use crate::units::{BlockPosition, Height};
 
 /// Height (big endian) and hash: key order is height order, so blocks append at the end of the file.
 pub(crate) type BlockKey = [u8; 36];
 
+/// The key of a row: a block, or an outpoint.
+pub(crate) type RowKey = [u8; 36];
+
 const HEADER_ROW_BYTES: usize = 85;
 
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
-pub(super) const HEADERS: TableDefinition<&BlockKey, &[u8; HEADER_ROW_BYTES]> =
-    TableDefinition::new("headers");
-pub(super) const BLOCKS: TableDefinition<&BlockKey, &[u8]> = TableDefinition::new("blocks");
-pub(super) const UNDO: TableDefinition<&BlockKey, &[u8]> = TableDefinition::new("undo");
-pub(super) const COINS: TableDefinition<&[u8; 36], &[u8]> = TableDefinition::new("coins");
+
+/// A table of all but `meta`.
+pub(super) fn rows(table: Table) -> TableDefinition<'static, &'static RowKey, &'static [u8]> {
+    TableDefinition::new(table.name())
+}
 
 /// Keys of the `meta` table.
 pub(super) mod meta {
@@ -36,13 +40,13 @@ pub(crate) fn block_key(height: Height, hash: &BlockHash) -> BlockKey {
     key
 }
 
-/// The height and hash of a key.
-pub(super) fn parse_block_key(key: &BlockKey) -> (Height, BlockHash) {
+/// The block of a key.
+pub(crate) fn position(key: &BlockKey) -> BlockPosition {
     let (height, hash) = key.split_at(4);
-    (
-        Height(u32::from_be_bytes(height.try_into().expect("4 bytes"))),
-        BlockHash::from_byte_array(hash.try_into().expect("32 bytes")),
-    )
+    BlockPosition {
+        height: Height(u32::from_be_bytes(height.try_into().expect("4 bytes"))),
+        hash: BlockHash::from_byte_array(hash.try_into().expect("32 bytes")),
+    }
 }
 
 /// What is stored of a header.
@@ -58,26 +62,31 @@ pub(crate) struct HeaderRow {
 const HAS_BODY: u8 = 1;
 const CONNECTED: u8 = 2;
 const FAILED: u8 = 4;
+const INVALIDATED: u8 = 8;
 
 impl HeaderRow {
     pub(super) fn key(&self) -> BlockKey {
         block_key(self.height, &self.hash)
     }
 
-    pub(super) fn encode(&self) -> [u8; HEADER_ROW_BYTES] {
-        let mut row = [0; HEADER_ROW_BYTES];
-        row[..80].copy_from_slice(&consensus::serialize(&self.header));
-        row[80] = u8::from(self.status.has_body) * HAS_BODY
-            + u8::from(self.status.connected) * CONNECTED
-            + u8::from(self.status.failed) * FAILED;
-        row[81..].copy_from_slice(&self.tx_count.to_le_bytes());
+    /// The row, but for its checksum.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut row = consensus::serialize(&self.header);
+        row.push(
+            u8::from(self.status.has_body) * HAS_BODY
+                + u8::from(self.status.connected) * CONNECTED
+                + u8::from(self.status.failed) * FAILED
+                + u8::from(self.status.invalidated) * INVALIDATED,
+        );
+        row.extend_from_slice(&self.tx_count.to_le_bytes());
         row
     }
 
-    pub(super) fn decode(key: &BlockKey, row: &[u8; HEADER_ROW_BYTES]) -> HeaderRow {
-        let (height, hash) = parse_block_key(key);
+    pub(super) fn decode(key: &BlockKey, row: &[u8]) -> Option<HeaderRow> {
+        let row: &[u8; HEADER_ROW_BYTES] = row.try_into().ok()?;
+        let BlockPosition { hash, height } = position(key);
         let has = |flag| row[80] & flag != 0;
-        HeaderRow {
+        Some(HeaderRow {
             hash,
             height,
             header: consensus::deserialize(&row[..80]).expect("any 80 bytes are a header"),
@@ -85,9 +94,10 @@ impl HeaderRow {
                 has_body: has(HAS_BODY),
                 connected: has(CONNECTED),
                 failed: has(FAILED),
+                invalidated: has(INVALIDATED),
                 failed_ancestor: false,
             },
             tx_count: u32::from_le_bytes(row[81..].try_into().expect("4 bytes")) & 0x00ff_ffff,
-        }
+        })
     }
 }

@@ -105,25 +105,47 @@ impl BlockTree {
         self.nodes.get_mut(id).set(flag::CONNECTED);
     }
 
-    /// Marks a block invalid, and its descendants with it.
+    /// A rule failed in a block: it and its descendants are invalid.
     pub(crate) fn mark_failed(&mut self, id: NodeId) {
-        self.nodes.get_mut(id).set(flag::FAILED);
+        self.mark(id, flag::FAILED);
+    }
+
+    /// An operator says that a block and its descendants are invalid.
+    pub(crate) fn mark_invalidated(&mut self, id: NodeId) {
+        self.mark(id, flag::INVALIDATED);
+    }
+
+    fn mark(&mut self, id: NodeId, flag: u8) {
+        self.nodes.get_mut(id).set(flag);
         self.derive_failed_ancestors(id.0 + 1);
         self.rebuild_candidates();
         self.rebuild_best_header();
     }
 
-    /// Forgets the failures of a block, its ancestors and its descendants. Gives the blocks whose mark changed.
-    pub(crate) fn clear_failed(&mut self, id: NodeId) -> Vec<NodeId> {
-        let related =
-            |tree: &BlockTree, other| tree.is_ancestor(other, id) || tree.is_ancestor(id, other);
-        let cleared: Vec<NodeId> = self
-            .nodes
-            .ids_from(0)
-            .filter(|&other| self.nodes.get(other).has(flag::FAILED) && related(self, other))
-            .collect();
-        for &other in &cleared {
-            self.nodes.get_mut(other).clear(flag::FAILED);
+    /// Forgets what rules and operators said of a block, its ancestors and its descendants. Gives the blocks whose mark changed.
+    pub(crate) fn reconsider(&mut self, id: NodeId) -> Vec<NodeId> {
+        self.clear_marks(flag::FAILED | flag::INVALIDATED, |tree, other| {
+            tree.is_ancestor(other, id) || tree.is_ancestor(id, other)
+        })
+    }
+
+    /// Forgets what rules said of all blocks; what operators said stays. Gives the blocks whose mark changed.
+    pub(crate) fn forget_failures(&mut self) -> Vec<NodeId> {
+        self.clear_marks(flag::FAILED, |_, _| true)
+    }
+
+    fn clear_marks(
+        &mut self,
+        marks: u8,
+        is_meant: impl Fn(&BlockTree, NodeId) -> bool,
+    ) -> Vec<NodeId> {
+        let marked = |id: &NodeId| self.nodes.get(*id).flags() & marks != 0 && is_meant(self, *id);
+        let cleared: Vec<NodeId> = self.nodes.ids_from(0).filter(marked).collect();
+        if cleared.is_empty() {
+            return cleared;
+        }
+        for &id in &cleared {
+            self.nodes.get_mut(id).clear(marks);
         }
         self.derive_failed_ancestors(1);
         self.rebuild_candidates();

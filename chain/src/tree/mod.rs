@@ -35,16 +35,18 @@ pub struct Status {
     pub has_body: bool,
     /// It was connected once: all rules hold on its own chain.
     pub connected: bool,
-    /// A rule failed in this very block, or an operator invalidated it.
+    /// A rule failed in this very block.
     pub failed: bool,
-    /// An ancestor failed.
+    /// An operator invalidated this very block.
+    pub invalidated: bool,
+    /// An ancestor failed, or was invalidated.
     pub failed_ancestor: bool,
 }
 
 impl Status {
     /// Neither this block nor an ancestor is known to be invalid.
     pub fn may_be_valid(self) -> bool {
-        !self.failed && !self.failed_ancestor
+        !self.failed && !self.invalidated && !self.failed_ancestor
     }
 }
 
@@ -197,6 +199,9 @@ impl BlockTree {
         if status.failed {
             node.set(flag::FAILED);
         }
+        if status.invalidated {
+            node.set(flag::INVALIDATED);
+        }
         if status.has_body {
             node.set(flag::HAS_BODY);
         }
@@ -230,6 +235,26 @@ impl BlockTree {
         }
         self.next_sequence = 2;
         self.rebuild_candidates();
+    }
+
+    /// Forgets all bodies but genesis', and what rules said of blocks; headers stay, and what an operator said of them.
+    pub(crate) fn forget_blocks(&mut self) {
+        self.waiting.clear();
+        for id in self.nodes.ids_from(1) {
+            let node = self.nodes.get_mut(id);
+            node.clear(flag::HAS_BODY | flag::CONNECTED | flag::COMPLETE | flag::FAILED);
+            node.sequence = 0;
+        }
+        self.next_sequence = 1;
+        self.derive_failed_ancestors(1);
+        self.rebuild_best_header();
+        self.set_tip(NodeId(0));
+        self.rebuild_candidates();
+    }
+
+    /// All places, in order of insertion: parents before children.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        self.nodes.ids_from(0)
     }
 
     /// The place of a header.

@@ -24,6 +24,8 @@ pub(super) mod flag {
     pub(in crate::tree) const FAILED_ANCESTOR: u8 = 8;
     /// It and all its ancestors can be connected: their bodies are here. Derived, not stored on disk.
     pub(in crate::tree) const COMPLETE: u8 = 16;
+    /// An operator invalidated this very block.
+    pub(in crate::tree) const INVALIDATED: u8 = 32;
 }
 
 /// A header and what is known of its block. The parent's hash is not kept: the parent is.
@@ -97,7 +99,7 @@ impl Node {
     }
 
     pub(super) fn may_be_valid(&self) -> bool {
-        self.flags() & (flag::FAILED | flag::FAILED_ANCESTOR) == 0
+        self.flags() & (flag::FAILED | flag::INVALIDATED | flag::FAILED_ANCESTOR) == 0
     }
 
     pub(super) fn tx_count(&self) -> u32 {
@@ -114,6 +116,7 @@ impl Node {
             has_body: self.has(flag::HAS_BODY),
             connected: self.has(flag::CONNECTED),
             failed: self.has(flag::FAILED),
+            invalidated: self.has(flag::INVALIDATED),
             failed_ancestor: self.has(flag::FAILED_ANCESTOR),
         }
     }

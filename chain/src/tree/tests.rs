@@ -109,7 +109,7 @@ fn failure_falls_back_to_the_valid_prefix_and_reconsidering_restores() {
     grown.tree.prefer(b[1]);
     assert_eq!(grown.activate(), b[1]);
     assert_eq!(grown.tree.best_header().id, a[1]);
-    assert_eq!(grown.tree.clear_failed(b[3]), [b[2]]);
+    assert_eq!(grown.tree.reconsider(b[3]), [b[2]]);
     assert_eq!(grown.activate(), b[3]);
     assert_eq!(grown.tree.best_header().id, late);
 }

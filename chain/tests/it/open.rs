@@ -78,7 +78,7 @@ fn marks_of_invalid_blocks_are_remembered() {
     let mut net = TestChain::on(open(dir.path()).unwrap());
     net.activate();
     assert_eq!(net.chain().tip().height, Height(4));
-    assert!(net.chain().tree().get(&hash).unwrap().status.failed);
+    assert!(net.chain().tree().get(&hash).unwrap().status.invalidated);
     net.chain_mut().reconsider(&hash);
     net.activate();
     assert_eq!(net.chain().tip().height, Height(10));

@@ -111,7 +111,7 @@ fn every_rule_names_a_function_that_exists() {
 
 #[test]
 fn every_reason_of_the_rules_is_in_the_document() {
-    let source = fs::read_to_string(chain_folder().join("src/rules/error.rs")).unwrap();
+    let source = fs::read_to_string(chain_folder().join("src/rules/error/mod.rs")).unwrap();
     let (_, body) = source.split_once("pub fn reject_reason").unwrap();
     let (body, _) = body.split_once("\n    }\n").unwrap();
     let document = document();

@@ -5,9 +5,9 @@ use std::path::Path;
 use bitcoin::Amount;
 use chain::fixtures::{Key, TestChain};
 use chain::repair::rebuild_coins;
-use chain::store::FILE_NAME;
+use chain::store::{FILE_NAME, Place, Table};
 use chain::verify::{Problem, VerifyLevel, verify};
-use chain::{Chain, ChainOptions, Height};
+use chain::{BlockPosition, Chain, ChainOptions, Damage, Height};
 use redb::{ReadableTable, TableDefinition};
 
 const SMALL: ChainOptions = ChainOptions {
@@ -93,14 +93,25 @@ fn damaged_undo_data_are_found_and_made_anew() {
     tamper::<36>(dir.path(), "undo", |undo| *undo.last_mut().unwrap() ^= 1);
     let mut chain = open(dir.path());
     let stats = chain.coin_set_stats(true).unwrap();
-    assert!(matches!(
-        problems(&chain, VerifyLevel::Undo)[..],
-        [Problem::Undo(_)]
-    ));
-    assert!(chain.undo(&chain.tip().hash).is_err());
+    let tip = chain.tip();
+    let undo = chain.undo(&tip.hash).unwrap().unwrap();
+    let found = problems(&chain, VerifyLevel::Undo);
+    let block = BlockPosition {
+        hash: tip.hash,
+        height: tip.height,
+    };
+    assert!(
+        matches!(&found[..], [Problem::Stored(Damage { table: Some(Table::Undo), place: Place::Block(at), .. })] if *at == block),
+        "{found:?}"
+    );
     let report = rebuild_coins(&mut chain, &mut |_| {}).unwrap();
     assert_eq!((report.before, report.after), (Height(8), Height(8)));
     assert_eq!(chain.coin_set_stats(true).unwrap(), stats);
+    assert_eq!(
+        chain.undo(&tip.hash).unwrap(),
+        Some(undo),
+        "told right all the while"
+    );
     drop(chain);
     assert_eq!(problems(&open(dir.path()), VerifyLevel::Reconnect), []);
 }
@@ -111,14 +122,24 @@ fn a_changed_coin_is_found_and_made_anew() {
     let stats = open(dir.path()).coin_set_stats(true).unwrap();
     tamper::<36>(dir.path(), "coins", |coin| coin[1] ^= 1);
     let mut chain = open(dir.path());
-    assert_ne!(chain.coin_set_stats(true).unwrap(), stats);
+    assert_eq!(chain.coin_set_stats(true).unwrap(), stats, "never told");
     let found = problems(&chain, VerifyLevel::Reconnect);
     assert!(
-        !found.is_empty(),
-        "the coin, or what spends it, gives it away"
+        matches!(
+            &found[..],
+            [Problem::Stored(Damage {
+                table: Some(Table::Coins),
+                place: Place::Coin(_),
+                ..
+            })]
+        ),
+        "{found:?}"
     );
     rebuild_coins(&mut chain, &mut |_| {}).unwrap();
+    drop(chain);
+    let chain = open(dir.path());
     assert_eq!(chain.coin_set_stats(true).unwrap(), stats);
+    assert!(chain.findings().is_empty());
     drop(chain);
     assert_eq!(problems(&open(dir.path()), VerifyLevel::Reconnect), []);
 }

@@ -110,6 +110,16 @@ fn process(page: &mut Page, node: &Api) {
     let size = std::fs::metadata(node.data_dir().path().join("chain.redb"));
     let size = size.map_or(0, |file| file.len());
     page.gauge("database_bytes", "Size of the database file.", size);
+    let healed = node.read(|core| core.chain().cure_counts());
+    page.family("healed_total", "counter", "Damaged data put right.");
+    for (what, count) in [
+        ("coin", healed.coins),
+        ("undo", healed.undo),
+        ("body", healed.bodies),
+        ("database", healed.databases),
+    ] {
+        page.sample("healed_total", &[("what", what)], count);
+    }
     let events = *node.events().latest().borrow();
     page.counter("events_total", "Events told so far.", events);
 }

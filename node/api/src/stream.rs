@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use crate::Api;
 use crate::http::plain;
 use crate::limits::MAX_STREAMS;
+use chain::Cure;
 use node_core::events::NodeEvent;
 use node_host::{EventId, Gone, NumberedEvent, RunId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -184,6 +185,7 @@ pub(crate) fn event_json(event: &NumberedEvent, run: RunId) -> Value {
         NodeEvent::BlockRestored { hash, height } => {
             json!({"event": "block-restored", "hash": hash, "height": height})
         }
+        NodeEvent::Healed { cure } => healed_json(cure),
         NodeEvent::SnapshotLoaded { hash, height } => {
             json!({"event": "snapshot-loaded", "hash": hash, "height": height})
         }
@@ -212,4 +214,27 @@ pub(crate) fn event_json(event: &NumberedEvent, run: RunId) -> Value {
     json["id"] = id.to_string().into();
     json["at_ms"] = event.at_ms.into();
     json
+}
+
+fn healed_json(cure: &Cure) -> Value {
+    let text = cure.to_string();
+    match cure {
+        Cure::Coin { outpoint } => {
+            json!({"event": "healed", "what": cure.what(), "outpoint": outpoint, "text": text})
+        }
+        Cure::Undo { block } => {
+            json!({"event": "healed", "what": cure.what(), "hash": block.hash, "height": block.height, "text": text})
+        }
+        Cure::Database {
+            kept,
+            bodies,
+            lost,
+            before,
+            after,
+            ..
+        } => json!({
+            "event": "healed", "what": cure.what(), "kept": kept, "blocks": bodies, "lost": lost,
+            "height_before": before, "height": after, "text": text,
+        }),
+    }
 }

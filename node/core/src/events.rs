@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bitcoin::{BlockHash, Txid};
-use chain::Height;
+use chain::{Cure, Height};
 use p2p::PeerNum;
 
 use crate::mempool::RemovalReason;
@@ -48,6 +48,11 @@ pub enum NodeEvent {
         hash: BlockHash,
         /// Its height.
         height: Height,
+    },
+    /// Something stored that was damaged was put right.
+    Healed {
+        /// What, and how.
+        cure: Cure,
     },
     /// A snapshot of coins replaced those that were here: its block is the tip, and the blocks below it were left out.
     SnapshotLoaded {

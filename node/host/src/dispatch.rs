@@ -89,6 +89,7 @@ fn log(event: &NodeEvent) {
         NodeEvent::BlockRestored { hash, height } => {
             tracing::info!(target: "chain", %height, %hash, "damaged block replaced");
         }
+        NodeEvent::Healed { cure } => tracing::warn!(target: "chain", "{cure}"),
         NodeEvent::SnapshotLoaded { hash, height } => {
             tracing::warn!(target: "chain", %height, %hash, "coins loaded from a snapshot; the blocks below are not validated");
         }

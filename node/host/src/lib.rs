@@ -179,7 +179,7 @@ impl NodeHandle {
     pub fn read<R>(&self, read: impl FnOnce(&NodeCore) -> R) -> R {
         let core = self.read_lock();
         let result = read(&core);
-        if core.chain().has_new_damage() {
+        if core.chain().has_findings() {
             // What was just found damaged is fetched again at once, not with the next message from outside.
             self.tell_chain_thread(Message::Input(Input::Tick));
         }

@@ -42,6 +42,7 @@ pub(crate) fn options(dir: &Path) -> StartOptions {
         chain: ChainOptions {
             cache_bytes: 8 << 20,
         },
+        on_damage: chain::OnDamage::Mend,
         txindex: false,
         core: CoreOptions {
             seed: 1,

@@ -272,6 +272,7 @@ impl NodeCore {
 
     /// Everything that follows from a change of the active chain: announcement, events, mempool.
     pub(super) fn follow(&mut self, now: Now, reorg: &Reorg, out: &mut Vec<Output>) {
+        self.followed = reorg.connected.last().unwrap_or(&reorg.fork).hash;
         self.mode.block_came(now.mono);
         for BlockPosition { hash, height } in reorg.disconnected.iter().copied() {
             out.push(Output::Event(NodeEvent::BlockDisconnected { hash, height }));

@@ -1,4 +1,4 @@
-//! Stored blocks that turned out to be damaged: not served, fetched again by hash, replaced.
+//! What turned out to be damaged: healed by the chain; blocks are not served, fetched again by hash, replaced.
 
 use bitcoin::BlockHash;
 use p2p::sync::Input as EngineInput;
@@ -14,8 +14,29 @@ pub(super) struct Mending {
 }
 
 impl NodeCore {
+    /// Heals what reading found damaged, and tells what was healed, here or on the way to something else.
+    pub(super) fn mend(&mut self, now: Now, out: &mut Vec<Output>) {
+        if self.chain.has_findings() {
+            match self.chain.heal_findings() {
+                Ok(_) => self.plan_flush(now, out),
+                Err(error) => return self.fail(error, out),
+            }
+        }
+        for cure in self.chain.take_cures() {
+            out.push(Output::Event(NodeEvent::Healed { cure }));
+        }
+        // Where a lost body keeps a healed chain from its tip, the tip is lower until the body is back.
+        if let Some(change) = self.chain.change_from(&self.followed) {
+            self.activation_due = true;
+            self.follow(now, &change, out);
+            self.tell_header_tip(out);
+            self.drive(now, EngineInput::ChainChanged, out);
+        }
+        self.mend_damaged_blocks(now, out);
+    }
+
     /// Whatever reading found damaged is wanted again, from anyone; what came meanwhile is told.
-    pub(super) fn mend_damaged_blocks(&mut self, now: Now, out: &mut Vec<Output>) {
+    fn mend_damaged_blocks(&mut self, now: Now, out: &mut Vec<Output>) {
         let mut damaged = self.chain.damaged();
         if damaged.is_empty() && self.mending.told.is_empty() {
             return;

@@ -101,6 +101,8 @@ pub struct NodeCore {
     wake: wake::WakePlan,
     mending: mend::Mending,
     deferred: net::Deferred,
+    /// The tip that events and mempool have followed to.
+    followed: BlockHash,
     /// The best header that was last told.
     best_header: BlockHash,
     /// Connecting has not reached the best chain yet.
@@ -142,6 +144,7 @@ impl NodeCore {
             wake: wake::WakePlan::default(),
             mending: mend::Mending::default(),
             deferred: net::Deferred::default(),
+            followed: chain.tip().hash,
             best_header: chain.tree().best_header().hash,
             // After a crash, bodies may be here that were not connected.
             activation_due: true,
@@ -242,7 +245,10 @@ impl NodeCore {
             self.continue_activation(now, out);
         }
         self.retry_early_blocks(now, out);
-        self.mend_damaged_blocks(now, out);
+        self.mend(now, out);
+        if self.failed.is_some() {
+            return;
+        }
         self.expire_transactions(now, out);
         self.end_bans(now, out);
         self.update_mode(now, out);

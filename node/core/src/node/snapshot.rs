@@ -50,6 +50,7 @@ impl NodeCore {
             }
             Err(refusal) => return Err(refusal.into()),
         };
+        self.followed = info.base.hash;
         self.mode.block_came(now.mono);
         for block in &reorg.disconnected {
             let (hash, height) = (block.hash, block.height);

@@ -1,0 +1,133 @@
+//! Opening a chain whose database may be damaged: what cannot be opened is set aside, and a new one is made from the bodies
+//! in it.
+
+use std::collections::BTreeSet;
+use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bitcoin::BlockHash;
+
+use crate::chain::{Chain, ChainOptions, Cure};
+use crate::framing::magic;
+use crate::import::{self, ImportError, ImportProgress};
+use crate::params::Params;
+use crate::store::{DamagedFile, DirectoryLock, FILE_NAME, FoundBody, OpenError, StoreError};
+use crate::units::{Height, Timestamp};
+
+/// Why a damaged chain was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SalvageError {
+    /// It is not damaged, or nothing of this network is in it, so that it is left as it is.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The damaged file could not be read or set aside.
+    #[error("{path}: {error}; check the disk, and move the file away to sync anew")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The blocks could not be taken over. The damaged file is as it was.
+    #[error("taking blocks over from {path}: {error}")]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        error: ImportError,
+    },
+    /// The new database could not be made.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Opens the chain in a directory as [`Chain::open_owned`]; if its database is damaged, sets that aside under another name, makes a
+/// new one, and connects all blocks of this network that are found in the damaged one, with all checks. [`Chain::take_cures`]
+/// tells of it.
+///
+/// `now` is the time that headers may not be far ahead of. `progress` is called while blocks are taken over.
+///
+/// # Errors
+///
+/// As [`Chain::open_owned`]; what is no database of this network stays where it is.
+pub fn open(
+    lock: DirectoryLock,
+    params: impl Into<Arc<Params>>,
+    options: ChainOptions,
+    now: Timestamp,
+    progress: &mut dyn FnMut(&ImportProgress),
+) -> Result<Chain, SalvageError> {
+    let params = params.into();
+    let (problem, error) = match Chain::open_owned(lock.clone(), Arc::clone(&params), options) {
+        Ok(chain) => return Ok(chain),
+        Err(OpenError::Damaged { path, problem }) => {
+            (problem.clone(), OpenError::Damaged { path, problem })
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let path = lock.dir().join(FILE_NAME);
+    let at_file = |error| SalvageError::Io {
+        path: path.clone(),
+        error,
+    };
+    let file = DamagedFile::open(&path).map_err(at_file)?;
+    let bodies = file.find_bodies().map_err(at_file)?;
+    let mut roots = bodies
+        .iter()
+        .filter(|body| body.height() == Height::GENESIS);
+    let is_known = file.is_of_redb() || !bodies.is_empty();
+    if !is_known || roots.any(|body| body.hash() != params.genesis_hash) {
+        return Err(error.into());
+    }
+    // The damaged file keeps its name until all is taken over: a crash loses nothing.
+    let mut chain = Chain::unnamed(&lock, Arc::clone(&params), options)?;
+    let blocks: BTreeSet<BlockHash> = bodies.iter().map(FoundBody::hash).collect();
+    let frames = Frames {
+        file: &file,
+        magic: magic(&params),
+        bodies: bodies.into_iter(),
+        frame: Cursor::default(),
+    };
+    import::import(&mut chain, frames, now, progress).map_err(|error| SalvageError::Import {
+        path: path.clone(),
+        error,
+    })?;
+    let kept = chain.take_name()?;
+    chain.tell_cure(Cure::Database {
+        damage: format!("the database could not be opened ({problem})"),
+        kept,
+        bodies: blocks.len() as u64,
+        lost: 0,
+        before: None,
+        after: chain.tip().height,
+    });
+    Ok(chain)
+}
+
+/// What was found, framed as an import reads it.
+struct Frames<'a> {
+    file: &'a DamagedFile,
+    magic: [u8; 4],
+    bodies: std::vec::IntoIter<FoundBody>,
+    /// The frame that is being read.
+    frame: Cursor<Vec<u8>>,
+}
+
+impl Read for Frames<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.frame.read(out)?;
+            if count > 0 || out.is_empty() {
+                return Ok(count);
+            }
+            let Some(body) = self.bodies.next() else {
+                return Ok(0);
+            };
+            let body = self.file.read(&body)?;
+            let length = u32::try_from(body.len()).expect("a block is small");
+            let frame = [&self.magic[..], &length.to_le_bytes(), &body].concat();
+            self.frame = Cursor::new(frame);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Databases of older formats are taken over.
+
+use std::path::Path;
+
+use chain::fixtures::TestChain;
+use chain::store::{FILE_NAME, FORMAT};
+use chain::verify::{VerifyLevel, verify};
+use chain::{Chain, ChainOptions, Height};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+
+const SMALL: ChainOptions = ChainOptions {
+    cache_bytes: 4 << 20,
+};
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const HEADERS: TableDefinition<'_, &[u8; 36], &[u8]> = TableDefinition::new("headers");
+const HEADERS_1: TableDefinition<'_, &[u8; 36], &[u8; 85]> = TableDefinition::new("headers");
+const COINS: TableDefinition<'_, &[u8; 36], &[u8]> = TableDefinition::new("coins");
+
+fn open(dir: &Path) -> Chain {
+    Chain::open(dir, TestChain::params(), SMALL).unwrap()
+}
+
+/// The value of a row without its checksum.
+fn bare(row: &[u8]) -> &[u8] {
+    &row[..row.len() - 4]
+}
+
+/// Writes a database as version 0.1 did: the same rows without checksums.
+fn make_format_1(dir: &Path) {
+    let database = Database::open(dir.join(FILE_NAME)).unwrap();
+    let new = database.begin_read().unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.delete_table(HEADERS).unwrap();
+    {
+        let mut headers = transaction.open_table(HEADERS_1).unwrap();
+        for row in new.open_table(HEADERS).unwrap().iter().unwrap() {
+            let (key, row) = row.unwrap();
+            let row: &[u8; 85] = bare(row.value()).try_into().unwrap();
+            headers.insert(key.value(), row).unwrap();
+        }
+        let mut coins = transaction.open_table(COINS).unwrap();
+        for row in new.open_table(COINS).unwrap().iter().unwrap() {
+            let (key, row) = row.unwrap();
+            coins.insert(key.value(), bare(row.value())).unwrap();
+        }
+        let mut names = transaction.open_table(META).unwrap();
+        for row in new.open_table(META).unwrap().iter().unwrap() {
+            let (name, row) = row.unwrap();
+            names.insert(name.value(), bare(row.value())).unwrap();
+        }
+        let format = 1u32.to_le_bytes();
+        names.insert("format", format.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_database_of_format_1_is_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut net = TestChain::on(open(dir.path()));
+    net.mine_many("a", 10);
+    let marked = net.chain().at_height(Height(9)).unwrap().hash;
+    net.chain_mut().invalidate(&marked).unwrap();
+    net.chain_mut().flush().unwrap();
+    let want = (net.chain().tip(), net.chain().coin_set_stats(true).unwrap());
+    drop(net);
+    make_format_1(dir.path());
+
+    for _ in 0..2 {
+        let chain = open(dir.path());
+        assert_eq!((chain.tip(), chain.coin_set_stats(true).unwrap()), want);
+        assert_eq!(chain.tree().len(), 11);
+        let report = verify(&chain, VerifyLevel::Reconnect, 0, &mut |_, _| {}).unwrap();
+        assert_eq!((report.blocks, report.problems), (8, vec![]));
+    }
+    let database = Database::open(dir.path().join(FILE_NAME)).unwrap();
+    let names = database.begin_read().unwrap().open_table(META).unwrap();
+    let format = names.get("format").unwrap().unwrap();
+    assert_eq!(bare(format.value()), FORMAT.to_le_bytes());
+}

@@ -16,11 +16,12 @@ use crate::rpc::model::{difficulty, work_float};
 use node_core::Mode;
 use node_host::{BUCKET_BOUNDS_S, TipSwitches};
 
-const MODES: [Mode; 7] = [
+const MODES: [Mode; 8] = [
     Mode::Starting,
     Mode::Syncing,
     Mode::Healthy,
     Mode::Isolated,
+    Mode::Behind,
     Mode::Stale,
     Mode::DiskLow,
     Mode::ReadOnly,

@@ -8,12 +8,14 @@ use serde::Serialize;
 pub enum Mode {
     /// Opening the chain.
     Starting,
-    /// Fetching blocks that known peers have.
+    /// Blocks are coming that lead to a chain of more work.
     Syncing,
     /// At the tip, with peers.
     Healthy,
     /// At the tip as far as it knows: no peers.
     Isolated,
+    /// Headers of checked work lead further than the chain, and their blocks do not come.
+    Behind,
     /// No block for much longer than the spacing lets expect.
     Stale,
     /// The disk is nearly full: no mempool growth, no mining.

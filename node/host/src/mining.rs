@@ -415,7 +415,7 @@ mod tests {
         assert!(reason_to_pause(Mode::Syncing, false).is_some());
         assert!(reason_to_pause(Mode::Syncing, true).is_none());
         assert!(reason_to_pause(Mode::ReadOnly, true).is_some());
-        for mode in [Mode::Healthy, Mode::Isolated, Mode::Stale] {
+        for mode in [Mode::Healthy, Mode::Isolated, Mode::Behind, Mode::Stale] {
             assert!(reason_to_pause(mode, false).is_none());
         }
     }

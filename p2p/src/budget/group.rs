@@ -3,6 +3,10 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use bitcoin::hashes::{Hash, sha256};
+
+use crate::{Direction, PeerGroup};
+
 /// Addresses that one party can have many of: an IPv4 network of 16 bits, an IPv6 network of 32 bits. On the operator's own
 /// networks a group is a single address, and this machine is in no group: testnets of many nodes live there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +44,22 @@ impl fmt::Display for AddressGroup {
     }
 }
 
+impl PeerGroup {
+    /// The group of a connection with `address` (a multiaddress, as dialled or seen). Whom we dialled stands for itself: we chose
+    /// it. Who dialled us stands for its [`AddressGroup`], and all of this machine for one.
+    #[must_use]
+    pub fn of(direction: Direction, address: &str) -> PeerGroup {
+        let ip = || address.split('/').nth(2)?.parse::<IpAddr>().ok();
+        let name = match (direction, ip()) {
+            (Direction::Inbound, Some(ip)) => AddressGroup::of(ip)
+                .map_or_else(|| "this machine".to_owned(), |group| group.to_string()),
+            _ => format!("at {address}"),
+        };
+        let [a, b, c, d, e, f, g, h, ..] = sha256::Hash::hash(name.as_bytes()).to_byte_array();
+        PeerGroup(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
 /// Whether an address is of a local network.
 pub(crate) fn is_private(ip: &IpAddr) -> bool {
     match ip.to_canonical() {
@@ -72,5 +92,20 @@ mod tests {
         ] {
             assert_eq!(group(address).as_deref(), expected, "{address}");
         }
+    }
+
+    #[test]
+    fn who_dialled_us_goes_by_its_network_and_whom_we_dialled_by_its_address() {
+        let inbound = |address| PeerGroup::of(Direction::Inbound, address);
+        let outbound = |address| PeerGroup::of(Direction::Outbound, address);
+        let far = inbound("/ip4/8.8.2.3/tcp/4000");
+        assert_eq!(inbound("/ip4/8.8.77.1/tcp/5"), far);
+        assert_eq!(inbound("/ip6/::ffff:8.8.2.3/tcp/4000"), far);
+        assert_ne!(inbound("/ip4/8.9.2.3/tcp/4000"), far);
+        assert_ne!(outbound("/ip4/8.8.2.3/tcp/4000"), far);
+        let here = inbound("/ip4/127.0.0.1/tcp/4000");
+        assert_eq!(inbound("/ip4/127.0.0.1/tcp/4001"), here);
+        let dialled = outbound("/ip4/127.0.0.1/tcp/4000");
+        assert_ne!(outbound("/ip4/127.0.0.1/tcp/4001"), dialled);
     }
 }

@@ -1,30 +1,28 @@
 //! [`Announcements`]: blocks that are pushed to us, from the announcement to the body.
 //!
 //! The header decides whether it is forwarded: its work is checked here, what depends on the ancestors by the chain, and
-//! the verdict is given before any body is looked at. Then the block is rebuilt from the mempool; what is missing is asked
-//! from the announcer; and if that does not work out, the whole body from anyone.
+//! the verdict is given before any body is looked at. Then the block is rebuilt from the mempool (`rebuild`), and when that takes
+//! too long, others are asked (`overdue`). Who announces a block is not taken to have it.
 
 use std::collections::BTreeMap;
 
+use bitcoin::BlockHash;
 use bitcoin::bip152::{HeaderAndShortIds, PrefilledTransaction, ShortId};
 use bitcoin::block::Header;
-use bitcoin::{BlockHash, Transaction};
 use chain::rules::header::check_proof_of_work;
 use chain::{CheckedBlock, Standing};
 
-use super::blame::Origin;
 use super::bodies::Bodies;
-use super::compact::PartialBlock;
 use super::header_sync::HeaderSync;
 use super::outbox::{Context, Handed};
+use super::overdue::Overdue;
 use super::peers::Peers;
+use super::rebuild::Rebuilding;
 use super::status::StatusRounds;
-use super::timing::{
-    BODY_PAUSE, BODY_PAUSE_MAX, MAX_ORPHANS, MAX_PARTIAL_BLOCKS, MAX_PARTIAL_TRIES, doubled,
-};
-use super::{Action, GossipId, HeaderProblem, KnownHeader, RequestId, blame};
+use super::timing::MAX_ORPHANS;
+use super::{Action, GossipId, HeaderProblem, KnownHeader, blame};
 use crate::wire::limits::MAX_ANNOUNCEMENT_BYTES;
-use crate::wire::{Gossip, Request, Verdict};
+use crate::wire::{Gossip, Verdict};
 use crate::{Mono, PeerNum};
 
 /// The announcement of a block of ours: short ids, or the header alone if they would not fit a message.
@@ -62,31 +60,12 @@ struct Pending {
     short_ids: Option<Box<HeaderAndShortIds>>,
 }
 
-/// A block that is rebuilt next.
-#[derive(Debug)]
-struct ToRebuild {
-    peer: PeerNum,
-    short_ids: Box<HeaderAndShortIds>,
-}
-
-/// A block whose missing transactions were asked for, or will be.
-#[derive(Debug)]
-struct Rebuilding {
-    peer: PeerNum,
-    partial: PartialBlock,
-    missing: Vec<u32>,
-    asked: Option<RequestId>,
-    tries: u32,
-    retry_at: Mono,
-}
-
 /// Blocks that are pushed to us.
 #[derive(Debug, Default)]
 pub(super) struct Announcements {
     /// Boxed, as most maps here hold one block for a moment and are empty again.
     pending: BTreeMap<BlockHash, Box<Pending>>,
-    to_rebuild: BTreeMap<BlockHash, ToRebuild>,
-    rebuilding: BTreeMap<BlockHash, Rebuilding>,
+    pub(super) rebuilding: Rebuilding,
     /// Headers whose parent was not known: the last one of each peer.
     orphans: BTreeMap<PeerNum, Header>,
 }
@@ -97,6 +76,7 @@ pub(super) struct Parts<'a> {
     pub(super) status: &'a mut StatusRounds,
     pub(super) headers: &'a mut HeaderSync,
     pub(super) bodies: &'a mut Bodies,
+    pub(super) overdue: &'a mut Overdue,
 }
 
 /// What to do with an announced header.
@@ -116,16 +96,7 @@ enum Course {
 impl Announcements {
     pub(super) fn leave(&mut self, bodies: &mut Bodies, now: Mono, peer: PeerNum) {
         self.orphans.remove(&peer);
-        let mut stays = |hash: &BlockHash, announcer: PeerNum| {
-            if announcer == peer {
-                bodies.release(now, hash, Some(peer));
-            }
-            announcer != peer
-        };
-        self.to_rebuild
-            .retain(|hash, block| stays(hash, block.peer));
-        self.rebuilding
-            .retain(|hash, block| stays(hash, block.peer));
+        self.rebuilding.leave(bodies, now, peer);
     }
 
     /// A block was announced by gossip.
@@ -151,7 +122,6 @@ impl Announcements {
         let hash = header.block_hash();
         match course(cx, &header, &hash) {
             Course::Consider if !self.pending.contains_key(&hash) => {
-                parts.status.peer_knows(peer, hash);
                 let verdict = Some(id);
                 let announced = Pending {
                     peer,
@@ -164,13 +134,12 @@ impl Announcements {
                     .accept_headers(peer, vec![header], Handed::Announced(hash));
             }
             Course::BodyMissing(known) => {
-                parts.status.peer_knows(peer, hash);
                 parts.status.gossiped(hash);
                 cx.out.push(Action::Verdict {
                     id,
                     verdict: Verdict::Accept,
                 });
-                self.fetch_body(cx, parts.bodies, peer, known, short_ids);
+                self.fetch_body(cx, parts, peer, known, short_ids);
             }
             Course::Orphan => {
                 cx.out.push(Action::Verdict {
@@ -192,7 +161,6 @@ impl Announcements {
                 cx.out.punish(peer, reason);
             }
             Course::Consider | Course::Ignore => {
-                parts.status.peer_knows(peer, hash);
                 cx.out.push(Action::Verdict {
                     id,
                     verdict: Verdict::Ignore,
@@ -261,7 +229,7 @@ impl Announcements {
                     parts.status.gossiped(hash);
                 }
                 if let Some(known) = cx.chain.header(&hash) {
-                    self.fetch_body(cx, parts.bodies, peer, known, short_ids);
+                    self.fetch_body(cx, parts, peer, known, short_ids);
                 }
             }
             Some(HeaderProblem::UnknownParent) if parts.peers.contains(peer) => {
@@ -279,129 +247,24 @@ impl Announcements {
         }
     }
 
-    /// Wants the body. It is rebuilt in a call of its own, so that the verdict is carried out before: peers need not wait for it.
+    /// Wants the body: rebuilt, if that is possible, and in time.
     fn fetch_body(
         &mut self,
         cx: &mut Context<'_>,
-        bodies: &mut Bodies,
+        parts: &mut Parts<'_>,
         peer: PeerNum,
         known: KnownHeader,
         short_ids: Option<Box<HeaderAndShortIds>>,
     ) {
-        let hash = known.hash;
-        if !bodies.want_announced(cx, known, peer) {
+        if !parts.bodies.want_announced(cx, known, peer) {
             return;
         }
-        let Some(short_ids) = short_ids else { return };
-        let places = self.to_rebuild.len() + self.rebuilding.len();
-        if places < MAX_PARTIAL_BLOCKS && bodies.reserve(&hash, peer) {
-            self.to_rebuild.insert(hash, ToRebuild { peer, short_ids });
-            cx.out.push(Action::RebuildBlock { hash });
+        let patience = parts.overdue.patience(parts.peers, peer);
+        parts.overdue.announced(cx, parts.peers, known.hash, peer);
+        if let Some(short_ids) = short_ids {
+            self.rebuilding
+                .plan(cx, parts.bodies, peer, patience, known.hash, short_ids);
         }
-    }
-
-    /// Rebuilds a block, and asks its announcer for what is missing.
-    pub(super) fn rebuild(&mut self, cx: &mut Context<'_>, bodies: &mut Bodies, hash: BlockHash) {
-        let Some(ToRebuild { peer, short_ids }) = self.to_rebuild.remove(&hash) else {
-            return;
-        };
-        let Ok(partial) = PartialBlock::rebuild(&short_ids, cx.pool) else {
-            return bodies.release(cx.now, &hash, None);
-        };
-        let missing = partial.missing();
-        if missing.is_empty() {
-            if let Some(block) = partial.finish() {
-                bodies.deliver(cx, peer, hash, block, Origin::Rebuilt);
-            }
-            return;
-        }
-        let mut block = Rebuilding {
-            peer,
-            partial,
-            missing,
-            asked: None,
-            tries: 0,
-            retry_at: cx.now,
-        };
-        block.ask(cx, hash);
-        self.rebuilding.insert(hash, block);
-    }
-
-    /// Missing transactions came, or none if the peer does not have the block yet.
-    pub(super) fn transactions_received(
-        &mut self,
-        cx: &mut Context<'_>,
-        bodies: &mut Bodies,
-        id: RequestId,
-        transactions: Vec<Transaction>,
-    ) {
-        let Some(hash) = self.asked_by(id) else {
-            return;
-        };
-        let Some(mut block) = self.rebuilding.remove(&hash) else {
-            return;
-        };
-        block.asked = None;
-        if transactions.is_empty() && block.tries < MAX_PARTIAL_TRIES {
-            block.retry_at = cx.now + doubled(BODY_PAUSE, block.tries, BODY_PAUSE_MAX);
-            self.rebuilding.insert(hash, block);
-            return;
-        }
-        let filled = block.partial.fill(transactions);
-        match block.partial.finish() {
-            Some(rebuilt) if filled => {
-                bodies.deliver(cx, block.peer, hash, rebuilt, Origin::Rebuilt);
-            }
-            _ => bodies.release(cx.now, &hash, None),
-        }
-    }
-
-    /// The announcer did not give the missing transactions: the whole body will do.
-    pub(super) fn transactions_failed(
-        &mut self,
-        cx: &Context<'_>,
-        bodies: &mut Bodies,
-        id: RequestId,
-    ) {
-        if let Some(hash) = self.asked_by(id)
-            && let Some(block) = self.rebuilding.remove(&hash)
-        {
-            bodies.release(cx.now, &hash, Some(block.peer));
-        }
-    }
-
-    /// Asks again for what was not there yet.
-    pub(super) fn retry(&mut self, cx: &mut Context<'_>) {
-        for (hash, block) in &mut self.rebuilding {
-            if block.asked.is_none() && block.retry_at <= cx.now {
-                block.ask(cx, *hash);
-            }
-        }
-    }
-
-    pub(super) fn next_due(&self) -> Option<Mono> {
-        let waiting = self
-            .rebuilding
-            .values()
-            .filter(|block| block.asked.is_none());
-        waiting.map(|block| block.retry_at).min()
-    }
-
-    fn asked_by(&self, id: RequestId) -> Option<BlockHash> {
-        let mut all = self.rebuilding.iter();
-        all.find(|(_, block)| block.asked == Some(id))
-            .map(|(hash, _)| *hash)
-    }
-}
-
-impl Rebuilding {
-    fn ask(&mut self, cx: &mut Context<'_>, block: BlockHash) {
-        let request = Request::BlockTransactions {
-            block,
-            indexes: self.missing.clone(),
-        };
-        self.asked = Some(cx.out.request(cx.now, self.peer, request));
-        self.tries += 1;
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`Bodies`]: the download of missing blocks: what is under way, what comes back, and what the chain says to it.
 //!
-//! `window` decides what is wanted, `refill` whom to ask, `stall` who is too slow.
+//! `window` decides what is wanted, `withheld` what to leave for later, `refill` whom to ask, `stall` who is too slow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use super::timing::{
     STALL_TIMEOUT, doubled, earlier,
 };
 use super::wants::{State, Wants};
+use super::withheld::Withheld;
 use super::{Action, BlockOutcome, KnownHeader, RequestId, blame};
 use crate::wire::BlockBytes;
 use crate::{Mono, PeerNum};
@@ -49,6 +50,9 @@ pub(super) struct Bodies {
     /// The end of the best chain that a peer has, and how far it was looked through.
     pub(super) target: Option<KnownHeader>,
     pub(super) next: Height,
+    /// When a body of the path last came.
+    pub(super) last_body: Option<Mono>,
+    pub(super) withheld: Withheld,
     pub(super) damaged: Vec<BlockHash>,
     pub(super) ordered: Vec<(BlockHash, PeerNum)>,
     senders: Senders,
@@ -69,6 +73,8 @@ impl Bodies {
             requests: BTreeMap::new(),
             target: None,
             next: Height::GENESIS,
+            last_body: None,
+            withheld: Withheld::default(),
             damaged: Vec::new(),
             ordered: Vec::new(),
             senders: Senders::default(),
@@ -312,7 +318,10 @@ impl Bodies {
         }
         match outcome {
             BlockOutcome::Accepted => {
-                self.wants.remove(&hash);
+                if self.wants.remove(&hash).is_some_and(|want| want.on_path) {
+                    self.last_body = Some(cx.now);
+                    self.withheld.came(cx.now);
+                }
                 if let Some((peer, origin)) = handed {
                     self.senders.remember(hash, peer, origin);
                 }
@@ -399,7 +408,7 @@ impl Bodies {
     /// When something is due by itself.
     pub(super) fn next_due(&self, now: Mono) -> Option<Mono> {
         let resting = self.wants.has_needed();
-        let mut due = self.wants.next_wake();
+        let mut due = earlier(self.wants.next_wake(), self.withholding_due());
         if self.is_idle() {
             return due;
         }

@@ -6,8 +6,8 @@
 //! |---|---|
 //! | `status` | when to tell our tip and to ask for others' |
 //! | `header_sync`, `header_turns`, `header_fetch`, `presync`, `groups` | from a claim of more work to headers in the tree |
-//! | `bodies`, `window`, `refill`, `wants`, `stall` | which block is asked of whom |
-//! | `announce`, `compact` | pushed blocks: verdict, rebuilding, what is missing |
+//! | `bodies`, `window`, `withheld`, `refill`, `wants`, `stall` | which block is asked of whom |
+//! | `announce`, `rebuild`, `compact`, `overdue` | pushed blocks: verdict, rebuilding, what is missing, who else has it |
 //! | `mempool_sync` | transactions whose gossip was lost, and parents of orphans |
 //! | `blame` | whether a peer is at fault |
 //! | `serve` | answers to peers (apart from the engine: reads the chain) |
@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bitcoin::BlockHash;
-use chain::{CheckedBlock, Params};
+use chain::{CheckedBlock, Height, Params};
 
 mod announce;
 mod blame;
@@ -32,8 +32,10 @@ mod io;
 mod locator;
 mod mempool_sync;
 mod outbox;
+mod overdue;
 mod peers;
 mod presync;
+mod rebuild;
 mod refill;
 mod senders;
 mod serve;
@@ -43,6 +45,7 @@ mod timing;
 mod view;
 mod wants;
 mod window;
+mod withheld;
 
 pub use announce::announcement;
 pub use io::{Action, BlockOutcome, GossipId, HeaderProblem, Input, RequestId};
@@ -54,6 +57,7 @@ use bodies::Bodies;
 use header_sync::HeaderSync;
 use mempool_sync::MempoolSync;
 use outbox::{Context, Handed, Kind, Outbox};
+use overdue::Overdue;
 use peers::Peers;
 use status::StatusRounds;
 use timing::earlier;
@@ -70,6 +74,7 @@ pub struct SyncEngine {
     headers: HeaderSync,
     bodies: Bodies,
     announcements: Announcements,
+    overdue: Overdue,
     mempool: MempoolSync,
     outbox: Outbox,
     /// The earliest time at which something is due, as last computed.
@@ -88,6 +93,7 @@ impl SyncEngine {
             headers: HeaderSync::new(),
             bodies: Bodies::new(),
             announcements: Announcements::default(),
+            overdue: Overdue::default(),
             mempool: MempoolSync::default(),
             outbox: Outbox::default(),
             due: None,
@@ -158,11 +164,21 @@ impl SyncEngine {
             } => {
                 self.headers_processed(cx, peer, accepted, error);
             }
-            Input::BlockProcessed { hash, outcome, .. } => {
+            Input::BlockProcessed {
+                peer,
+                hash,
+                outcome,
+            } => {
+                if outcome == BlockOutcome::Accepted
+                    && self.overdue.arrived(cx.now, &self.peers, &hash, Some(peer))
+                {
+                    self.status.was_late(&hash);
+                }
                 self.bodies.processed(cx, &self.peers, hash, &outcome);
             }
             Input::RebuildBlock { hash } => {
-                self.announcements.rebuild(cx, &mut self.bodies, hash);
+                let bodies = &mut self.bodies;
+                self.announcements.rebuilding.rebuild(cx, bodies, hash);
             }
             Input::ParentsMissing { peer, txids } => self.mempool.want_parents(cx, peer, &txids),
             Input::AddressesWanted { peer } => {
@@ -182,7 +198,7 @@ impl SyncEngine {
         direction: Direction,
         group: PeerGroup,
     ) {
-        self.peers.join(peer, direction);
+        self.peers.join(peer, direction, group);
         self.headers.join(peer, direction, group);
         self.bodies.join(peer);
         self.mempool.join(peer);
@@ -239,8 +255,8 @@ impl SyncEngine {
             Response::Blocks(blocks) => self.bodies.received(cx, id, peer, blocks),
             Response::BlockTransactions(transactions) => {
                 let bodies = &mut self.bodies;
-                self.announcements
-                    .transactions_received(cx, bodies, id, transactions);
+                let rebuilding = &mut self.announcements.rebuilding;
+                rebuilding.received(cx, bodies, id, transactions);
             }
             Response::MempoolIds(ids) => self.mempool.ids_received(cx, peer, ids),
             Response::Transactions(transactions) => {
@@ -256,8 +272,8 @@ impl SyncEngine {
             Kind::Headers => self.headers.failed(cx, peer),
             Kind::Blocks => self.bodies.failed(cx, id, peer),
             Kind::BlockTransactions => {
-                self.announcements
-                    .transactions_failed(cx, &mut self.bodies, id);
+                let rebuilding = &mut self.announcements.rebuilding;
+                rebuilding.failed(cx, &mut self.bodies, id);
             }
             Kind::MempoolIds => self.mempool.ids_failed(peer),
             Kind::Transactions => self.mempool.transactions_failed(peer),
@@ -293,6 +309,7 @@ impl SyncEngine {
             status: &mut self.status,
             headers: &mut self.headers,
             bodies: &mut self.bodies,
+            overdue: &mut self.overdue,
         };
         (&mut self.announcements, parts)
     }
@@ -304,6 +321,8 @@ impl SyncEngine {
             self.run_timers(cx);
         }
         self.headers.schedule(cx, &mut self.peers);
+        let rebuilding = &mut self.announcements.rebuilding;
+        rebuilding.run(cx, &self.peers, &mut self.bodies);
         self.bodies.follow(cx, &self.peers);
         self.bodies.refill(cx, &self.peers);
         self.mempool.schedule(cx, &self.peers);
@@ -318,8 +337,9 @@ impl SyncEngine {
         while let Some((id, asked)) = cx.out.take_expired(cx.now) {
             self.request_failed(cx, asked.peer, id, asked.kind);
         }
-        self.announcements.retry(cx);
+        self.overdue.run(cx, &mut self.status);
         self.bodies.relieve_stalled(cx);
+        self.bodies.notice_withholding(cx);
         self.bodies.wants.wake(cx.now);
         self.bodies.refill_due = true;
         self.forget_dismissed(cx);
@@ -335,7 +355,8 @@ impl SyncEngine {
         let due = earlier(cx.out.next_due(), self.status.next_due());
         let due = earlier(due, self.headers.next_due(cx.now));
         let due = earlier(due, self.bodies.next_due(cx.now));
-        self.due = earlier(due, self.announcements.next_due());
+        let due = earlier(due, self.overdue.next_due());
+        self.due = earlier(due, self.announcements.rebuilding.next_due(cx.now));
         self.armed = self.armed.filter(|armed| *armed > cx.now);
         // A wake-up that comes too early is cheap; one for every small change would not be.
         if let Some(due) = self.due
@@ -370,6 +391,15 @@ impl SyncEngine {
         self.headers.is_fetching()
     }
 
+    /// The chain that is being fetched, if there is one.
+    pub fn download(&self) -> Option<Download> {
+        let target = self.bodies.target?;
+        Some(Download {
+            height: target.height,
+            last_body: self.bodies.last_body,
+        })
+    }
+
     /// What one peer told and owes, for `getpeerinfo`.
     pub fn peer(&self, peer: PeerNum) -> Option<PeerSync> {
         let status = self.peers.get(peer)?.status;
@@ -401,6 +431,15 @@ pub struct SyncProgress {
     pub blocks_missing: usize,
     /// Best tip that any peer claims.
     pub best_claim: Option<TipStatus>,
+}
+
+/// The best chain that a peer has by headers of checked work, and that is worth more than ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Download {
+    /// Its end.
+    pub height: Height,
+    /// When a missing body of it last came.
+    pub last_body: Option<Mono>,
 }
 
 /// One peer's part in synchronisation.

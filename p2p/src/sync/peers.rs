@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::KnownHeader;
 use crate::wire::TipStatus;
-use crate::{Direction, PeerNum};
+use crate::{Direction, PeerGroup, PeerNum};
 
 /// A connected peer.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) direction: Direction,
+    pub(super) group: PeerGroup,
     /// Its last told tip: a claim.
     pub(super) status: Option<TipStatus>,
     /// The end of the best chain that it told and whose headers we have. It should have the bodies, too: peers tell
@@ -24,11 +25,12 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn join(&mut self, peer: PeerNum, direction: Direction) {
+    pub(super) fn join(&mut self, peer: PeerNum, direction: Direction, group: PeerGroup) {
         self.peers.insert(
             peer,
             Peer {
                 direction,
+                group,
                 status: None,
                 best: None,
             },

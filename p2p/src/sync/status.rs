@@ -82,10 +82,18 @@ impl StatusRounds {
         }
     }
 
-    /// The peer announced this block, so it need not be told of it.
-    pub(super) fn peer_knows(&mut self, peer: PeerNum, tip: BlockHash) {
-        if let Some(round) = self.rounds.get_mut(&peer) {
-            round.told = Some(tip);
+    /// A block that was gossiped came late: its body was held back, so peers may lack it as well, and are told at once.
+    pub(super) fn was_late(&mut self, tip: &BlockHash) {
+        self.gossiped.retain(|gossiped| gossiped != tip);
+    }
+
+    /// Asks everyone soon, whatever was told lately: somebody may have what is missing here.
+    pub(super) fn probe(&mut self, now: Mono) {
+        for round in self.rounds.values_mut() {
+            if round.asking.is_none() {
+                round.due = round.due.min(now.max(round.asked_at + STATUS_MIN_GAP));
+                self.soonest = earlier(self.soonest, Some(round.due));
+            }
         }
     }
 

@@ -68,6 +68,14 @@ pub(super) const REQUEST_BYTES: usize = 500_000;
 pub(super) const MAX_HANDED_BLOCKS: usize = 128;
 /// Blocks wanted outside the window: announced ones and damaged ones.
 pub(super) const MAX_EXTRA_WANTS: usize = 512;
+/// A branch of which no body came for this long is left for later, if there is another one worth fetching ...
+pub(super) const WITHHELD_AFTER: Duration = Duration::from_secs(4);
+/// ... for this long, doubling each time ...
+pub(super) const WITHHELD_PAUSE: Duration = Duration::from_secs(8);
+/// ... up to this.
+pub(super) const WITHHELD_PAUSE_MAX: Duration = Duration::from_secs(600);
+/// Branches that are remembered so.
+pub(super) const MAX_WITHHELD: usize = 16;
 /// A peer that delivers nothing for this long, while another could, has stalled; doubles with every stall ...
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// ... up to this ...
@@ -93,6 +101,19 @@ pub(super) const REMEMBERED_SENDERS: usize = 2_048;
 pub(super) const MAX_PARTIAL_BLOCKS: usize = 16;
 /// Times that missing transactions are asked for before the whole block is.
 pub(super) const MAX_PARTIAL_TRIES: u32 = 4;
+/// An announcer that has not given what is missing of a block after this is not the only one that is asked any more. After the
+/// same time once more the whole block is asked for.
+pub(super) const PART_PATIENCE: Duration = Duration::from_secs(1);
+/// Peers that are asked for the missing part at the same time, then.
+pub(super) const MAX_PARTIAL_SOURCES: usize = 3;
+/// Announced blocks whose bodies are awaited.
+pub(super) const MAX_OVERDUE: usize = 32;
+/// While one of them is overdue, everyone's tip is asked for this often, doubling ...
+pub(super) const PROBE_PAUSE: Duration = Duration::from_millis(250);
+/// ... up to this.
+pub(super) const PROBE_PAUSE_MAX: Duration = Duration::from_secs(16);
+/// A block that took so long from its announcement is told to peers at once: they may wait for it, too.
+pub(super) const LATE: Duration = Duration::from_millis(500);
 /// Announcements without parent that are remembered, one a peer.
 pub(super) const MAX_ORPHANS: usize = 128;
 /// Missing parents of transactions that wait to be asked of one peer.

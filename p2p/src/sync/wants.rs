@@ -75,6 +75,11 @@ impl Wants {
         self.handed
     }
 
+    /// The lowest missing block of the path, with its hash.
+    pub(super) fn lowest_of_path(&self) -> Option<(Height, BlockHash)> {
+        self.path.first().copied()
+    }
+
     /// The lowest missing block of the path.
     pub(super) fn lowest_on_path(&self) -> Option<Height> {
         self.path.first().map(|(height, _)| *height)

@@ -36,7 +36,7 @@ impl Bodies {
 
     fn retarget(&mut self, cx: &Context<'_>, peers: &Peers) {
         let tip = cx.chain.tip();
-        let mut best: Option<KnownHeader> = None;
+        let mut best: Option<(bool, KnownHeader)> = None;
         let own = self.target.map(|target| target.hash);
         for (_, peer) in peers.iter() {
             // Most peers are where we are: they are told by what is at hand.
@@ -46,12 +46,17 @@ impl Bodies {
                 continue;
             };
             // Of equal chains the one that is being fetched already stays.
-            let key = |header: &KnownHeader| (header.chain_work, Some(header.hash) == own);
+            let key = |(given, header): &(bool, KnownHeader)| {
+                (*given, header.chain_work, Some(header.hash) == own)
+            };
+            // Its bodies come, as far as is known: work that nobody backs by blocks comes after less work.
+            let header = (!self.withheld.is_on(cx, &header), header);
             let better = best.is_none_or(|best| key(&header) > key(&best));
             if better {
                 best = Some(header);
             }
         }
+        let best = best.map(|(_, header)| header);
         self.refill_due = true;
         if best.is_none() && self.target.is_none() {
             // No peer has a part in a path then: `shared` says so already.
@@ -64,6 +69,7 @@ impl Bodies {
         match (best, self.target) {
             (Some(new), Some(old)) if extends(&new, &old) => {}
             (new, _) => {
+                self.withheld.came(cx.now);
                 self.wants.leave_path(cx.chain, new.as_ref());
                 let fork = new.and_then(|new| cx.chain.fork_point(&tip.hash, &new.hash));
                 self.next = fork.map_or(Height::GENESIS, |fork| fork.height.next());

@@ -91,6 +91,8 @@ pub struct Net {
     pub now: Mono,
     /// One way.
     pub delay: Duration,
+    /// Links that take longer.
+    delays: BTreeMap<(usize, usize), Duration>,
     /// Of a hundred gossiped messages, so many are lost.
     pub gossip_loss: u64,
     /// Requests by kind, and bodies served by node.
@@ -117,6 +119,7 @@ impl Net {
             groups: BTreeMap::new(),
             now: Mono::ZERO,
             delay: Duration::from_millis(10),
+            delays: BTreeMap::new(),
             gossip_loss: 0,
             requests: BTreeMap::new(),
             bodies_served: vec![0; count],
@@ -189,9 +192,24 @@ impl Net {
         }
     }
 
+    /// The link between two nodes takes this long, one way.
+    pub fn slow(&mut self, a: usize, b: usize, delay: Duration) {
+        self.delays.insert((a, b), delay);
+        self.delays.insert((b, a), delay);
+    }
+
+    fn delay(&self, a: usize, b: usize) -> Duration {
+        self.delays.get(&(a, b)).copied().unwrap_or(self.delay)
+    }
+
     /// Node `n` mines a block and announces it.
     pub fn mine(&mut self, n: usize, tag: u64) {
-        let hash = self.nodes[n].grow(1, tag)[0];
+        self.mine_with(n, tag, &[]);
+    }
+
+    /// Node `n` mines a block with these transactions and announces it.
+    pub fn mine_with(&mut self, n: usize, tag: u64, transactions: &[bitcoin::Transaction]) {
+        let hash = self.nodes[n].grow_with(transactions, tag).block_hash();
         let gossip = self.nodes[n].announce(&hash);
         self.seen[n].insert(gossip.content_id());
         self.feed(n, Input::ChainChanged);
@@ -255,11 +273,10 @@ impl Net {
                     self.dismissals.push((n, other, punished, reason));
                     self.cut(n, other);
                 }
+                // It replaces an earlier one.
                 Sent::WakeAt(time) => {
-                    if self.wakes[n].is_none_or(|wake| time < wake) {
-                        self.wakes[n] = Some(time);
-                        self.schedule(time, Event::Wake { node: n });
-                    }
+                    self.wakes[n] = Some(time);
+                    self.schedule(time, Event::Wake { node: n });
                 }
             }
         }
@@ -269,7 +286,7 @@ impl Net {
         let to = (peer.0 % 1_000) as usize;
         *self.requests.entry(request.kind()).or_default() += 1;
         if let Some(link) = self.links.get(&(from, to)).copied() {
-            let time = self.now + self.delay;
+            let time = self.now + self.delay(from, to);
             self.schedule(
                 time,
                 Event::Request {
@@ -291,7 +308,7 @@ impl Net {
             if to == source || self.random(100) < self.gossip_loss {
                 continue;
             }
-            let time = self.now + self.delay;
+            let time = self.now + self.delay(n, to);
             let gossip = gossip.clone();
             self.schedule(
                 time,
@@ -337,7 +354,7 @@ impl Net {
                             id,
                             response,
                         };
-                        (self.now + after + self.delay, event)
+                        (self.now + after + self.delay(to, from), event)
                     }
                     Answer::Honest | Answer::Silence => {
                         let event = Event::Failure {

@@ -366,6 +366,9 @@ fn get_blockchain_info(node: &Api, _: &Args) -> Result<Reply, Failure> {
 pub(super) fn warnings(core: &NodeCore) -> Vec<String> {
     let text = match core.mode() {
         Mode::Stale => "No block came for much longer than expected: the network may be cut",
+        Mode::Behind => {
+            "Headers of more work are known whose blocks no peer gives: add another peer"
+        }
         Mode::DiskLow => "The disk is nearly full: free space, mining and the mempool pause",
         Mode::ReadOnly => "Storage failed: check the disk and start the node again",
         Mode::Starting | Mode::Syncing | Mode::Healthy | Mode::Isolated => return Vec::new(),

@@ -276,7 +276,8 @@ impl NodeCore {
     }
 
     fn missing_outbound(&self) -> usize {
-        let wanted = OUTBOUND_SLOTS + usize::from(self.mode() == Mode::Stale);
+        let wanted =
+            OUTBOUND_SLOTS + usize::from(matches!(self.mode(), Mode::Stale | Mode::Behind));
         wanted.saturating_sub(self.peers.outbound())
     }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use p2p::Mono;
-use p2p::sync::ChainView;
 
 use super::{NodeCore, Output};
 use crate::events::NodeEvent;
@@ -13,10 +12,12 @@ use crate::now::Now;
 /// Without a block for so many spacings the tip counts as stale: with all miners at work, one gap in three million is as
 /// long (e^-15).
 const STALE_SPACINGS: u64 = 15;
-/// A single new block is fetched within this; being behind for longer is syncing.
+/// A single new block is fetched within this; being behind for longer is told.
 const SYNC_PATIENCE: Duration = Duration::from_millis(500);
-/// Being behind by more blocks is syncing at once.
+/// Being behind by more blocks that come is syncing.
 const SYNC_BLOCKS: u32 = 24;
+/// Blocks come as long as the last one is not longer ago.
+const MOVING: Duration = Duration::from_secs(3);
 
 /// What the mode follows from, over time.
 #[derive(Debug)]
@@ -64,7 +65,8 @@ impl ModeWatch {
         }
         let patience = self.behind_since.map(|since| since + SYNC_PATIENCE);
         let stale = self.last_block.map(|last| last + stale_after(spacing_s));
-        [patience, stale]
+        let still = (self.mode == Mode::Syncing).then(|| now + MOVING);
+        [patience, stale, still]
             .into_iter()
             .flatten()
             .filter(|due| *due > now)
@@ -76,14 +78,6 @@ fn stale_after(spacing_s: u32) -> Duration {
     Duration::from_secs(STALE_SPACINGS * u64::from(spacing_s))
 }
 
-/// How far behind known peers the chain is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lag {
-    None,
-    Little,
-    Much,
-}
-
 impl NodeCore {
     /// How well the node works.
     #[must_use]
@@ -91,7 +85,7 @@ impl NodeCore {
         self.mode.mode()
     }
 
-    /// Whether blocks are being fetched that known peers have. Not a matter of clocks: an old tip that nobody betters is the
+    /// Whether blocks come that lead to a chain of more work. Not a matter of clocks: an old tip that nobody betters is the
     /// tip.
     #[must_use]
     pub fn is_syncing(&self) -> bool {
@@ -106,23 +100,26 @@ impl NodeCore {
 
     /// Recomputes the mode and tells a change.
     pub(super) fn update_mode(&mut self, now: Now, out: &mut Vec<Output>) {
-        let lag = self.lag();
-        match lag {
-            Lag::None => self.mode.behind_since = None,
-            _ => _ = self.mode.behind_since.get_or_insert(now.mono),
+        let behind = self.is_behind();
+        if behind {
+            self.mode.behind_since.get_or_insert(now.mono);
+        } else {
+            self.mode.behind_since = None;
         }
         let since_start = *self.mode.last_block.get_or_insert(now.mono);
         let spacing_s = self.chain.params().pow.spacing_s;
         let waited = self
             .mode
             .behind_since
-            .is_some_and(|t| now.mono.since(t) >= SYNC_PATIENCE);
+            .is_some_and(|since| now.mono.since(since) >= SYNC_PATIENCE);
         let mode = if self.mode.disk_low {
             Mode::DiskLow
-        } else if lag == Lag::Much || waited {
+        } else if behind && self.is_catching_up(now, waited) {
             Mode::Syncing
         } else if self.peers.is_empty() {
             Mode::Isolated
+        } else if waited {
+            Mode::Behind
         } else if now.mono.since(since_start) >= stale_after(spacing_s) {
             Mode::Stale
         } else {
@@ -134,31 +131,27 @@ impl NodeCore {
         }
     }
 
-    /// Compares the tip with the best headers, and with what peers claim.
-    fn lag(&self) -> Lag {
+    /// Whether headers of checked work lead further than the tip, with bodies or without. What a peer only says counts for
+    /// nothing.
+    fn is_behind(&self) -> bool {
         let tree = self.chain.tree();
-        let is_level = tree.best_header_id() == tree.tip().id;
-        if is_level && !self.engine.is_fetching_headers() {
-            return Lag::None;
-        }
-        let tip = ChainView::tip(&self.chain);
-        let best = tree.best_header();
-        let progress = self.engine.progress();
-        let headers_ahead = best.chain_work > tip.chain_work;
-        let claim = progress
-            .best_claim
-            .filter(|claim| claim.chain_work > tip.chain_work);
-        // Headers whose bodies nobody has (their node is gone) hold nobody up.
-        let bodies_missing = headers_ahead
-            && (claim.is_some() || self.activation_due || progress.blocks_in_flight > 0);
-        if !bodies_missing && !progress.fetching_headers {
-            return Lag::None;
-        }
-        let claimed_height = claim.map_or(best.height, |claim| claim.height.max(best.height));
-        if claimed_height.0.saturating_sub(tip.height.0) > SYNC_BLOCKS {
-            Lag::Much
+        let (best, tip) = (tree.best_header_id(), tree.tip());
+        best != tip.id && tree.chain_work(best) > tip.chain_work
+    }
+
+    /// Whether blocks that are missing come, or are here and being connected. Headers alone are no reason to stop a miner:
+    /// where work is cheap, they are.
+    fn is_catching_up(&self, now: Now, waited: bool) -> bool {
+        let download = self.engine.download();
+        let came = download.and_then(|download| download.last_body);
+        let moving = self.activation_due || came.is_some_and(|came| now.mono.since(came) < MOVING);
+        let tip = self.chain.tree().tip().height.0;
+        let ahead = download.map_or(0, |download| download.height.0.saturating_sub(tip));
+        if ahead > SYNC_BLOCKS {
+            moving || !waited
         } else {
-            Lag::Little
+            // The last few of many. By itself a block that is late changes nothing.
+            moving && self.is_syncing()
         }
     }
 }

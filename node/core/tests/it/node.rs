@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bitcoin::{Amount, Block};
-use chain::fixtures::{Key, TestChain, remine};
+use bitcoin::block::Header;
+use bitcoin::hashes::Hash;
+use bitcoin::{Amount, Block, BlockHash, TxMerkleNode, Work};
+use chain::fixtures::{Key, TestChain, grind, remine};
 use chain::store::MemoryDisk;
-use chain::{Acceptance, Chain, ChainOptions, Timestamp};
+use chain::{Acceptance, Chain, ChainOptions, Height, Timestamp};
 use node_core::events::NodeEvent;
 use node_core::{AddNode, CoreOptions, Input, Mode, NodeCore, Output, SubmitError};
 use p2p::AnswerToken;
 use p2p::sync::GossipId;
-use p2p::wire::{Request, Response, Verdict};
+use p2p::wire::{Request, Response, TipStatus, Verdict};
 use p2p::{Direction, PeerNum};
 
 use crate::support::{FEE, Lone, START, alice, bob, mine_template, pay};
@@ -238,6 +240,101 @@ fn the_mode_follows_what_is_known() {
         modes.collect::<Vec<_>>(),
         [&expected[..], &[Mode::Isolated]].concat()
     );
+}
+
+/// Headers with trivial work on genesis, as an honest or a lying peer may send.
+fn headers_on_genesis(core: &NodeCore, count: u32) -> Vec<Header> {
+    let mut last = core.chain().params().genesis.header;
+    let mut headers = Vec::new();
+    for number in 0..count {
+        let mut root = [9; 32];
+        root[..4].copy_from_slice(&number.to_le_bytes());
+        let mut header = Header {
+            prev_blockhash: last.block_hash(),
+            merkle_root: TxMerkleNode::from_byte_array(root),
+            time: last.time + 1,
+            nonce: 0,
+            ..last
+        };
+        header.version = bitcoin::block::Version::from_consensus(0x2000_0000);
+        grind(&mut header);
+        headers.push(header);
+        last = header;
+    }
+    headers
+}
+
+fn tell_status(lone: &mut Lone, hash: BlockHash, height: u32) {
+    let status = TipStatus {
+        hash,
+        height: Height(height),
+        chain_work: Work::from_be_bytes([0xff; 32]),
+    };
+    lone.handle(Input::Request {
+        peer: PEER,
+        token: AnswerToken(1),
+        request: Request::Status(status),
+    });
+}
+
+#[test]
+fn a_claim_without_work_changes_no_mode() {
+    let mut lone = Lone::new();
+    peer_up(&mut lone);
+    lone.mine();
+    assert_eq!(lone.core.mode(), Mode::Healthy);
+    lone.take_events();
+    tell_status(&mut lone, BlockHash::from_byte_array([7; 32]), u32::MAX);
+    let asked = |output: &Output| {
+        matches!(
+            output,
+            Output::Request {
+                request: Request::Headers { .. },
+                ..
+            }
+        )
+    };
+    assert!(lone.out.iter().any(asked), "the claim is looked into");
+    for _ in 0..40 {
+        lone.pass(Duration::from_millis(250));
+        assert_eq!(lone.core.mode(), Mode::Healthy);
+    }
+}
+
+#[test]
+fn headers_without_bodies_are_told_and_stop_nobody() {
+    let mut lone = Lone::new();
+    peer_up(&mut lone);
+    lone.mine();
+    lone.out.clear();
+    let headers = headers_on_genesis(&lone.core, 100);
+    tell_status(&mut lone, headers[99].block_hash(), 100);
+    let id = lone.out.iter().find_map(|output| match output {
+        Output::Request {
+            id,
+            request: Request::Headers { .. },
+            ..
+        } => Some(*id),
+        _ => None,
+    });
+    lone.handle(Input::Response {
+        peer: PEER,
+        id: id.expect("asked for headers"),
+        response: Response::Headers(headers),
+    });
+    assert_eq!(lone.core.chain().tree().best_header().height, Height(100));
+    lone.pass(Duration::from_secs(1));
+    assert_eq!(lone.core.mode(), Mode::Behind, "never healthy");
+    assert!(!lone.core.is_syncing(), "commits and the own miner go on");
+    // And so it stays, also while blocks of the own chain come.
+    for _ in 0..20 {
+        lone.pass(Duration::from_secs(1));
+        lone.mine();
+        assert_eq!(lone.core.mode(), Mode::Behind);
+    }
+    // Until there is as much work in blocks.
+    lone.mine_many(90);
+    assert_eq!(lone.core.mode(), Mode::Healthy);
 }
 
 #[test]

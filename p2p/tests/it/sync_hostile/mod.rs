@@ -1,5 +1,6 @@
 //! Peers without any work of their own that try to hold others up: each time the same network with and without them.
 
+mod blocks;
 mod headers;
 
 use std::sync::Arc;

@@ -39,9 +39,9 @@ pub mod verify;
 
 pub use block::CheckedBlock;
 pub use chain::{
-    AcceptError, Acceptance, BlockPosition, BranchStatus, CacheBudgets, Chain, ChainOptions,
-    ChainTip, Cure, CureCounts, FrozenChain, InvalidateError, NextBlock, OnDamage, Reorg,
-    StoredBlock, TipInfo,
+    AcceptError, Acceptance, BlockPosition, BranchStatus, CacheBudgets, Candidate, Chain,
+    ChainOptions, ChainTip, Cure, CureCounts, FrozenChain, InvalidateError, NextBlock, OnDamage,
+    Reorg, StoredBlock, TipInfo,
 };
 pub use coins::Coin;
 pub use params::{NetworkDigest, Params};

@@ -44,7 +44,7 @@ pub use heal::{Cure, CureCounts, OnDamage};
 pub use operator::InvalidateError;
 pub(crate) use scratch::Scratch;
 pub use stored::StoredBlock;
-pub use template::NextBlock;
+pub use template::{Candidate, NextBlock};
 pub use tips::{BranchStatus, ChainTip};
 pub use types::{
     AcceptError, Acceptance, BlockPosition, CacheBudgets, ChainOptions, Reorg, TipInfo,

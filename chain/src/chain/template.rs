@@ -1,13 +1,16 @@
 //! What the next block needs, and whether a candidate for it would be valid.
 
+use bitcoin::block::Header;
 use bitcoin::{Block, CompactTarget};
 
 use super::coins::ReadOnlyView;
 use super::{AcceptError, BlockPosition, Chain};
+use crate::block::CheckedBlock;
 use crate::params::{AsertAnchor, DifficultyRule};
 use crate::rules::block_alone::{self, BodyContext};
-use crate::rules::block_connected::{self, ConnectContext, ConnectError};
+use crate::rules::block_connected::{self, ConnectContext, ConnectError, ConnectedBlock};
 use crate::rules::difficulty::{self, DifficultyContext};
+use crate::rules::error::RuleError;
 use crate::rules::spend::SignatureCache;
 use crate::tree::NodeId;
 use crate::units::{Height, Timestamp};
@@ -88,16 +91,34 @@ impl Chain {
         now: Timestamp,
         signatures: &SignatureCache,
     ) -> Result<(), AcceptError> {
+        let header = block.header;
+        let body = block_alone::check(block, &self.params);
+        let candidate = self.test_coins(&header, body, now)?;
+        Ok(candidate.check_signatures(signatures)?)
+    }
+
+    /// As [`Chain::test_block`], but for what needs no chain, so that a lock on it is held for as short as can be: `body` was checked
+    /// alone before ([`block_alone::check`]), and signatures are checked after ([`Candidate::check_signatures`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`Chain::test_block`]; what `body` breaks is told after what `header` breaks.
+    pub fn test_coins(
+        &self,
+        header: &Header,
+        body: Result<CheckedBlock, RuleError>,
+        now: Timestamp,
+    ) -> Result<Candidate, AcceptError> {
         let parent = self.tip_id();
-        if block.header.prev_blockhash != self.tree.hash(parent) {
+        if header.prev_blockhash != self.tree.hash(parent) {
             return Err(AcceptError::UnknownParent {
-                parent: block.header.prev_blockhash,
+                parent: header.prev_blockhash,
             });
         }
         let height = self.tree.height(parent).next();
         let parent_median_time_past = self.tree.median_time_past(parent);
-        self.check_header_on(&block.header, parent, now)?;
-        let block = block_alone::check(block, &self.params)?;
+        self.check_header_on(header, parent, now)?;
+        let block = body?;
         let body_context = BodyContext {
             height,
             parent_median_time_past,
@@ -109,19 +130,37 @@ impl Chain {
             parent_median_time_past,
             mtp_at: &mtp_at,
             params: &self.params,
-            signatures,
+            signatures: &SignatureCache::default(),
         };
         let checked = self.store.read(|disk| {
             let mut view = ReadOnlyView {
                 cache: &self.coins,
                 disk,
             };
-            block_connected::check(&block, &context, &mut view)
+            block_connected::check_coins(&block, &context, &mut view)
         });
         match checked {
-            Ok(_) => Ok(()),
+            Ok(connected) => Ok(Candidate { block, connected }),
             Err(ConnectError::Rule(rule)) => Err(rule.into()),
             Err(ConnectError::Coins(error)) => Err(error.into()),
         }
+    }
+}
+
+/// A block that could follow the tip if its signatures are good, whose work is not looked at.
+#[derive(Debug)]
+pub struct Candidate {
+    block: CheckedBlock,
+    connected: ConnectedBlock,
+}
+
+impl Candidate {
+    /// Checks its signatures, but for those that `known` has. Takes most of the time, and no chain.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::Spend`] of the first input, in block order, that fails.
+    pub fn check_signatures(&self, known: &SignatureCache) -> Result<(), RuleError> {
+        block_connected::check_signatures(&self.block, &self.connected, known)
     }
 }

@@ -22,7 +22,8 @@ pub const MAX_WORKERS: usize = 16;
 pub const MAX_NAME_BYTES: usize = 128;
 /// Time to subscribe and authorize.
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
-/// Time without a line. The difficulty follows the miner, so that shares come every few seconds.
+/// Time without a share: other lines, such as pings, keep no place. The difficulty follows the miner, so that shares come every
+/// few seconds.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(900);
 /// Time in which a miner takes what is sent to it.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

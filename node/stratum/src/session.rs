@@ -49,7 +49,8 @@ pub struct Session {
     rate: ShareRate,
     refusals_in_a_row: u32,
     begun: Mono,
-    last_line: Mono,
+    /// When it last sent a share that was good, or only late.
+    last_share: Mono,
 }
 
 impl Session {
@@ -80,7 +81,7 @@ impl Session {
             rate: ShareRate::default(),
             refusals_in_a_row: 0,
             begun: now.mono,
-            last_line: now.mono,
+            last_share: now.mono,
         }
     }
 
@@ -88,7 +89,6 @@ impl Session {
     /// parent are stale, even before new work was made.
     #[must_use = "what comes out is the session's only way to act"]
     pub fn handle(&mut self, now: Now, tip: &BlockHash, line: &[u8]) -> Vec<Act> {
-        self.last_line = now.mono;
         let mut acts = Vec::new();
         match message::parse(line) {
             Ok(request) => match self.carry_out(now, tip, &request, &mut acts) {
@@ -118,7 +118,7 @@ impl Session {
     #[must_use = "what comes out is the session's only way to act"]
     pub fn tick(&mut self, now: Now) -> Vec<Act> {
         let mut acts = Vec::new();
-        let (age, silence) = (now.mono.since(self.begun), now.mono.since(self.last_line));
+        let (age, silence) = (now.mono.since(self.begun), now.mono.since(self.last_share));
         if !self.may_mine() {
             if age >= LOGIN_TIMEOUT {
                 acts.push(Act::Close("it did not subscribe and authorize in time"));
@@ -126,7 +126,7 @@ impl Session {
             return acts;
         }
         if silence >= IDLE_TIMEOUT {
-            acts.push(Act::Close("nothing came from it for long"));
+            acts.push(Act::Close("no share came from it for long"));
             return acts;
         }
         self.adapt_difficulty(now.mono, &mut acts);
@@ -302,6 +302,7 @@ impl Session {
         match self.judge(now, tip, params) {
             Ok(accepted) => {
                 self.refusals_in_a_row = 0;
+                self.last_share = now.mono;
                 self.counts.accept(accepted.need, accepted.got);
                 self.rate.share(now.mono, accepted.need);
                 self.vardiff.share();
@@ -314,6 +315,9 @@ impl Session {
             }
             Err(refusal) => {
                 self.counts.refuse(&refusal);
+                if refusal.is_late() {
+                    self.last_share = now.mono;
+                }
                 Err(refusal)
             }
         }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::args::{Args, address_from, decoded, hash_from};
 use super::call::Handler::Write;
 use super::call::{Call, Kind, Likeness, optional, required};
+use super::candidate::test_block;
 use super::error::{Failure, code};
 use super::grind::grind;
 use super::model::descriptor;
@@ -156,19 +157,22 @@ fn generate_block(node: &Api, args: &Args) -> Result<Reply, Failure> {
             time: template.time,
             coinbase_value: core.chain().params().subsidy_at(template.height),
         };
-        let block = assemble::block(&frame, &payout, rand::random(), b"/mend/", transactions);
-        match core
-            .chain()
-            .test_block_with(block.clone(), now.wall, core.signatures())
-        {
-            Ok(()) => Ok(block),
-            Err(AcceptError::Store(error)) => Err(error.into()),
-            Err(error) => Err(Failure::new(
-                code::VERIFY,
-                format!("TestBlockValidity failed: {}", reject_reason(&error)),
-            )),
-        }
+        Ok::<_, Failure>(assemble::block(
+            &frame,
+            &payout,
+            rand::random(),
+            b"/mend/",
+            transactions,
+        ))
     })?;
+    match test_block(node, block.clone(), now.wall) {
+        Ok(()) => {}
+        Err(AcceptError::Store(error)) => return Err(error.into()),
+        Err(error) => {
+            let text = format!("TestBlockValidity failed: {}", reject_reason(&error));
+            return Err(Failure::new(code::VERIFY, text));
+        }
+    }
     if !grind(node, &mut block, &mut None)? {
         return Err(Failure::misc("Failed to make block."));
     }

@@ -9,6 +9,7 @@
 pub mod args;
 pub(crate) mod blockchain;
 pub mod call;
+mod candidate;
 mod control;
 mod description;
 pub mod error;

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::args::{Args, decoded, hash_from};
 use super::call::{Handler, Waiting};
+use super::candidate::test_block;
 use super::error::Failure;
 use super::model::{bits_hex, target_hex};
 use super::reject::reject_reason;
@@ -34,7 +35,8 @@ pub(super) const fn get_block_template() -> Handler {
 /// What a miner asks for.
 #[derive(Debug, Default)]
 struct Wish {
-    proposal: Option<Block>,
+    /// In hex.
+    proposal: Option<String>,
     long_poll: Option<LongPoll>,
     wants_coinbase: bool,
 }
@@ -73,7 +75,7 @@ fn answer(node: Api, args: Args) -> Waiting {
             wait_for_change(&node, known).await?;
         }
         let work = move || match wish.proposal {
-            Some(block) => judge(&node, block),
+            Some(hex) => judge(&node, &hex),
             None => template(&node, wish.wants_coinbase),
         };
         let working = tokio::task::spawn_blocking(work).await;
@@ -97,7 +99,7 @@ fn wish_of(request: &Value, node: &Api) -> Result<Wish, Failure> {
             let data = request["data"]
                 .as_str()
                 .ok_or_else(|| Failure::wrong_type("Missing data String key for proposal"))?;
-            wish.proposal = Some(decoded(data, "Block decode failed")?);
+            wish.proposal = Some(data.to_owned());
             return Ok(wish);
         }
         _ => return Err(Failure::invalid("Invalid mode")),
@@ -138,27 +140,30 @@ async fn wait_for_change(node: &Api, known: &LongPoll) -> Result<(), Failure> {
 }
 
 /// Tells whether a block would be valid but for its work.
-fn judge(node: &Api, block: Block) -> Result<Reply, Failure> {
-    let now = node.now();
+fn judge(node: &Api, hex: &str) -> Result<Reply, Failure> {
+    let block: Block = decoded(hex, "Block decode failed")?;
     let hash = block.block_hash();
-    node.read(|core| {
+    let known = node.read(|core| {
         let chain = core.chain();
-        if let Some(info) = chain.tree().get(&hash) {
-            return reply(&match info.status {
-                status if !status.may_be_valid() => "duplicate-invalid",
-                status if status.connected => "duplicate",
-                _ => "duplicate-inconclusive",
-            });
+        let info = chain.tree().get(&hash);
+        match info.map(|info| info.status) {
+            Some(status) if !status.may_be_valid() => Some("duplicate-invalid"),
+            Some(status) if status.connected => Some("duplicate"),
+            Some(_) => Some("duplicate-inconclusive"),
+            None if block.header.prev_blockhash != chain.tip().hash => {
+                Some("inconclusive-not-best-prevblk")
+            }
+            None => None,
         }
-        if block.header.prev_blockhash != chain.tip().hash {
-            return reply(&"inconclusive-not-best-prevblk");
-        }
-        match chain.test_block_with(block, now.wall, core.signatures()) {
-            Ok(()) => null(),
-            Err(AcceptError::Store(error)) => Err(error.into()),
-            Err(error) => reply(&reject_reason(&error)),
-        }
-    })
+    });
+    if let Some(known) = known {
+        return reply(&known);
+    }
+    match test_block(node, block, node.now().wall) {
+        Ok(()) => null(),
+        Err(AcceptError::Store(error)) => Err(error.into()),
+        Err(error) => reply(&reject_reason(&error)),
+    }
 }
 
 #[derive(Serialize)]

@@ -464,6 +464,8 @@ fn who_does_not_log_in_or_falls_silent_is_let_go() {
 
     let mut scene = Scene::mining(EASY);
     scene.pass(IDLE_TIMEOUT.as_secs() - 1);
+    // A sign of life is no share.
+    let _ = scene.line(r#"{"id": 9, "method": "mining.ping", "params": []}"#);
     let acts = scene.session.tick(scene.now);
     scene.take(acts);
     assert!(scene.closed.is_none());

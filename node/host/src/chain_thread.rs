@@ -162,9 +162,17 @@ pub(crate) fn input_of(event: Event) -> Input {
         Event::PeerDown { peer, reason } => Input::PeerDown { peer, reason },
         Event::PeerListens { peer, addresses } => Input::PeerListens { peer, addresses },
         Event::DialMet { address, peer_id } => Input::DialMet { address, peer_id },
-        Event::DialFailed { address, reason } => {
+        Event::DialFailed {
+            address,
+            reason,
+            lasting,
+        } => {
             tracing::debug!(target: "net", address, reason, "dial failed");
-            Input::DialFailed { address, reason }
+            Input::DialFailed {
+                address,
+                reason,
+                lasting,
+            }
         }
         Event::Request {
             peer,

@@ -43,7 +43,7 @@ impl Chores {
         let saved = self.saved_changes;
         let changed = node.read(|core| {
             let changes = core.book_changes();
-            (changes != saved).then(|| (changes, core.book_json()))
+            (changes != saved).then(|| (changes, core.book_json(node.now())))
         });
         if let Some((changes, text)) = changed {
             peers::save(node, &text);

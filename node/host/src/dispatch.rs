@@ -1,5 +1,6 @@
 //! Carries out what the core wants done.
 
+use p2p::book::Complaint;
 use p2p::swarm::Command;
 
 use crate::{NodeHandle, StopReason};
@@ -31,6 +32,9 @@ impl NodeHandle {
                 }
                 Output::Publish(gossip) => self.command(Command::Publish(gossip)),
                 Output::Verdict { id, verdict } => self.command(Command::Verdict { id, verdict }),
+                Output::Complaint(Complaint { address, reason }) => {
+                    tracing::warn!(target: "net", address, "not connected to a peer that was ordered: {reason}");
+                }
                 Output::Event(event) => {
                     tip_changed |= matches!(
                         event,

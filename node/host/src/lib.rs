@@ -310,7 +310,7 @@ impl NodeHandle {
     ///
     /// When storage fails.
     pub fn shut_down(&self) -> Result<(), chain::StoreError> {
-        peers::save(self, &self.read(|core| core.book_json()));
+        peers::save(self, &self.read(|core| core.book_json(self.now())));
         self.write_lock().shutdown()
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use crate::budget::{AddressGroup, is_private};
 use crate::wire::limits::MAX_ADDRESS_BYTES;
 
 /// Where a node listens: `/ip4/HOST/tcp/PORT`, `/ip6/..` or `/dns/..`, with or without `/p2p/PEER_ID` at the end.
@@ -74,12 +75,27 @@ pub enum Reach {
 impl PeerAddress {
     /// How far it reaches.
     pub fn reach(&self) -> Reach {
-        match &self.endpoint.host {
+        self.endpoint.reach()
+    }
+}
+
+impl Endpoint {
+    /// How far it reaches.
+    pub fn reach(&self) -> Reach {
+        match &self.host {
             Host::Ip(ip) if ip.is_loopback() => Reach::Loopback,
             Host::Ip(ip) if is_private(ip) => Reach::Private,
             Host::Ip(_) => Reach::Public,
             Host::Name { name, .. } if name == "localhost" => Reach::Loopback,
             Host::Name { .. } => Reach::Public,
+        }
+    }
+
+    /// The group of addresses that it is in; `None` on this machine, and for names.
+    pub fn group(&self) -> Option<AddressGroup> {
+        match &self.host {
+            Host::Ip(ip) => AddressGroup::of(*ip),
+            Host::Name { .. } => None,
         }
     }
 }
@@ -108,7 +124,11 @@ impl FromStr for PeerAddress {
         let (protocol, host) = (next()?, next()?);
         let host = match protocol {
             "ip4" => Host::Ip(host.parse::<Ipv4Addr>().map_err(|_| form())?.into()),
-            "ip6" => Host::Ip(host.parse::<Ipv6Addr>().map_err(|_| form())?.into()),
+            // An IPv4 address in IPv6's clothes is an IPv4 address.
+            "ip6" => {
+                let ip: IpAddr = host.parse::<Ipv6Addr>().map_err(|_| form())?.into();
+                Host::Ip(ip.to_canonical())
+            }
             "dns" | "dns4" | "dns6" if is_name(host) => Host::Name {
                 protocol: protocol.to_owned(),
                 name: host.to_ascii_lowercase(),
@@ -150,13 +170,6 @@ fn why_unroutable(ip: &IpAddr) -> Option<&'static str> {
         IpAddr::V4(ip) if ip.is_broadcast() => Some("it is the broadcast address"),
         IpAddr::V6(ip) if ip.is_unicast_link_local() => Some("it is only valid on one link"),
         _ => None,
-    }
-}
-
-fn is_private(ip: &IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unique_local(),
     }
 }
 
@@ -268,5 +281,7 @@ mod tests {
         assert_eq!(reach("/ip4/192.168.0.1/tcp/1"), Reach::Private);
         assert_eq!(reach("/ip6/fd00::1/tcp/1"), Reach::Private);
         assert_eq!(reach("/ip4/8.8.8.8/tcp/1"), Reach::Public);
+        assert_eq!(reach("/ip6/::ffff:127.0.0.1/tcp/1"), Reach::Loopback);
+        assert_eq!(reach("/ip6/::ffff:10.0.0.1/tcp/1"), Reach::Private);
     }
 }

@@ -1,64 +1,121 @@
 //! [`PeerBook`]: addresses worth dialling, with back-off; sans-IO, stored as JSON by its owner.
 //!
-//! Bounded, and no single peer can fill it: that is what keeps an attacker from surrounding a node with its own
-//! addresses (Heilman et al. 2015). Of the same source: anchors, which are dialled first after a restart; a choice among the
-//! learnt addresses that others cannot foresee (`seed`); and nothing that an inbound peer says of itself takes an
-//! outbound slot.
+//! What keeps an attacker from surrounding a node with its own addresses (Heilman et al. 2015; Bitcoin Core's and nakamoto's
+//! address managers): addresses that were reached are apart from those that were only told ([`known`]); nothing that is known is
+//! overwritten by hearsay; every source has a share; what is dialled is drawn by lot, across groups of addresses; new addresses
+//! are tried out one at a time; after a restart the peers that lasted longest are dialled first; and an inbound peer is believed
+//! no address but one of the host that it comes from.
+//!
+//! What the operator gave ([`named`]) is a book of its own that nobody else writes in.
 
 mod address;
-mod entry;
+mod backoff;
+mod known;
+mod lots;
+mod named;
 mod stored;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use chain::Timestamp;
 
 pub use address::{AddressError, Endpoint, Host, PeerAddress, Reach};
+pub use known::{MAX_NEW, MAX_NEW_PER_GROUP, MAX_PER_SOURCE, MAX_TRIED, MAX_TRIED_PER_GROUP};
 pub use stored::BookError;
 
-use entry::Entry;
+use backoff::Backoff;
+use known::{Entry, Known};
+use lots::Lots;
+use named::Named;
 use stored::{FORMAT, StoredBook, StoredPeer};
 
-use crate::{Direction, Mono};
+use crate::budget::AddressGroup;
+use crate::{Direction, Mono, PeerNum};
 
-/// Addresses in the book.
-pub const MAX_ADDRESSES: usize = 1_000;
-/// Addresses that one peer may bring into it.
-pub const MAX_PER_SOURCE: usize = 100;
 /// Outbound peers that are remembered to be dialled first.
 pub const MAX_ANCHORS: usize = 2;
-/// Dials at once.
+/// A peer is worth remembering like that once it has been connected so long.
+const ANCHOR_AFTER: Duration = Duration::from_secs(60);
+/// Dials at once, beside the operator's.
 const MAX_DIALS: usize = 8;
+/// While no peer is missing, a new address is tried out this often.
+const FEELER_INTERVAL: Duration = Duration::from_secs(120);
 
 /// How a book is used.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BookOptions {
-    /// Dial the fixed addresses only (`--connect`). Implies no discovery.
+    /// Dial the operator's addresses only (`--connect`). Implies no discovery.
     pub fixed_only: bool,
     /// Neither learn nor tell addresses.
     pub no_discovery: bool,
-    /// Orders learnt addresses in a way that others cannot foresee.
+    /// Draws lots that others cannot foresee.
     pub seed: u64,
 }
 
-/// Where a connected peer is.
+/// What a peer told addresses of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressesOf {
+    /// Where it listens itself.
+    Itself,
+    /// Others that it knows.
+    Others,
+}
+
+/// Whether a connection that came about is to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connected {
+    /// It is a peer from now on.
+    Peer,
+    /// It was only looked whether someone is there; end it. It is not noted as connected.
+    Feeler,
+}
+
+/// Something that the operator should hear of an address that he gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// The address as it was given.
+    pub address: String,
+    /// Why nobody is connected there.
+    pub reason: String,
+}
+
+/// One address of the operator's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedPeer {
+    /// As it was given.
+    pub address: String,
+    /// The peer that is connected there.
+    pub peer: Option<PeerNum>,
+    /// Why nobody is, as far as known.
+    pub problem: Option<String>,
+}
+
+/// A connected peer.
 #[derive(Debug)]
 struct Seen {
+    id: String,
     /// Where it was dialled, if it was we who dialled.
     dialled: Option<Endpoint>,
     /// The host that it came from, or that was dialled.
     host: Option<Host>,
+    since: Mono,
+    /// We mean to part from it for a reason that will not pass soon.
+    given_up: bool,
 }
 
 /// Addresses worth dialling.
 #[derive(Debug)]
 pub struct PeerBook {
     options: BookOptions,
-    entries: BTreeMap<Endpoint, Entry>,
-    /// Connected peers, by id.
-    connected: BTreeMap<String, Seen>,
-    anchors: VecDeque<Endpoint>,
+    named: BTreeMap<Endpoint, Named>,
+    known: Known,
+    connected: BTreeMap<PeerNum, Seen>,
+    /// Of the last run.
+    anchors: Vec<Endpoint>,
     own_id: Option<String>,
+    lots: Lots,
+    next_feeler: Mono,
     changes: u64,
 }
 
@@ -67,10 +124,13 @@ impl PeerBook {
     pub fn new(options: BookOptions) -> PeerBook {
         PeerBook {
             options,
-            entries: BTreeMap::new(),
+            named: BTreeMap::new(),
+            known: Known::default(),
             connected: BTreeMap::new(),
-            anchors: VecDeque::new(),
+            anchors: Vec::new(),
             own_id: None,
+            lots: Lots::new(options.seed),
+            next_feeler: Mono::ZERO + FEELER_INTERVAL,
             changes: 0,
         }
     }
@@ -88,42 +148,54 @@ impl PeerBook {
             });
         }
         let mut book = PeerBook::new(options);
-        for peer in stored.peers.into_iter().take(MAX_ADDRESSES) {
+        for peer in stored.peers.into_iter().take(MAX_NEW + MAX_TRIED) {
             let Ok(address) = peer.address.parse::<PeerAddress>() else {
                 continue;
             };
-            let mut entry = Entry::new(address, peer.source, options.seed);
+            let mut entry = Entry::new(address, peer.source);
             entry.last_success = peer.last_success;
-            entry.failures = peer.failures;
-            book.entries.insert(entry.address.endpoint.clone(), entry);
+            entry.backoff = Backoff::remembered(peer.failures, peer.last_success.is_some());
+            book.known.restore(entry);
         }
-        for anchor in stored.anchors.iter().take(MAX_ANCHORS) {
-            if let Ok(address) = anchor.parse::<PeerAddress>() {
-                book.anchors.push_back(address.endpoint);
-            }
-        }
+        let anchors = stored.anchors.iter().take(MAX_ANCHORS);
+        let anchors = anchors.filter_map(|anchor| anchor.parse::<PeerAddress>().ok());
+        book.anchors = anchors.map(|address| address.endpoint).collect();
         Ok(book)
     }
 
-    /// The book as JSON. What the operator gave is not in it: it is given again.
-    pub fn to_json(&self) -> String {
-        let worth_keeping = |entry: &&Entry| !entry.fixed || entry.last_success.is_some();
-        let peers = self
-            .entries
-            .values()
-            .filter(worth_keeping)
-            .map(|entry| StoredPeer {
-                address: entry.address.to_string(),
-                last_success: entry.last_success,
-                failures: entry.failures,
-                source: entry.source.clone(),
-            });
+    /// The book as JSON. Of what the operator gave, those are in it that were reached: they are known from then on.
+    pub fn to_json(&self, now: Mono) -> String {
+        let named: Vec<Entry> = self.named.values().filter_map(Named::remembered).collect();
+        let peers = self.known.iter().chain(&named).map(|entry| StoredPeer {
+            address: entry.full_address().to_string(),
+            last_success: entry.last_success,
+            failures: entry.backoff.failures,
+            source: entry.source.clone(),
+        });
         let book = StoredBook {
             format: FORMAT,
             peers: peers.collect(),
-            anchors: self.anchors.iter().map(Endpoint::to_string).collect(),
+            anchors: self.anchors(now).iter().map(Endpoint::to_string).collect(),
         };
         serde_json::to_string_pretty(&book).expect("texts and numbers are always written")
+    }
+
+    /// The outbound peers that have lasted longest; those of the last run while there are none.
+    fn anchors(&self, now: Mono) -> Vec<Endpoint> {
+        let lasting = |seen: &&Seen| now.since(seen.since) >= ANCHOR_AFTER && !seen.given_up;
+        let mut lasting: Vec<_> = self
+            .connected
+            .values()
+            .filter(lasting)
+            .filter_map(|seen| Some((seen.since, seen.dialled.clone()?)))
+            .filter(|(_, endpoint)| self.known.contains(endpoint))
+            .collect();
+        lasting.sort();
+        if lasting.is_empty() {
+            return self.anchors.clone();
+        }
+        let first = lasting.into_iter().take(MAX_ANCHORS);
+        first.map(|(_, endpoint)| endpoint).collect()
     }
 
     /// Grows with every change that is worth storing.
@@ -131,21 +203,21 @@ impl PeerBook {
         self.changes
     }
 
-    /// Number of addresses.
+    /// Number of addresses that were learnt.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.known.len()
     }
 
-    /// Whether there are no addresses.
+    /// Whether no address was learnt.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.known.len() == 0
     }
 
     /// Our own peer id: its addresses are not dialled.
     pub fn set_own_id(&mut self, peer_id: &str) {
         self.own_id = Some(peer_id.to_owned());
-        self.entries
-            .retain(|_, entry| entry.address.peer_id.as_deref() != Some(peer_id));
+        self.known
+            .retain(|entry| entry.occupant.as_deref() != Some(peer_id));
     }
 
     /// Adds an address that the operator gave: dialled for ever, whatever the number of peers.
@@ -155,15 +227,9 @@ impl PeerBook {
     /// [`AddressError`] when it cannot be dialled.
     pub fn add_fixed(&mut self, address: &str) -> Result<(), AddressError> {
         let address: PeerAddress = address.parse()?;
+        self.known.remove(&address.endpoint);
         let endpoint = address.endpoint.clone();
-        let seed = self.options.seed;
-        let entry = self
-            .entries
-            .entry(endpoint)
-            .or_insert_with(|| Entry::new(address.clone(), None, seed));
-        entry.fixed = true;
-        entry.not_before = Mono::ZERO;
-        entry.address = address;
+        self.named.insert(endpoint, Named::new(address));
         Ok(())
     }
 
@@ -172,163 +238,248 @@ impl PeerBook {
         let Ok(address) = address.parse::<PeerAddress>() else {
             return false;
         };
-        match self.entries.get_mut(&address.endpoint) {
-            Some(entry) if entry.fixed => {
-                entry.fixed = false;
-                true
-            }
-            _ => false,
+        let named = self.named.remove(&address.endpoint);
+        if let Some(entry) = named.as_ref().and_then(Named::remembered) {
+            self.known.restore(entry);
         }
+        named.is_some()
     }
 
-    /// The addresses that the operator gave.
-    pub fn fixed(&self) -> impl Iterator<Item = &PeerAddress> {
-        self.entries
+    /// Whether the operator gave an address there.
+    pub fn is_fixed(&self, endpoint: &Endpoint) -> bool {
+        self.named.contains_key(endpoint)
+    }
+
+    /// Whether the operator gave the address at which a connected peer was dialled, or its id.
+    pub fn is_named_peer(&self, peer: PeerNum) -> bool {
+        self.named
             .values()
-            .filter(|entry| entry.fixed)
-            .map(|entry| &entry.address)
+            .any(|named| self.peer_at(named) == Some(peer))
     }
 
-    /// Learns addresses from a connected peer: its own, or others that it knows. `from` is where that peer is: who is
-    /// further away cannot know what is reachable nearer. Returns how many were new.
-    pub fn learn(&mut self, source: &str, from: Reach, addresses: &[String]) -> usize {
+    /// The addresses that the operator gave, and what is known of each.
+    pub fn fixed(&self) -> impl Iterator<Item = NamedPeer> {
+        self.named.values().map(|named| {
+            let peer = self.peer_at(named);
+            NamedPeer {
+                address: named.address.to_string(),
+                peer,
+                problem: named.problem.clone().filter(|_| peer.is_none()),
+            }
+        })
+    }
+
+    /// Who is connected at an address of the operator's: dialled there, or with the id that he gave, or found there.
+    fn peer_at(&self, named: &Named) -> Option<PeerNum> {
+        let here = |(_, seen): &(&PeerNum, &Seen)| {
+            let dialled = seen.dialled.as_ref() == Some(&named.address.endpoint);
+            dialled || named.address.peer_id.as_ref() == Some(&seen.id)
+        };
+        let met = named.met.filter(|met| self.connected.contains_key(met));
+        let found = self.connected.iter().find(here);
+        found.map(|(peer, _)| *peer).or(met)
+    }
+
+    /// Learns addresses from a connected peer. Who is further away cannot know what is reachable nearer; names are not
+    /// believed, since looking them up would tell others what we do; nothing that is known is changed. Returns how many were new.
+    pub fn learn(&mut self, from: PeerNum, of: AddressesOf, addresses: &[String]) -> usize {
         if self.options.no_discovery || self.options.fixed_only {
             return 0;
         }
-        let of_source = |entry: &&Entry| entry.source.as_deref() == Some(source);
-        let mut room =
-            MAX_PER_SOURCE.saturating_sub(self.entries.values().filter(of_source).count());
+        let Some(seen) = self.connected.get(&from) else {
+            return 0;
+        };
+        let Some(host) = seen.host.clone() else {
+            return 0;
+        };
+        let is_inbound = seen.dialled.is_none();
+        let place = Endpoint {
+            host: host.clone(),
+            port: 1,
+        };
+        let source = place
+            .group()
+            .map_or_else(|| seen.id.clone(), |group| group.to_string());
         let mut new = 0;
         for text in addresses {
             let Ok(address) = text.parse::<PeerAddress>() else {
                 continue;
             };
-            if address.reach() < from || address.peer_id.is_none() || self.is_own(&address) {
+            let endpoint = &address.endpoint;
+            let is_name = matches!(endpoint.host, Host::Name { .. });
+            let is_vouched_for = of == AddressesOf::Others || !is_inbound || endpoint.host == host;
+            if is_name
+                || !is_vouched_for
+                || address.reach() < place.reach()
+                || address.peer_id.is_none()
+                || self.is_own(&address)
+                || self.known.contains(endpoint)
+                || self.named.contains_key(endpoint)
+            {
                 continue;
             }
-            if let Some(entry) = self.entries.get_mut(&address.endpoint) {
-                // Whoever listens there now may be someone else; a proven id is not overwritten by hearsay.
-                if entry.last_success.is_none() {
-                    entry.address = address;
-                }
-                continue;
-            }
-            if room == 0 || !self.make_room() {
-                break;
-            }
-            room -= 1;
-            new += 1;
-            let entry = Entry::new(address, Some(source.to_owned()), self.options.seed);
-            self.entries.insert(entry.address.endpoint.clone(), entry);
+            let connected = &self.connected;
+            let in_use = |entry: &Entry| {
+                entry.backoff.due() > Mono::ZERO || is_occupant_connected(connected, entry)
+            };
+            new += usize::from(self.known.learn(address, &source, &mut self.lots, in_use));
         }
         self.changes += u64::from(new > 0);
         new
     }
 
-    /// Makes room for a new address: the one worth least goes, unless all were reached before.
-    fn make_room(&mut self) -> bool {
-        if self.entries.len() < MAX_ADDRESSES {
-            return true;
-        }
-        let idle = self
-            .entries
-            .values()
-            .filter(|entry| !entry.was_dialled() && !self.is_connected(entry));
-        let least = idle.min_by_key(|entry| (entry.worth(), entry.lot));
-        let Some(least) = least.filter(|entry| entry.last_success.is_none() && !entry.fixed) else {
-            return false;
-        };
-        let endpoint = least.address.endpoint.clone();
-        self.entries.remove(&endpoint).is_some()
-    }
-
-    /// What to dial now: fixed addresses always; anchors, then the others as far as outbound peers are `missing`. What is given is
-    /// held to be dialled; tell the result by [`PeerBook::connected`] or [`PeerBook::failed`].
+    /// What to dial now: the operator's addresses always; anchors, then others as far as outbound peers are `missing`. What is
+    /// given is held to be dialled; tell the result by [`PeerBook::connected`] or [`PeerBook::failed`].
     pub fn due(&mut self, now: Mono, missing: usize) -> Vec<String> {
-        let mut candidates: Vec<(&Endpoint, &Entry)> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.fixed || !self.options.fixed_only)
-            .filter(|(_, entry)| entry.due() <= now)
-            .filter(|(_, entry)| !self.is_connected(entry))
-            .collect();
-        candidates.sort_by_cached_key(|(endpoint, entry)| {
-            let anchor = self.anchors.contains(*endpoint);
-            (!entry.fixed, !anchor, entry.failures.min(3), entry.lot)
-        });
-        let dialling = self
-            .entries
-            .values()
-            .filter(|entry| entry.is_dialling(now) && !entry.fixed)
-            .count();
-        let mut room = missing.min(MAX_DIALS).saturating_sub(dialling);
-        let mut chosen = Vec::new();
-        for (endpoint, entry) in candidates {
-            if !entry.fixed {
-                if room == 0 {
-                    break;
-                }
-                room -= 1;
-            }
-            chosen.push(endpoint.clone());
-        }
         let mut addresses = Vec::new();
-        for endpoint in chosen {
-            if let Some(entry) = self.entries.get_mut(&endpoint) {
-                entry.dial(now);
-                addresses.push(entry.address.to_string());
+        let due: Vec<Endpoint> = self
+            .named
+            .iter()
+            .filter(|(_, named)| named.backoff.due() <= now && self.peer_at(named).is_none())
+            .map(|(endpoint, _)| endpoint.clone())
+            .collect();
+        for endpoint in due {
+            if let Some(named) = self.named.get_mut(&endpoint) {
+                named.backoff.dial(now);
+                addresses.push(named.address.to_string());
+            }
+        }
+        if self.options.fixed_only {
+            return addresses;
+        }
+        let dialling = self.known.iter().filter(|e| e.backoff.is_dialling(now));
+        let room = missing.min(MAX_DIALS).saturating_sub(dialling.count());
+        for _ in 0..room {
+            let Some(endpoint) = self.choose(now, |_| true) else {
+                break;
+            };
+            addresses.extend(self.dial(&endpoint, now, false));
+        }
+        if missing == 0 && self.next_feeler <= now {
+            self.next_feeler = now + FEELER_INTERVAL;
+            if let Some(endpoint) = self.choose(now, |entry| !entry.is_tried()) {
+                addresses.extend(self.dial(&endpoint, now, true));
             }
         }
         addresses
     }
 
-    /// When [`PeerBook::due`] may have something to say again; `None` while nothing waits.
-    pub fn next_due(&self, missing: usize) -> Option<Mono> {
-        self.entries
-            .values()
-            .filter(|entry| entry.fixed || (missing > 0 && !self.options.fixed_only))
-            .filter(|entry| !self.is_connected(entry))
-            .map(Entry::due)
-            .min()
+    /// Without the id of whoever was there: an address is good if anyone of our network answers.
+    fn dial(&mut self, endpoint: &Endpoint, now: Mono, is_feeler: bool) -> Option<String> {
+        let entry = self.known.get_mut(endpoint)?;
+        entry.backoff.dial(now);
+        entry.is_feeler = is_feeler;
+        Some(endpoint.to_string())
     }
 
-    /// A peer is connected. `address` is where we dialled it; of a peer that dialled us only the id is noted.
+    /// An address to dial among those that `wanted` takes: an anchor, or one drawn by lot.
+    fn choose(&mut self, now: Mono, wanted: impl Fn(&Entry) -> bool) -> Option<Endpoint> {
+        let here = Here::of(&self.connected);
+        let is_due = |entry: &&Entry| entry.backoff.due() <= now && !here.has(entry);
+        let candidates: Vec<&Entry> = self
+            .known
+            .iter()
+            .filter(is_due)
+            .filter(|entry| wanted(entry))
+            .collect();
+        let is_anchor = |entry: &&&Entry| self.anchors.contains(&entry.endpoint);
+        if let Some(anchor) = candidates.iter().find(is_anchor) {
+            return Some(anchor.endpoint.clone());
+        }
+        let dialling = self.known.iter().filter(|e| e.backoff.is_dialling(now));
+        let mut taken: BTreeSet<AddressGroup> = dialling.filter_map(Entry::group).collect();
+        let dialled = self.connected.values().filter_map(|s| s.dialled.as_ref());
+        taken.extend(dialled.filter_map(Endpoint::group));
+        Known::choose(&candidates, &taken, &mut self.lots)
+    }
+
+    /// When [`PeerBook::due`] may have something to say again; `None` while nothing waits.
+    pub fn next_due(&self, missing: usize) -> Option<Mono> {
+        let named = self
+            .named
+            .values()
+            .filter(|named| self.peer_at(named).is_none())
+            .map(|named| named.backoff.due());
+        if self.options.fixed_only {
+            return named.min();
+        }
+        let here = Here::of(&self.connected);
+        let idle = self.known.iter().filter(|entry| !here.has(entry));
+        let known = if missing > 0 {
+            idle.map(|entry| entry.backoff.due()).min()
+        } else {
+            let mut new = idle.filter(|entry| !entry.is_tried());
+            new.next().map(|_| self.next_feeler)
+        };
+        named.chain(known).min()
+    }
+
+    /// A peer is connected. `address` is where we dialled it; of a peer that dialled us only the host is noted.
     pub fn connected(
         &mut self,
+        peer: PeerNum,
         peer_id: &str,
         address: &str,
         direction: Direction,
-        clock: Timestamp,
-    ) {
+        (now, clock): (Mono, Timestamp),
+    ) -> Connected {
         let at = address.parse::<PeerAddress>().ok();
         let at = at.map(|address| address.endpoint);
         let host = at.as_ref().map(|endpoint| endpoint.host.clone());
         let dialled = at.filter(|_| direction == Direction::Outbound);
-        let seen = Seen {
-            dialled: dialled.clone(),
-            host,
-        };
-        self.connected.insert(peer_id.to_owned(), seen);
-        let Some(endpoint) = dialled else { return };
-        let Some(entry) = self.entries.get_mut(&endpoint) else {
-            return;
-        };
-        entry.succeeded(peer_id, clock);
-        self.anchors.retain(|anchor| *anchor != endpoint);
-        self.anchors.push_back(endpoint);
-        if self.anchors.len() > MAX_ANCHORS {
-            self.anchors.pop_front();
+        let mut is_feeler = false;
+        if let Some(endpoint) = &dialled {
+            if let Some(named) = self.named.get_mut(endpoint) {
+                named.answered();
+                named.found = Some((peer_id.to_owned(), clock));
+            }
+            let entry = self.known.get_mut(endpoint);
+            is_feeler = entry.is_some_and(|entry| entry.is_feeler);
+            self.known.reached(endpoint, peer_id, clock);
+            self.changes += 1;
         }
-        self.changes += 1;
+        if is_feeler {
+            return Connected::Feeler;
+        }
+        let seen = Seen {
+            id: peer_id.to_owned(),
+            dialled,
+            host,
+            since: now,
+            given_up: false,
+        };
+        self.connected.insert(peer, seen);
+        Connected::Peer
     }
 
-    /// A peer is gone. It is dialled again soon if its address is known.
-    pub fn disconnected(&mut self, peer_id: &str, now: Mono) {
-        let seen = self.connected.remove(peer_id);
-        let endpoint = seen.and_then(|seen| seen.dialled);
-        for (at, entry) in &mut self.entries {
-            if Some(at) == endpoint.as_ref() || entry.peer_id().is_some_and(|id| id == peer_id) {
-                entry.lost(now);
+    /// We are about to part from a peer for a reason that will not pass soon: its address is left alone for a while.
+    pub fn gave_up(&mut self, peer: PeerNum) {
+        if let Some(seen) = self.connected.get_mut(&peer) {
+            seen.given_up = true;
+        }
+    }
+
+    /// A peer is gone. If it was good it is dialled again soon.
+    pub fn disconnected(&mut self, peer: PeerNum, now: Mono, reason: &str) {
+        let Some(seen) = self.connected.remove(&peer) else {
+            return;
+        };
+        let lasted = now.since(seen.since);
+        for named in self.named.values_mut() {
+            let dialled = seen.dialled.as_ref() == Some(&named.address.endpoint);
+            if dialled
+                || named.met == Some(peer)
+                || named.address.peer_id.as_ref() == Some(&seen.id)
+            {
+                named.met = None;
+                named.ended(now, lasted, seen.given_up, reason);
+            }
+        }
+        for entry in self.known.iter_mut() {
+            let dialled = seen.dialled.as_ref() == Some(&entry.endpoint);
+            if dialled || entry.occupant.as_ref() == Some(&seen.id) {
+                let place = entry.place();
+                entry.backoff.ended(now, place, lasted, seen.given_up);
             }
         }
     }
@@ -338,24 +489,42 @@ impl PeerBook {
         let Ok(address) = address.parse::<PeerAddress>() else {
             return;
         };
-        if let Some(entry) = self.entries.get_mut(&address.endpoint) {
-            entry.met(peer_id);
+        let mut connected = self.connected.iter();
+        let peer = connected.find(|(_, seen)| seen.id == peer_id);
+        let peer = peer.map(|(peer, _)| *peer);
+        if let Some(named) = self.named.get_mut(&address.endpoint) {
+            named.met = peer;
+        }
+        if let Some(entry) = self.known.get_mut(&address.endpoint) {
+            entry.occupant = Some(peer_id.to_owned());
         }
     }
 
-    /// A dial failed. `address` as it came from [`PeerBook::due`].
-    pub fn failed(&mut self, address: &str, now: Mono) {
-        let Ok(address) = address.parse::<PeerAddress>() else {
-            return;
-        };
-        let Some(entry) = self.entries.get_mut(&address.endpoint) else {
-            return;
-        };
-        entry.failed(now);
-        if entry.is_hopeless() {
-            self.entries.remove(&address.endpoint);
-            self.changes += 1;
+    /// A dial failed. `address` as it came from [`PeerBook::due`]; `lasting`: for a reason that will not pass by itself. Gives
+    /// what the operator should hear, for an address of his: once, then ever more seldom.
+    pub fn failed(
+        &mut self,
+        address: &str,
+        now: Mono,
+        reason: &str,
+        lasting: bool,
+    ) -> Option<Complaint> {
+        let address = address.parse::<PeerAddress>().ok()?;
+        let before = self.known.len();
+        self.known.failed(&address.endpoint, now, lasting);
+        self.changes += u64::from(self.known.len() < before);
+        let named = self.named.get(&address.endpoint)?;
+        let is_met = self.peer_at(named).is_some();
+        let named = self.named.get_mut(&address.endpoint)?;
+        if is_met {
+            // Whoever is there is here already.
+            named.answered();
+            return None;
         }
+        named.failed(now, reason, lasting).then(|| Complaint {
+            address: named.address.to_string(),
+            reason: reason.to_owned(),
+        })
     }
 
     /// Forgets an address unless the operator gave it: it leads to ourselves, to another network, or to a banned peer.
@@ -363,21 +532,20 @@ impl PeerBook {
         let Ok(address) = address.parse::<PeerAddress>() else {
             return;
         };
-        match self.entries.get_mut(&address.endpoint) {
-            Some(entry) if entry.fixed => entry.failed(now),
-            Some(_) => {
-                self.entries.remove(&address.endpoint);
-                self.changes += 1;
-            }
-            None => {}
+        if let Some(named) = self.named.get_mut(&address.endpoint) {
+            let place = named.place();
+            named.backoff.failed(now, place, true);
         }
+        self.changes += u64::from(self.known.remove(&address.endpoint));
     }
 
     /// Networking was switched on again, or a partition healed: everything may be dialled at once.
     pub fn retry_all(&mut self, now: Mono) {
-        for entry in self.entries.values_mut() {
-            entry.stop_dialling();
-            entry.not_before = entry.not_before.min(now);
+        for named in self.named.values_mut() {
+            named.backoff.forgive(now);
+        }
+        for entry in self.known.iter_mut() {
+            entry.backoff.forgive(now);
         }
     }
 
@@ -387,41 +555,65 @@ impl PeerBook {
         if self.options.no_discovery || self.options.fixed_only {
             return Vec::new();
         }
+        let named: Vec<Entry> = self.named.values().filter_map(Named::remembered).collect();
         let mut known: Vec<&Entry> = self
-            .entries
-            .values()
-            .filter(|entry| entry.last_success.is_some() || self.is_vouched_for(entry))
-            .filter(|entry| entry.failures < 3)
-            .filter(|entry| entry.address.reach() >= to)
+            .known
+            .iter()
+            .chain(&named)
+            .filter(|entry| entry.is_tried() || self.is_vouched_for(entry))
+            .filter(|entry| entry.backoff.failures < 3 && entry.occupant.is_some())
             .collect();
-        known.sort_by_cached_key(|entry| (std::cmp::Reverse(entry.last_success), entry.lot));
+        known.sort_by_cached_key(|entry| std::cmp::Reverse(entry.last_success));
         known
             .into_iter()
+            .map(Entry::full_address)
+            .filter(|address| address.reach() >= to)
+            .filter(|address| !matches!(address.endpoint.host, Host::Name { .. }))
             .take(limit)
-            .map(|entry| entry.full_address().to_string())
+            .map(|address| address.to_string())
             .collect()
     }
 
     /// The peer is connected, and from the host that the address names.
     fn is_vouched_for(&self, entry: &Entry) -> bool {
-        let seen = entry.peer_id().and_then(|id| self.connected.get(id));
-        seen.is_some_and(|seen| seen.host.as_ref() == Some(&entry.address.endpoint.host))
+        let mut connected = self.connected.values();
+        connected.any(|seen| {
+            entry.occupant.as_ref() == Some(&seen.id)
+                && seen.host.as_ref() == Some(&entry.endpoint.host)
+        })
     }
 
     fn is_own(&self, address: &PeerAddress) -> bool {
         self.own_id.is_some() && address.peer_id == self.own_id
     }
+}
+
+fn is_occupant_connected(connected: &BTreeMap<PeerNum, Seen>, entry: &Entry) -> bool {
+    let mut seen = connected.values();
+    seen.any(|seen| entry.occupant.as_ref() == Some(&seen.id))
+}
+
+/// Who is connected, to look many addresses up.
+struct Here<'a> {
+    ids: BTreeSet<&'a String>,
+    dialled: BTreeSet<&'a Endpoint>,
+}
+
+impl<'a> Here<'a> {
+    fn of(connected: &'a BTreeMap<PeerNum, Seen>) -> Here<'a> {
+        Here {
+            ids: connected.values().map(|seen| &seen.id).collect(),
+            dialled: connected
+                .values()
+                .filter_map(|seen| seen.dialled.as_ref())
+                .collect(),
+        }
+    }
 
     /// One peer a connection: an address counts as connected if whoever is there is, whichever side dialled.
-    fn is_connected(&self, entry: &Entry) -> bool {
-        let by_id = entry
-            .peer_id()
-            .is_some_and(|id| self.connected.contains_key(id));
-        by_id
-            || self
-                .connected
-                .values()
-                .any(|seen| seen.dialled.as_ref() == Some(&entry.address.endpoint))
+    fn has(&self, entry: &Entry) -> bool {
+        let by_id = entry.occupant.as_ref();
+        by_id.is_some_and(|id| self.ids.contains(id)) || self.dialled.contains(&entry.endpoint)
     }
 }
 

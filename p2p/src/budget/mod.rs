@@ -16,6 +16,7 @@ mod serving;
 
 pub use answer_size::{largest_answer, size_of_answer};
 pub use group::AddressGroup;
+pub(crate) use group::is_private;
 pub use inbox::{Charge, Full, Inbox, Lane, Shed};
 pub use ledger::Payer;
 pub use seats::{Seat, to_evict};

@@ -158,6 +158,8 @@ pub enum Event {
         address: String,
         /// In words.
         reason: String,
+        /// The reason will not pass by itself: somebody else answers there, or ourselves, or another network.
+        lasting: bool,
     },
     /// A peer asks.
     Request {

@@ -35,6 +35,8 @@ impl World<'_> {
                 Output::Answer { token, response } => self.answer(node, token, response),
                 Output::Publish(gossip) => self.publish(node, gossip),
                 Output::Verdict { id, verdict } => self.decide(node, id, verdict),
+                // People read it; the trace has the failed dial.
+                Output::Complaint(_) => {}
                 Output::Event(event) => {
                     tip_moved |= matches!(
                         event,

@@ -187,7 +187,15 @@ impl World<'_> {
             Event::DialFailed(dial) => {
                 let FailedDial { dialler, address } = *dial;
                 let reason = "nobody answers".to_owned();
-                self.feed(dialler, Input::DialFailed { address, reason });
+                let lasting = false;
+                self.feed(
+                    dialler,
+                    Input::DialFailed {
+                        address,
+                        reason,
+                        lasting,
+                    },
+                );
             }
             Event::Request(question) => self.request_arrives(*question),
             Event::Response { number, response } => {

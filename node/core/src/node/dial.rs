@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use p2p::book::{AddressError, BookOptions, Endpoint, PeerAddress, PeerBook, Reach};
+use p2p::book::{
+    AddressError, AddressesOf, BookOptions, Complaint, Connected, NamedPeer, PeerAddress, PeerBook,
+    Reach,
+};
 use p2p::sync::Input as EngineInput;
 use p2p::wire::limits::MAX_PEER_ADDRESSES;
 use p2p::{Direction, Mono, PeerNum};
@@ -126,21 +129,34 @@ impl Dialer {
         due
     }
 
-    pub(super) fn connected(&mut self, peer: &PeerInfo) {
+    pub(super) fn connected(&mut self, now: Now, peer: &PeerInfo) -> Connected {
         self.book_mut().connected(
+            peer.num,
             &peer.peer_id,
             &peer.address,
             peer.direction,
-            peer.connected_at,
-        );
+            (now.mono, now.wall),
+        )
     }
 
-    pub(super) fn disconnected(&mut self, now: Mono, peer: &PeerInfo) {
-        self.book_mut().disconnected(&peer.peer_id, now);
+    pub(super) fn disconnected(&mut self, now: Mono, peer: PeerNum, reason: &str) {
+        self.book_mut().disconnected(peer, now, reason);
     }
 
-    pub(super) fn failed(&mut self, now: Mono, address: &str) {
-        self.book_mut().failed(address, now);
+    /// We part from a peer for a reason that will not pass soon.
+    pub(super) fn gave_up(&mut self, peer: PeerNum) {
+        self.book_mut().gave_up(peer);
+    }
+
+    /// A dial failed. Gives what the operator should hear.
+    pub(super) fn failed(
+        &mut self,
+        now: Mono,
+        address: &str,
+        reason: &str,
+        lasting: bool,
+    ) -> Option<Complaint> {
+        self.book_mut().failed(address, now, reason, lasting)
     }
 
     /// New addresses came: there may be more where they came from.
@@ -165,8 +181,9 @@ impl Dialer {
         self.book_mut().retry_all(now);
     }
 
-    fn is_fixed(&self, endpoint: &Endpoint) -> bool {
-        self.book.fixed().any(|fixed| fixed.endpoint == *endpoint)
+    /// Whether the operator gave the address of a connected peer.
+    pub(super) fn is_named(&self, peer: PeerNum) -> bool {
+        self.book.is_named_peer(peer)
     }
 }
 
@@ -185,7 +202,7 @@ impl NodeCore {
     ) -> Result<(), AddNodeError> {
         let parsed: PeerAddress = address.parse()?;
         match order {
-            AddNode::Add if self.dialer.is_fixed(&parsed.endpoint) => {
+            AddNode::Add if self.dialer.book.is_fixed(&parsed.endpoint) => {
                 return Err(AddNodeError::AlreadyAdded);
             }
             AddNode::Add => self.dialer.book_mut().add_fixed(address)?,
@@ -199,18 +216,9 @@ impl NodeCore {
         Ok(())
     }
 
-    /// Addresses that were added, with the peer that each is connected to.
-    pub fn added_nodes(&self) -> impl Iterator<Item = (String, Option<PeerNum>)> {
-        self.dialer.book.fixed().map(|fixed| {
-            let there = |peer: &&PeerInfo| {
-                fixed.peer_id.as_ref() == Some(&peer.peer_id)
-                    || endpoint_of(&peer.address).as_ref() == Some(&fixed.endpoint)
-            };
-            (
-                fixed.to_string(),
-                self.peers.iter().find(there).map(|peer| peer.num),
-            )
-        })
+    /// Addresses that were added, with the peer that each is connected to, or why there is none.
+    pub fn added_nodes(&self) -> impl Iterator<Item = NamedPeer> {
+        self.dialer.book.fixed()
     }
 
     /// Where this node listens; each address ends in its own peer id.
@@ -221,8 +229,8 @@ impl NodeCore {
 
     /// The peer book, to be stored and given back in [`CoreOptions::book`].
     #[must_use]
-    pub fn book_json(&self) -> String {
-        self.dialer.book.to_json()
+    pub fn book_json(&self, now: Now) -> String {
+        self.dialer.book.to_json(now.mono)
     }
 
     /// Grows with every change of the peer book that is worth storing.
@@ -282,14 +290,9 @@ impl NodeCore {
     }
 
     /// A peer told addresses: its own, or others that it knows.
-    pub(super) fn learn_addresses(&mut self, peer: PeerNum, addresses: &[String]) {
-        if let Some(info) = self.peers.get(peer)
-            && let Some(from) = reach_of(&info.address)
-        {
-            let book = self.dialer.book_mut();
-            let new = book.learn(&info.peer_id, from, addresses);
-            self.dialer.learnt(new);
-        }
+    pub(super) fn learn_addresses(&mut self, peer: PeerNum, of: AddressesOf, addresses: &[String]) {
+        let new = self.dialer.book_mut().learn(peer, of, addresses);
+        self.dialer.learnt(new);
     }
 
     /// Addresses worth telling to a peer.
@@ -303,13 +306,6 @@ impl NodeCore {
         };
         self.dialer.book.to_tell(to, MAX_PEER_ADDRESSES)
     }
-}
-
-fn endpoint_of(address: &str) -> Option<Endpoint> {
-    address
-        .parse::<PeerAddress>()
-        .ok()
-        .map(|address| address.endpoint)
 }
 
 fn reach_of(address: &str) -> Option<Reach> {

@@ -53,6 +53,8 @@ pub enum Input {
         address: String,
         /// In words.
         reason: String,
+        /// The reason will not pass by itself.
+        lasting: bool,
     },
     /// A peer asks.
     Request {

@@ -188,8 +188,13 @@ impl NodeCore {
             Input::PeerDown { peer, reason } => self.peer_down(now, peer, reason, out),
             Input::PeerListens { peer, addresses } => self.peer_listens(peer, addresses),
             Input::DialMet { address, peer_id } => self.dialer.met(&address, &peer_id),
-            Input::DialFailed { address, reason: _ } => {
-                self.dialer.failed(now.mono, &address);
+            Input::DialFailed {
+                address,
+                reason,
+                lasting,
+            } => {
+                let complaint = self.dialer.failed(now.mono, &address, &reason, lasting);
+                out.extend(complaint.map(Output::Complaint));
             }
             Input::Request {
                 peer,

@@ -6,6 +6,7 @@ use bitcoin::Block;
 use bitcoin::block::Header;
 use chain::{AcceptError, Standing};
 use p2p::PeerNum;
+use p2p::book::AddressesOf;
 use p2p::sync::{Action, BlockOutcome, HeaderProblem, Input as EngineInput};
 use p2p::wire::Verdict;
 
@@ -112,8 +113,13 @@ impl NodeCore {
             }
             Action::Verdict { id, verdict } => out.push(Output::Verdict { id, verdict }),
             Action::Punish { peer, reason } => self.punish(now, peer, reason, out),
-            Action::Disconnect { peer, reason } => out.push(Output::Disconnect { peer, reason }),
-            Action::LearnPeers { peer, addresses } => self.learn_addresses(peer, &addresses),
+            Action::Disconnect { peer, reason } => {
+                self.dialer.gave_up(peer);
+                out.push(Output::Disconnect { peer, reason });
+            }
+            Action::LearnPeers { peer, addresses } => {
+                self.learn_addresses(peer, AddressesOf::Others, &addresses);
+            }
             Action::WakeAt(due) => self.wake.engine = Some(due),
         }
     }

@@ -2,6 +2,7 @@
 
 use chain::StoreError;
 use p2p::AnswerToken;
+use p2p::book::Complaint;
 use p2p::sync::{GossipId, RequestId};
 use p2p::wire::{Gossip, Request, Response, Verdict};
 use p2p::{Mono, PeerNum};
@@ -54,6 +55,8 @@ pub enum Output {
         /// Forward it or not.
         verdict: Verdict,
     },
+    /// Tell the operator that an address of his leads nowhere.
+    Complaint(Complaint),
     /// Tell listeners.
     Event(NodeEvent),
     /// Call `handle` with a tick at this time, at the latest. Replaces an earlier one.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chain::Timestamp;
+use p2p::book::{AddressesOf, Connected};
 use p2p::sync::Input as EngineInput;
 use p2p::{Direction, Mono, PeerGroup, PeerNum};
 
@@ -149,10 +150,6 @@ impl NodeCore {
             self.dialer.refused(now.mono, &address);
             return;
         }
-        out.push(Output::Event(NodeEvent::PeerUp {
-            peer: num,
-            address: address.clone(),
-        }));
         let info = PeerInfo {
             num,
             peer_id,
@@ -169,7 +166,15 @@ impl NodeCore {
             last_transaction: None,
         };
         let group = PeerGroup::of(direction, &info.address);
-        self.dialer.connected(&info);
+        if self.dialer.connected(now, &info) == Connected::Feeler {
+            let reason = "it was only looked whether someone answers there".to_owned();
+            out.push(Output::Disconnect { peer: num, reason });
+            return;
+        }
+        out.push(Output::Event(NodeEvent::PeerUp {
+            peer: num,
+            address: info.address.clone(),
+        }));
         self.peers.insert(info);
         self.drive(
             now,
@@ -189,18 +194,18 @@ impl NodeCore {
         reason: String,
         out: &mut Vec<Output>,
     ) {
-        // One that was banned was never let in.
+        // One that is banned, or that was only looked for, was never let in.
         let Some(info) = self.peers.remove(peer) else {
             return;
         };
-        self.dialer.disconnected(now.mono, &info);
+        self.dialer.disconnected(now.mono, info.num, &reason);
         out.push(Output::Event(NodeEvent::PeerDown { peer, reason }));
         self.drive(now, EngineInput::PeerDown { peer }, out);
     }
 
     pub(super) fn peer_listens(&mut self, peer: PeerNum, mut addresses: Vec<String>) {
         addresses.truncate(MAX_LISTENS);
-        self.learn_addresses(peer, &addresses);
+        self.learn_addresses(peer, AddressesOf::Itself, &addresses);
         self.peers.with(peer, |info| info.listens = addresses);
     }
 

@@ -414,6 +414,7 @@ fn an_added_node_is_dialled_until_it_is_there_and_again_when_it_is_lost() {
     let failed = || Input::DialFailed {
         address: ADDRESS.to_owned(),
         reason: "refused".to_owned(),
+        lasting: false,
     };
     lone.handle(failed());
     assert_eq!(dials(&mut lone), 0, "after a pause only");
@@ -423,7 +424,7 @@ fn an_added_node_is_dialled_until_it_is_there_and_again_when_it_is_lost() {
     lone.pass(Duration::from_secs(10));
     assert_eq!(dials(&mut lone), 0);
     assert_eq!(
-        lone.core.added_nodes().next().and_then(|(_, peer)| peer),
+        lone.core.added_nodes().next().and_then(|named| named.peer),
         Some(PEER)
     );
     lone.handle(Input::PeerDown {

@@ -380,7 +380,12 @@ impl Net {
         let Some(to) = to.filter(|to| !self.severed.contains(&(from, *to)) && !connected(*to))
         else {
             let reason = "nobody there".to_owned();
-            let failed = Input::DialFailed { address, reason };
+            let lasting = false;
+            let failed = Input::DialFailed {
+                address,
+                reason,
+                lasting,
+            };
             return self.post(from, Parcel::Input(failed), self.latency);
         };
         self.sequence += 2;
@@ -468,7 +473,7 @@ impl Net {
                 self.post(node, Parcel::Wake, delay);
             }
             Output::Ban { peer_id, banned } => self.banned.push(format!("{peer_id} {banned}")),
-            Output::SetActive(_) => {}
+            Output::SetActive(_) | Output::Complaint(_) => {}
             Output::Fatal(error) => panic!("storage failed: {error}"),
         }
     }

@@ -45,6 +45,8 @@ pub(super) struct Connection {
     is_doubted: bool,
     /// Why we ended it, if we did.
     ended: Option<String>,
+    /// The peer is of another network.
+    is_foreign: bool,
     /// Requests of ours that wait.
     pub(super) asked: BTreeSet<OutboundRequestId>,
     /// Requests of the peer that were dropped for being too many.
@@ -98,6 +100,7 @@ impl Connection {
             since: Instant::now(),
             is_doubted: false,
             ended: None,
+            is_foreign: false,
             asked: BTreeSet::new(),
             dropped_requests: 0,
             refused_gossip: 0,
@@ -243,7 +246,8 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
                 "the peer is of another network: it speaks {theirs:?}, this node {:?}; start both with the same --genesis",
                 self.protocol_version
             );
-            tracing::info!(peer = %connection.peer, "{problem}");
+            connection.is_foreign = true;
+            tracing::debug!(peer = %connection.peer, "{problem}");
             self.end(id, &problem);
             return;
         }
@@ -425,6 +429,8 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
                 let collision = connection.contested || parked || dial.has_collided();
                 if collision && !ours && self.local < connection.peer {
                     self.dial_again(dial);
+                } else if connection.is_foreign {
+                    self.give_up_for_good(dial, reason);
                 } else if ours {
                     self.give_up(dial, reason);
                 } else {

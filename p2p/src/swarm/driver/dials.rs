@@ -60,19 +60,13 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
     pub(super) fn dial(&mut self, text: String) {
         if !self.swarm.behaviour().gate.is_open() {
             let reason = crate::swarm::gate::Refused::Off.to_string();
-            self.outlet.tell(Event::DialFailed {
-                address: text,
-                reason,
-            });
+            self.fail_dial(text, reason, false);
             return;
         }
         let target = match address::parse(&text) {
             Ok(target) => target,
             Err(reason) => {
-                self.outlet.tell(Event::DialFailed {
-                    address: text,
-                    reason,
-                });
+                self.fail_dial(text, reason, true);
                 return;
             }
         };
@@ -110,10 +104,7 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
                     collisions: 0,
                 });
             }
-            Err(reason) => self.outlet.tell(Event::DialFailed {
-                address: text,
-                reason,
-            }),
+            Err(reason) => self.fail_dial(text, reason, false),
         }
     }
 
@@ -195,9 +186,35 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
 
     /// Tells that a dial came to nothing.
     pub(super) fn give_up(&self, dial: Dial, reason: String) {
+        self.fail_dial(dial.text, reason, false);
+    }
+
+    /// As [`Driver::give_up`], for a reason that will not pass by itself.
+    pub(super) fn give_up_for_good(&self, dial: Dial, reason: String) {
+        self.fail_dial(dial.text, reason, true);
+    }
+
+    fn fail_dial(&self, address: String, reason: String, lasting: bool) {
         self.outlet.tell(Event::DialFailed {
-            address: dial.text,
+            address,
             reason,
+            lasting,
         });
+    }
+
+    /// A dial led to this node's own identity: to itself, or to a node that was started on a copy of its folder.
+    pub(super) fn own_identity_answers(&self, dial: Dial) {
+        let own = |at: &SocketAddr| {
+            self.swarm
+                .listeners()
+                .any(|own| *own == address::multiaddr(*at))
+        };
+        let reason = if dial.sockets.iter().any(own) {
+            "that address is this node itself; give the address of another node"
+        } else {
+            "the node there has this node's own identity: one of the two data directories is a copy of the other; stop one node, \
+             delete the file node.key in its data directory, and start it again"
+        };
+        self.give_up_for_good(dial, reason.to_owned());
     }
 }

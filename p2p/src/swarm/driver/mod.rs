@@ -305,6 +305,10 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
             (DialError::Denied { cause }, Some(peer)) if reason::is_duplicate(cause) => {
                 self.collided(dial, peer);
             }
+            (DialError::LocalPeerId { .. }, _) => self.own_identity_answers(dial),
+            (DialError::WrongPeerId { .. }, _) => {
+                self.give_up_for_good(dial, reason::of_dial(error));
+            }
             (DialError::Transport(_), _) => self.dial_next(dial, reason::of_dial(error)),
             _ => self.give_up(dial, reason::of_dial(error)),
         }

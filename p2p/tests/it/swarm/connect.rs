@@ -94,7 +94,9 @@ async fn every_failed_dial_says_why() {
         a.dial(&address);
         let (dialled, got) = a
             .until(&address, |event| match event {
-                Event::DialFailed { address, reason } => Some((address, reason)),
+                Event::DialFailed {
+                    address, reason, ..
+                } => Some((address, reason)),
                 Event::PeerUp { .. } => panic!("{address} went through"),
                 _ => None,
             })
@@ -309,7 +311,9 @@ async fn stay_connected(mut node: Node, wanted: usize, done: &mpsc::UnboundedSen
         match event {
             Event::PeerUp { .. } => peers += 1,
             Event::PeerDown { reason, .. } => panic!("lost a peer: {reason}"),
-            Event::DialFailed { address, reason } if !reason.contains("already connected") => {
+            Event::DialFailed {
+                address, reason, ..
+            } if !reason.contains("already connected") => {
                 let commands = node.commands.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(100)).await;

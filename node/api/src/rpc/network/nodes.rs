@@ -88,6 +88,9 @@ struct AddedNode {
     addednode: String,
     connected: bool,
     addresses: Vec<Value>,
+    /// Why there is no connection (Mend's own).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 pub(super) fn get_added_nodes(node: &Api, args: &Args) -> Result<Reply, Failure> {
@@ -95,15 +98,16 @@ pub(super) fn get_added_nodes(node: &Api, args: &Args) -> Result<Reply, Failure>
     let nodes = node.read(|core| {
         let wanted = core
             .added_nodes()
-            .filter(|(address, _)| only.as_deref().is_none_or(|only| only == *address));
-        let shown = wanted.map(|(address, peer)| {
-            let peer = peer.and_then(|peer| core.peers().get(peer));
+            .filter(|named| only.as_deref().is_none_or(|only| only == named.address));
+        let shown = wanted.map(|named| {
+            let peer = named.peer.and_then(|peer| core.peers().get(peer));
             let connection =
                 |peer: &PeerInfo| json!({"address": peer.address, "connected": way(peer)});
             AddedNode {
-                addednode: address.to_owned(),
+                addednode: named.address,
                 connected: peer.is_some(),
                 addresses: peer.map(connection).into_iter().collect(),
+                error: named.problem,
             }
         });
         shown.collect::<Vec<AddedNode>>()

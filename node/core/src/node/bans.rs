@@ -1,21 +1,36 @@
 //! Who is kept away: by an operator's word, or for a while after misbehaving.
+//!
+//! The two are apart: whoever misbehaves a thousand times pushes no order of the operator's off the list.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use chain::Timestamp;
 use p2p::Mono;
+use p2p::book::PeerAddress;
+use serde::{Deserialize, Serialize};
 
 use super::{NodeCore, Output};
 use crate::now::Now;
 
 /// A peer that misbehaved may come back after so many seconds.
 const DISCOURAGED_S: u32 = 600;
-/// Most entries; those that end first make room.
-const MAX_BANS: usize = 1_000;
+/// Most entries for misbehaviour; those that end first make room.
+const MAX_DISCOURAGED: usize = 1_000;
+
+/// Who keeps a peer away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BannedBy {
+    /// The operator said so.
+    Operator,
+    /// It misbehaved.
+    Misbehaviour,
+}
 
 /// One entry of the list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
     /// When it was made.
     pub created: Timestamp,
@@ -23,26 +38,58 @@ pub struct Ban {
     pub until: Timestamp,
     /// Why.
     pub reason: String,
+    /// By whose word.
+    pub by: BannedBy,
 }
 
 /// Who is kept away: peer ids, and IP addresses.
 #[derive(Debug, Default)]
 pub(super) struct BanList {
-    by_subject: BTreeMap<String, Ban>,
+    ordered: BTreeMap<String, Ban>,
+    discouraged: BTreeMap<String, Ban>,
+    changes: u64,
 }
 
 impl BanList {
-    /// Keeps a misbehaving identity away for a while. Not its address: on one machine all peers share it.
-    pub(super) fn discourage(&mut self, peer_id: &str, now: Timestamp, reason: &str) {
-        let until = now.saturating_add_secs(DISCOURAGED_S);
-        self.insert(
-            peer_id,
-            Ban {
-                created: now,
-                until,
-                reason: reason.to_owned(),
-            },
-        );
+    /// Keeps a misbehaving peer away for a while: its identity, and its address where that is its own. Not the addresses of
+    /// this machine and of local networks, which many share. Gives whom that pushed off the list.
+    pub(super) fn discourage(
+        &mut self,
+        peer_id: &str,
+        address: &str,
+        now: Timestamp,
+        reason: &str,
+    ) -> Vec<String> {
+        let ban = Ban {
+            created: now,
+            until: now.saturating_add_secs(DISCOURAGED_S),
+            reason: reason.to_owned(),
+            by: BannedBy::Misbehaviour,
+        };
+        let public = public_ip_of(address).map(|ip| ip.to_string());
+        for subject in [Some(peer_id.to_owned()), public].into_iter().flatten() {
+            self.discouraged.insert(subject, ban.clone());
+        }
+        self.changes += 1;
+        let mut pushed_off = Vec::new();
+        while self.discouraged.len() > MAX_DISCOURAGED {
+            let first = self.discouraged.iter().min_by_key(|(_, ban)| ban.until);
+            let Some(subject) = first.map(|(subject, _)| subject.clone()) else {
+                break;
+            };
+            self.discouraged.remove(&subject);
+            pushed_off.push(subject);
+        }
+        self.freed(pushed_off)
+    }
+
+    /// Keeps a peer away by the operator's word; the longer of two orders counts.
+    fn order(&mut self, subject: &str, ban: Ban) {
+        let longer = |known: &Ban| known.until >= ban.until;
+        if !self.ordered.get(subject).is_some_and(longer) {
+            self.ordered.insert(subject.to_owned(), ban);
+            self.changes += 1;
+        }
     }
 
     /// Why a peer is kept away, if it is.
@@ -51,90 +98,141 @@ impl BanList {
         peer_id: &str,
         address: &str,
         now: Timestamp,
-    ) -> Option<&str> {
-        if self.by_subject.is_empty() {
+    ) -> Option<&Ban> {
+        if self.ordered.is_empty() && self.discouraged.is_empty() {
             return None;
         }
-        let subjects = [Some(peer_id), ip_of(address)].into_iter().flatten();
-        let mut bans = subjects.filter_map(|subject| self.by_subject.get(subject));
+        let ip = ip_of(address).map(|ip| ip.to_string());
+        let subjects = [Some(peer_id.to_owned()), ip];
+        let mut bans = subjects
+            .iter()
+            .flatten()
+            .flat_map(|subject| [self.ordered.get(subject), self.discouraged.get(subject)])
+            .flatten();
         bans.find(|ban| ban.until > now)
-            .map(|ban| ban.reason.as_str())
     }
 
-    fn insert(&mut self, subject: &str, ban: Ban) {
-        let longer = |known: &Ban| known.until >= ban.until;
-        if !self.by_subject.get(subject).is_some_and(longer) {
-            self.by_subject.insert(subject.to_owned(), ban);
-        }
-        while self.by_subject.len() > MAX_BANS {
-            let first = self.by_subject.iter().min_by_key(|(_, ban)| ban.until);
-            let Some(subject) = first.map(|(subject, _)| subject.clone()) else {
-                return;
-            };
-            self.by_subject.remove(&subject);
-        }
+    /// Lets a subject come again. `false`: it was not kept away.
+    fn lift(&mut self, subject: &str) -> bool {
+        let ordered = self.ordered.remove(subject).is_some();
+        let discouraged = self.discouraged.remove(subject).is_some();
+        self.changes += u64::from(ordered || discouraged);
+        ordered || discouraged
     }
 
+    /// Takes off the list what has lasted long enough. Gives who may come again.
     fn take_ended(&mut self, now: Timestamp) -> Vec<String> {
-        let ended = self.by_subject.iter().filter(|(_, ban)| ban.until <= now);
-        let ended: Vec<String> = ended.map(|(subject, _)| subject.clone()).collect();
-        for subject in &ended {
-            self.by_subject.remove(subject);
+        let mut ended = Vec::new();
+        for list in [&mut self.ordered, &mut self.discouraged] {
+            list.retain(|subject, ban| {
+                let lasts = ban.until > now;
+                if !lasts {
+                    ended.push(subject.clone());
+                }
+                lasts
+            });
         }
-        ended
+        self.changes += u64::from(!ended.is_empty());
+        self.freed(ended)
+    }
+
+    /// Those of some subjects that nobody keeps away any more.
+    fn freed(&self, mut subjects: Vec<String>) -> Vec<String> {
+        subjects.retain(|subject| {
+            !self.ordered.contains_key(subject) && !self.discouraged.contains_key(subject)
+        });
+        subjects
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, &Ban)> {
+        let all = self.ordered.iter().chain(&self.discouraged);
+        all.map(|(subject, ban)| (subject.as_str(), ban))
     }
 
     /// When the next one ends, if the wall clock runs evenly.
     pub(super) fn next_due(&self, now: Now) -> Option<Mono> {
-        let until = self.by_subject.values().map(|ban| ban.until).min()?;
+        let until = self.iter().map(|(_, ban)| ban.until).min()?;
         let ahead = until.0.saturating_sub(now.wall.0);
         Some(now.mono + Duration::from_secs(u64::from(ahead)))
     }
 }
 
-/// The IP address in a multiaddress.
-fn ip_of(address: &str) -> Option<&str> {
+/// The IP address in a multiaddress, an IPv4 address always as such.
+fn ip_of(address: &str) -> Option<IpAddr> {
     let mut parts = address.split('/').skip(1);
     match parts.next() {
-        Some("ip4" | "ip6") => parts.next(),
+        Some("ip4" | "ip6") => Some(parts.next()?.parse::<IpAddr>().ok()?.to_canonical()),
         _ => None,
+    }
+}
+
+/// The same, if it is one that few share.
+fn public_ip_of(address: &str) -> Option<IpAddr> {
+    let is_public = |address: &PeerAddress| address.reach() == p2p::book::Reach::Public;
+    let known = address.parse::<PeerAddress>().ok().filter(is_public)?;
+    ip_of(&known.to_string())
+}
+
+/// A subject as it is kept: an IP address in its canonical form, or a peer id.
+fn canonical(subject: &str) -> String {
+    match subject.parse::<IpAddr>() {
+        Ok(ip) => ip.to_canonical().to_string(),
+        Err(_) => subject.to_owned(),
     }
 }
 
 /// Whether a subject is an IP address rather than a peer id.
 fn is_ip(subject: &str) -> bool {
-    subject.parse::<std::net::IpAddr>().is_ok()
+    subject.parse::<IpAddr>().is_ok()
 }
 
 impl NodeCore {
-    /// Who is kept away: peer id or IP address, and why.
+    /// Who is kept away: peer id or IP address, and why; the operator's orders first.
     pub fn bans(&self) -> impl Iterator<Item = (&str, &Ban)> {
-        self.bans
-            .by_subject
-            .iter()
-            .map(|(subject, ban)| (subject.as_str(), ban))
+        self.bans.iter()
     }
 
-    /// Keeps a peer id or IP address away for `seconds`, and ends its connections.
+    /// Grows with every change of the list that is worth storing.
+    #[must_use]
+    pub fn ban_changes(&self) -> u64 {
+        self.bans.changes
+    }
+
+    /// Puts back bans of an earlier run, as [`NodeCore::bans`] gave them. Those that have ended since are passed over.
+    pub fn restore_bans(
+        &mut self,
+        now: Now,
+        bans: impl IntoIterator<Item = (String, Ban)>,
+        out: &mut Vec<Output>,
+    ) {
+        for (subject, ban) in bans.into_iter().filter(|(_, ban)| ban.until > now.wall) {
+            refuse(&subject, out);
+            match ban.by {
+                BannedBy::Operator => self.bans.ordered.insert(subject, ban),
+                BannedBy::Misbehaviour => self.bans.discouraged.insert(subject, ban),
+            };
+        }
+        self.settle(now, out);
+    }
+
+    /// Keeps a peer id or IP address away for `seconds` by the operator's word, and ends its connections.
     pub fn ban(&mut self, now: Now, subject: &str, seconds: u32, out: &mut Vec<Output>) {
+        let subject = canonical(subject);
         let until = now.wall.saturating_add_secs(seconds);
         let reason = "an operator asked for it".to_owned();
-        self.bans.insert(
-            subject,
+        self.bans.order(
+            &subject,
             Ban {
                 created: now.wall,
                 until,
                 reason: reason.clone(),
+                by: BannedBy::Operator,
             },
         );
-        if !is_ip(subject) {
-            out.push(Output::Ban {
-                peer_id: subject.to_owned(),
-                banned: true,
-            });
-        }
+        refuse(&subject, out);
         let matches = |peer: &&super::PeerInfo| {
-            peer.peer_id == subject || ip_of(&peer.address) == Some(subject)
+            let ip = ip_of(&peer.address).map(|ip| ip.to_string());
+            peer.peer_id == subject || ip.as_ref() == Some(&subject)
         };
         for peer in self.peers.iter().filter(matches).map(|peer| peer.num) {
             out.push(Output::Disconnect {
@@ -147,23 +245,25 @@ impl NodeCore {
 
     /// Lets a peer id or IP address come again. `false`: it was not kept away.
     pub fn unban(&mut self, subject: &str, out: &mut Vec<Output>) -> bool {
-        let known = self.bans.by_subject.remove(subject).is_some();
+        let subject = canonical(subject);
+        let known = self.bans.lift(&subject);
         if known {
-            allow_again(subject, out);
+            allow_again(&subject, out);
         }
         known
     }
 
     /// Lets everyone come again.
     pub fn clear_bans(&mut self, out: &mut Vec<Output>) {
-        for subject in std::mem::take(&mut self.bans.by_subject).into_keys() {
-            allow_again(&subject, out);
+        let all: Vec<String> = self.bans.iter().map(|(who, _)| who.to_owned()).collect();
+        for subject in all {
+            self.unban(&subject, out);
         }
     }
 
     /// Ends what has lasted long enough.
     pub(super) fn end_bans(&mut self, now: Now, out: &mut Vec<Output>) {
-        if self.bans.by_subject.is_empty() {
+        if self.bans.next_due(now).is_none_or(|due| due > now.mono) {
             return;
         }
         for subject in self.bans.take_ended(now.wall) {
@@ -172,11 +272,22 @@ impl NodeCore {
     }
 }
 
-fn allow_again(subject: &str, out: &mut Vec<Output>) {
+/// Has an identity refused.
+pub(super) fn refuse(subject: &str, out: &mut Vec<Output>) {
+    tell(subject, true, out);
+}
+
+/// Has an identity let in again.
+pub(super) fn allow_again(subject: &str, out: &mut Vec<Output>) {
+    tell(subject, false, out);
+}
+
+/// The swarm refuses identities; addresses are looked at when a peer comes.
+fn tell(subject: &str, banned: bool, out: &mut Vec<Output>) {
     if !is_ip(subject) {
         out.push(Output::Ban {
             peer_id: subject.to_owned(),
-            banned: false,
+            banned,
         });
     }
 }
@@ -185,42 +296,68 @@ fn allow_again(subject: &str, out: &mut Vec<Output>) {
 mod tests {
     use super::*;
 
-    const ADDRESS: &str = "/ip4/10.0.0.7/tcp/18444/p2p/12D3A";
+    const ADDRESS: &str = "/ip4/10.0.0.7/tcp/18444";
+
+    fn ordered(until: u32) -> Ban {
+        Ban {
+            created: Timestamp(0),
+            until: Timestamp(until),
+            reason: "asked".to_owned(),
+            by: BannedBy::Operator,
+        }
+    }
+
+    fn why(bans: &BanList, id: &str, address: &str, now: u32) -> Option<String> {
+        let ban = bans.reason_against(id, address, Timestamp(now));
+        ban.map(|ban| ban.reason.clone())
+    }
 
     #[test]
     fn identities_and_addresses_are_kept_away_until_the_end() {
         let mut bans = BanList::default();
-        bans.discourage("12D3A", Timestamp(1_000), "sent rubbish");
+        bans.discourage("12D3A", ADDRESS, Timestamp(1_000), "sent rubbish");
         assert_eq!(
-            bans.reason_against("12D3A", ADDRESS, Timestamp(1_599)),
+            why(&bans, "12D3A", ADDRESS, 1_599).as_deref(),
             Some("sent rubbish")
         );
-        assert_eq!(
-            bans.reason_against("12D3A", ADDRESS, Timestamp(1_600)),
-            None
-        );
-        let ban = |until| Ban {
-            created: Timestamp(0),
-            until: Timestamp(until),
-            reason: "asked".to_owned(),
-        };
-        bans.insert("10.0.0.7", ban(5_000));
-        bans.insert("10.0.0.7", ban(4_000));
-        assert_eq!(
-            bans.reason_against("12D3B", ADDRESS, Timestamp(4_500)),
-            Some("asked")
-        );
+        assert_eq!(why(&bans, "12D3A", ADDRESS, 1_600), None);
+        assert_eq!(why(&bans, "12D3B", ADDRESS, 1_100), None, "many share it");
+        bans.order("10.0.0.7", ordered(5_000));
+        bans.order("10.0.0.7", ordered(4_000));
+        for address in [ADDRESS, "/ip6/::ffff:10.0.0.7/tcp/1"] {
+            assert_eq!(
+                why(&bans, "12D3B", address, 4_500).as_deref(),
+                Some("asked")
+            );
+        }
         assert_eq!(bans.take_ended(Timestamp(1_600)), ["12D3A"]);
-        assert_eq!(bans.by_subject.len(), 1);
+        assert_eq!(bans.iter().count(), 1);
     }
 
+    /// A new identity is no new start.
     #[test]
-    fn the_list_is_bounded() {
+    fn who_misbehaves_from_an_address_of_its_own_is_known_by_it() {
         let mut bans = BanList::default();
-        for n in 0..=MAX_BANS as u32 {
-            bans.discourage(&format!("peer {n}"), Timestamp(n), "flood");
+        let address = "/ip4/8.8.8.8/tcp/40000";
+        bans.discourage("12D3A", address, Timestamp(1_000), "sent rubbish");
+        let elsewhere = "/ip4/8.8.8.8/tcp/40001";
+        assert!(why(&bans, "12D3B", elsewhere, 1_001).is_some());
+    }
+
+    /// A thousand identities that got themselves banned pushed an order of the operator's off the list, and those that were
+    /// pushed off stayed refused for ever.
+    #[test]
+    fn misbehaviour_pushes_off_misbehaviour_alone_and_whoever_is_pushed_off_may_come() {
+        let mut bans = BanList::default();
+        bans.order("12D3X", ordered(500));
+        bans.order("peer 0", ordered(500));
+        let mut freed = Vec::new();
+        for n in 0..=MAX_DISCOURAGED as u32 + 1 {
+            let peer = format!("peer {n}");
+            freed.extend(bans.discourage(&peer, ADDRESS, Timestamp(n), "flood"));
         }
-        assert_eq!(bans.by_subject.len(), MAX_BANS);
-        assert!(!bans.by_subject.contains_key("peer 0"));
+        assert_eq!(freed, ["peer 1"], "the first is still kept away by order");
+        assert_eq!(bans.discouraged.len(), MAX_DISCOURAGED);
+        assert!(bans.ordered.contains_key("12D3X"));
     }
 }

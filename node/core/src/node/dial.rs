@@ -181,6 +181,12 @@ impl Dialer {
         self.book_mut().retry_all(now);
     }
 
+    /// Whether the operator gave this address.
+    pub(super) fn is_named_address(&self, address: &str) -> bool {
+        let address = address.parse::<PeerAddress>();
+        address.is_ok_and(|address| self.book.is_fixed(&address.endpoint))
+    }
+
     /// Whether the operator gave the address of a connected peer.
     pub(super) fn is_named(&self, peer: PeerNum) -> bool {
         self.book.is_named_peer(peer)

@@ -37,7 +37,7 @@ mod snapshot;
 mod template;
 mod wake;
 
-pub use bans::Ban;
+pub use bans::{Ban, BannedBy};
 pub use blocks::SubmitError;
 pub use dial::{AddNode, AddNodeError};
 pub use input::Input;

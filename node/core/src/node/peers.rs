@@ -7,6 +7,7 @@ use p2p::book::{AddressesOf, Connected};
 use p2p::sync::Input as EngineInput;
 use p2p::{Direction, Mono, PeerGroup, PeerNum};
 
+use super::bans::{self, BannedBy};
 use super::{NodeCore, Output};
 use crate::events::NodeEvent;
 use crate::now::Now;
@@ -144,8 +145,11 @@ impl NodeCore {
             direction,
             agent,
         } = peer;
-        if let Some(reason) = self.bans.reason_against(&peer_id, &address, now.wall) {
-            let reason = format!("it is banned: {reason}");
+        let is_named = direction == Direction::Outbound && self.dialer.is_named_address(&address);
+        let ban = self.bans.reason_against(&peer_id, &address, now.wall);
+        // Whom the operator named is kept away by his own word only.
+        if let Some(ban) = ban.filter(|ban| !is_named || ban.by == BannedBy::Operator) {
+            let reason = format!("it is banned: {}", ban.reason);
             out.push(Output::Disconnect { peer: num, reason });
             self.dialer.refused(now.mono, &address);
             return;
@@ -209,7 +213,8 @@ impl NodeCore {
         self.peers.with(peer, |info| info.listens = addresses);
     }
 
-    /// A peer broke the protocol or the rules: it is sent away, and kept away for a while.
+    /// A peer broke the protocol or the rules: it is sent away, and kept away for a while. Whom the operator named is never
+    /// banned: its address is left alone for some time.
     pub(super) fn punish(
         &mut self,
         now: Now,
@@ -218,13 +223,20 @@ impl NodeCore {
         out: &mut Vec<Output>,
     ) {
         if let Some(info) = self.peers.get(peer) {
-            let peer_id = info.peer_id.clone();
-            self.bans.discourage(&peer_id, now.wall, &reason);
+            let (peer_id, address) = (info.peer_id.clone(), info.address.clone());
+            let is_named = self.dialer.is_named(peer);
+            self.dialer.gave_up(peer);
+            let freed = match is_named {
+                true => Vec::new(),
+                false => self.bans.discourage(&peer_id, &address, now.wall, &reason),
+            };
             out.push(Output::Disconnect { peer, reason });
-            out.push(Output::Ban {
-                peer_id,
-                banned: true,
-            });
+            if !is_named {
+                bans::refuse(&peer_id, out);
+            }
+            for subject in freed {
+                bans::allow_again(&subject, out);
+            }
         }
     }
 

@@ -367,6 +367,65 @@ fn a_peer_that_sends_rubbish_is_kept_away_for_a_while() {
     assert_eq!(lone.core.peers().len(), 1);
 }
 
+/// `invalidateblock` banned the very peers that the operator had named.
+#[test]
+fn a_peer_that_the_operator_named_is_sent_away_and_never_banned() {
+    let mut lone = Lone::new();
+    let now = lone.now;
+    lone.core
+        .add_node(now, ADDRESS, AddNode::Add, &mut lone.out)
+        .expect("new");
+    lone.handle(Input::PeerUp {
+        peer: PEER,
+        peer_id: "12D3KooW".to_owned(),
+        address: ADDRESS.to_owned(),
+        direction: Direction::Outbound,
+        agent: "test".to_owned(),
+    });
+    lone.out.clear();
+    lone.handle(Input::MalformedGossip { peer: PEER });
+    let sent_away = |output: &Output| matches!(output, Output::Disconnect { .. });
+    assert!(lone.out.iter().any(sent_away));
+    let is_ban = |output: &Output| matches!(output, Output::Ban { .. });
+    assert!(!lone.out.iter().any(is_ban));
+    assert_eq!(lone.core.bans().count(), 0);
+    lone.handle(Input::PeerDown {
+        peer: PEER,
+        reason: "sent away".to_owned(),
+    });
+    lone.out.clear();
+    lone.pass(Duration::from_secs(10));
+    assert_eq!(dials(&mut lone), 0, "it is left alone for a while");
+    lone.pass(Duration::from_secs(60));
+    assert_eq!(dials(&mut lone), 1, "and dialled again");
+}
+
+#[test]
+fn bans_survive_as_they_were_told() {
+    let mut lone = Lone::new();
+    let now = lone.now;
+    lone.core.ban(now, "10.0.0.7", 600, &mut lone.out);
+    let before = lone.core.ban_changes();
+    assert!(before > 0);
+    let kept: Vec<_> = lone
+        .core
+        .bans()
+        .map(|(subject, ban)| (subject.to_owned(), ban.clone()))
+        .collect();
+    let mut again = Lone::new();
+    let now = again.now;
+    let bans = kept.clone();
+    again.core.restore_bans(now, bans, &mut again.out);
+    let restored: Vec<_> = again
+        .core
+        .bans()
+        .map(|(subject, ban)| (subject.to_owned(), ban.clone()))
+        .collect();
+    assert_eq!(restored, kept);
+    again.pass(Duration::from_secs(601));
+    assert_eq!(again.core.bans().count(), 0);
+}
+
 #[test]
 fn operators_ban_by_address_too() {
     let mut lone = Lone::new();

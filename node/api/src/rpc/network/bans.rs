@@ -3,6 +3,8 @@
 use chain::Timestamp;
 use serde_json::{Value, json};
 
+use node_core::BannedBy;
+
 use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::error::{Failure, code};
@@ -36,7 +38,10 @@ pub(super) fn set_ban(node: &Api, args: &Args) -> Result<Reply, Failure> {
         "add" => {
             let now = node.now().wall;
             let seconds = ban_seconds(args.opt_int(2)?.unwrap_or(0), args.flag(3, false)?, now)?;
-            let known = node.read(|core| core.bans().any(|(known, _)| known == subject));
+            let known = node.read(|core| {
+                let mut bans = core.bans();
+                bans.any(|(known, ban)| known == subject && ban.by == BannedBy::Operator)
+            });
             if known {
                 let text = "Error: IP/Subnet already banned";
                 return Err(Failure::new(code::NODE_ALREADY_ADDED, text));

@@ -43,7 +43,7 @@ fn split_and_heal(nodes: usize, silent: bool) -> u64 {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = NetworkOptions {
         // Blocks come far faster than the spacing; the difficulty need not follow.
-        half_life_blocks: 10_000,
+        half_life_blocks: None,
         ..NetworkOptions::new(env!("CARGO_BIN_EXE_mend"), nodes)
     };
     let network = Network::start(Layout::new(folder.path()), &options).expect("nodes start");

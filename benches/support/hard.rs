@@ -6,7 +6,7 @@ use bitcoin::Block;
 use bitcoin::block::Header;
 use chain::fixtures::{BlockBuilder, TEST_GENESIS_TIME};
 use chain::genesis::{Algorithm, AnchorName, GenesisSpec};
-use chain::rules::difficulty::{DifficultyContext, next_bits};
+use chain::rules::difficulty::{self, DifficultyContext, Past};
 use chain::{Height, Params, Timestamp};
 use miner::{Job, ROLLING_MASK, SearchOptions, SearchOutcome, Searcher, StopFlag};
 
@@ -56,14 +56,23 @@ impl HardChain {
 
     /// The next block.
     pub fn next_block(&mut self) -> Block {
-        let bits = next_bits(
-            &self.params,
-            &DifficultyContext {
-                parent_height: self.height,
-                parent_time: Timestamp(self.tip.time),
-                anchor_time: Some(self.params.genesis_time()),
-            },
-        );
+        let parent_height = self.height;
+        let at = |height: Height| {
+            let header = match height {
+                height if height == parent_height => &self.tip,
+                _ => &self.params.genesis.header,
+            };
+            Past {
+                time: Timestamp(header.time),
+                bits: header.bits,
+            }
+        };
+        let context = DifficultyContext {
+            parent_height,
+            at: &at,
+        };
+        // ASERT does not look at the block's own time.
+        let bits = difficulty::next_bits(&self.params, &context, Timestamp(0)).bits;
         self.height = Height(self.height.0 + 1);
         let mut builder = BlockBuilder::on(&self.params, &self.tip, self.height).bits(bits);
         if self.height == Height(1) {

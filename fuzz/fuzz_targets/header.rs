@@ -6,6 +6,7 @@ use bitcoin::CompactTarget;
 use bitcoin::block::Header;
 use bitcoin::consensus::{deserialize, serialize};
 use bitcoin::hashes::Hash;
+use chain::rules::difficulty::NextBits;
 use chain::rules::header::{check_in_place, check_proof_of_work, target_of_bits};
 use chain::{Params, Timestamp};
 use libfuzzer_sys::fuzz_target;
@@ -33,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
     let median = Timestamp(header.nonce);
     let now = Timestamp(header.time ^ header.nonce);
     let expected = CompactTarget::from_consensus(0x207f_ffff);
-    let valid = check_in_place(&header, expected, median, now, &REGTEST).is_ok();
+    let valid = check_in_place(&header, &NextBits::at_any_time(&REGTEST, expected), median, now).is_ok();
     let late_enough = header.time > median.0;
     let early_enough = u64::from(header.time) <= u64::from(now.0) + 7_200;
     let version = header.version.to_consensus() >= 4;

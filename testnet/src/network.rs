@@ -1,7 +1,7 @@
 //! A fresh network for one testnet: rules that give blocks every few seconds on a laptop, and funded accounts.
 
-use bitcoin::{Amount, Transaction};
-use chain::genesis::{GenesisError, GenesisFile, GenesisSpec};
+use bitcoin::{Amount, CompactTarget, Transaction};
+use chain::genesis::{Algorithm, GenesisError, GenesisFile, GenesisSpec, HexBits};
 use chain::{Params, Timestamp};
 
 use crate::accounts::Accounts;
@@ -22,16 +22,21 @@ pub struct NetworkPlan {
     pub time: Timestamp,
     /// Wished time between blocks, in seconds.
     pub spacing_s: u32,
-    /// By how many blocks the chain must run ahead for the difficulty to double.
-    pub half_life_blocks: u32,
+    /// By how many blocks the chain must run ahead for the difficulty to double; `None` keeps it as it is at first.
+    pub half_life_blocks: Option<u32>,
     /// Every block is found at once, at a fixed target: for tests that mine by order, and never for miners that run.
     pub instant: bool,
     /// The account that gets a faucet's coins on top, if there is one.
     pub faucet: Option<u32>,
 }
 
-/// A side that lost half its hash power is back at its pace within a minute or two, and a few lucky blocks change little.
-pub const HALF_LIFE_BLOCKS: u32 = 30;
+/// That of the built-in network: a side that lost half its hash power is back at its pace within about 15 blocks.
+pub const HALF_LIFE_BLOCKS: u32 = 14;
+
+/// The first difficulty: 131,072 hashes a block.
+const FIRST_BITS: u32 = 0x1e7f_ffff;
+/// A 128th of that: room for late blocks to be eased while the network's miners are as slow as they were at first.
+const LIMIT: u32 = 0x1f3f_ffff;
 
 /// A fresh network.
 #[derive(Clone, Debug)]
@@ -63,7 +68,17 @@ impl FreshNetwork {
         };
         spec.pow.spacing_s = plan.spacing_s;
         if !plan.instant {
-            spec.pow.half_life_s = Some(plan.spacing_s.saturating_mul(plan.half_life_blocks));
+            spec.bits = Some(CompactTarget::from_consensus(FIRST_BITS));
+            match plan.half_life_blocks {
+                Some(blocks) => {
+                    spec.pow.limit = HexBits(CompactTarget::from_consensus(LIMIT));
+                    spec.pow.half_life_s = Some(plan.spacing_s.saturating_mul(blocks));
+                }
+                None => {
+                    spec.pow.algorithm = Algorithm::Fixed;
+                    spec.pow.half_life_s = None;
+                }
+            }
         }
         for account in accounts.list() {
             for _ in 0..COINS_PER_ACCOUNT {
@@ -110,7 +125,7 @@ mod tests {
         let plan = NetworkPlan {
             time: Timestamp(1_700_000_000),
             spacing_s: 2,
-            half_life_blocks: HALF_LIFE_BLOCKS,
+            half_life_blocks: Some(HALF_LIFE_BLOCKS),
             instant: false,
             faucet: None,
         };
@@ -129,7 +144,7 @@ mod tests {
         let plan = NetworkPlan {
             time: Timestamp(1_700_000_000),
             spacing_s: 600,
-            half_life_blocks: HALF_LIFE_BLOCKS,
+            half_life_blocks: Some(HALF_LIFE_BLOCKS),
             instant: true,
             faucet: Some(1),
         };

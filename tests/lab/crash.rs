@@ -8,7 +8,7 @@ use super::{Lab, options};
 #[test]
 fn a_node_that_is_killed_while_it_catches_up_gets_there() {
     let lab = Lab::start(&testnet::real::NetworkOptions {
-        half_life_blocks: 10_000,
+        half_life_blocks: None,
         ..options(3)
     });
     lab.supervisor.network().stop(2).unwrap();

@@ -61,7 +61,7 @@ fn heal_after(seconds: u64) {
             scope.spawn(move || {
                 let lab = Lab::start(&NetworkOptions {
                     links: LinkSettings::both(Lane::delayed(20)),
-                    half_life_blocks: 10_000,
+                    half_life_blocks: None,
                     ..options(4)
                 });
                 lab.mine(0, 2);
@@ -104,7 +104,7 @@ fn outages_of_a_minute_heal() {
 #[test]
 fn nodes_that_join_late_catch_up() {
     let lab = Lab::start(&NetworkOptions {
-        half_life_blocks: 10_000,
+        half_life_blocks: None,
         down: vec![2, 3],
         ..options(4)
     });

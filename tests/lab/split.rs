@@ -93,7 +93,7 @@ fn a_one_way_stall_ends_in_one_tip() {
 #[test]
 fn a_deep_split_of_ten_nodes_heals() {
     let lab = Lab::start(&testnet::real::NetworkOptions {
-        half_life_blocks: 10_000,
+        half_life_blocks: None,
         ..options(10)
     });
     lab.partition("0,1,2,3,4/5,6,7,8,9", false);

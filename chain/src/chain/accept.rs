@@ -57,9 +57,9 @@ impl Chain {
         parent: NodeId,
         now: Timestamp,
     ) -> Result<(), AcceptError> {
-        let expected_bits = self.bits_after(parent);
+        let expected = self.bits_after(parent, Timestamp(header.time));
         let median = self.tree.median_time_past(parent);
-        header::check_in_place(header, expected_bits, median, now, &self.params)?;
+        header::check_in_place(header, &expected, median, now)?;
         Ok(())
     }
 

@@ -6,10 +6,9 @@ use bitcoin::{Block, CompactTarget};
 use super::coins::ReadOnlyView;
 use super::{AcceptError, BlockPosition, Chain};
 use crate::block::CheckedBlock;
-use crate::params::{AsertAnchor, DifficultyRule};
 use crate::rules::block_alone::{self, BodyContext};
 use crate::rules::block_connected::{self, ConnectContext, ConnectError, ConnectedBlock};
-use crate::rules::difficulty::{self, DifficultyContext};
+use crate::rules::difficulty::{self, DifficultyContext, NextBits, Past};
 use crate::rules::error::RuleError;
 use crate::rules::spend::SignatureCache;
 use crate::tree::NodeId;
@@ -22,53 +21,55 @@ pub struct NextBlock {
     pub parent: BlockPosition,
     /// Height of the block.
     pub height: Height,
-    /// Bits that its header must have.
-    pub bits: CompactTarget,
     /// Median time past of the parent: what lock times are compared with (BIP 113).
     pub median_time_past: Timestamp,
-    /// The earliest time that its header may have.
+    /// The time that its header should have: now, or the earliest that the median allows.
+    pub time: Timestamp,
+    /// Bits that its header must have at that time.
+    pub bits: CompactTarget,
+    /// The earliest time that its header may have with these bits.
     pub min_time: Timestamp,
+    /// The latest time with these bits.
+    pub max_time: Timestamp,
+    /// How far ahead of the clock of whoever checks it that time may lie, in seconds.
+    pub max_ahead_s: u32,
 }
 
 impl Chain {
-    /// What a block on the active tip needs.
-    pub fn next_block(&self) -> NextBlock {
+    /// What a block on the active tip needs if it is made `now`.
+    pub fn next_block(&self, now: Timestamp) -> NextBlock {
         let tip = self.tip_id();
         let median_time_past = self.tree.median_time_past(tip);
+        let earliest = median_time_past.saturating_add_secs(1);
+        let time = now.max(earliest);
+        let next = self.bits_after(tip, time);
         NextBlock {
             parent: self.position(tip),
             height: self.tree.height(tip).next(),
-            bits: self.bits_after(tip),
             median_time_past,
-            min_time: median_time_past.saturating_add_secs(1),
+            time,
+            bits: next.bits,
+            min_time: next.from.max(earliest),
+            max_time: next.until,
+            max_ahead_s: next.max_ahead_s,
         }
     }
 
-    /// The bits that a child of the active tip must have.
-    pub fn next_bits(&self) -> CompactTarget {
-        self.bits_after(self.tip_id())
-    }
-
-    /// The bits that a child of `parent` must have.
-    pub fn bits_after(&self, parent: NodeId) -> CompactTarget {
-        let anchor_height = match self.params.pow.difficulty {
-            DifficultyRule::Fixed => None,
-            DifficultyRule::Asert {
-                anchor: AsertAnchor::Genesis,
-                ..
-            } => Some(Height(0)),
-            DifficultyRule::Asert {
-                anchor: AsertAnchor::FirstBlock,
-                ..
-            } => Some(Height(1)),
+    /// The bits that a child of `parent` must have if its header says `time`.
+    pub fn bits_after(&self, parent: NodeId, time: Timestamp) -> NextBits {
+        let parent_height = self.tree.height(parent);
+        let at = |height: Height| {
+            let id = self.tree.ancestor_id(parent, height);
+            Past {
+                time: self.tree.time(id),
+                bits: self.tree.bits(id),
+            }
         };
-        let anchor = anchor_height.and_then(|height| self.tree.ancestor(parent, height));
         let context = DifficultyContext {
-            parent_height: self.tree.height(parent),
-            parent_time: self.tree.time(parent),
-            anchor_time: anchor.map(|anchor| Timestamp(anchor.header.time)),
+            parent_height,
+            at: &at,
         };
-        difficulty::next_bits(&self.params, &context)
+        difficulty::next_bits(&self.params, &context, time)
     }
 
     /// Checks an unmined child of the tip against every rule but proof of work (BIP 23 proposals, templates).

@@ -73,7 +73,7 @@ pub struct PowSection {
     pub limit: HexBits,
     /// The wished time between blocks, in seconds.
     pub spacing_s: u32,
-    /// ASERT only: the time, in seconds, by which the chain must run ahead for the difficulty to double.
+    /// EMA and ASERT: the time, in seconds, by which the chain must run ahead for the difficulty to double.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub half_life_s: Option<u32>,
     /// ASERT only: where the schedule starts; genesis if absent.
@@ -85,6 +85,8 @@ pub struct PowSection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Algorithm {
+    /// A moving average by solve time; late blocks are eased.
+    Ema,
     /// aserti3-2d.
     Asert,
     /// Every block has the bits of genesis.

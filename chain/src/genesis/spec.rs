@@ -6,8 +6,7 @@ use bitcoin::{Amount, CompactTarget};
 use super::block::merkle_root;
 use super::error::GenesisError;
 use super::file::{
-    Algorithm, Allocation, AnchorName, GenesisFile, GenesisSection, HexBits, PowSection,
-    SubsidySection,
+    Algorithm, Allocation, GenesisFile, GenesisSection, HexBits, PowSection, SubsidySection,
 };
 use crate::rules::header::target_of_bits;
 use crate::units::Timestamp;
@@ -49,11 +48,11 @@ impl Default for GenesisSpec {
             bits: None,
             allocations: Vec::new(),
             pow: PowSection {
-                algorithm: Algorithm::Asert,
+                algorithm: Algorithm::Ema,
                 limit: HexBits(CompactTarget::from_consensus(0x1e7f_ffff)),
                 spacing_s: 10,
-                half_life_s: Some(600),
-                anchor: Some(AnchorName::FirstBlock),
+                half_life_s: Some(140),
+                anchor: None,
             },
             subsidy: SubsidySection {
                 initial_sat: 50 * Amount::ONE_BTC.to_sat(),

@@ -5,7 +5,7 @@ use bitcoin::{Amount, BlockHash, TxMerkleNode, Txid};
 
 use super::*;
 use crate::fixtures::Key;
-use crate::params::{AsertAnchor, DifficultyRule, NetworkDigest};
+use crate::params::{DifficultyRule, NetworkDigest};
 use crate::rules::header::check_proof_of_work;
 use crate::units::Timestamp;
 
@@ -54,13 +54,9 @@ fn the_built_in_network_has_the_agreed_rules() {
     let params = Params::local();
     assert_eq!(params.name, "mend-local");
     assert_eq!(params.pow.limit_bits.to_consensus(), 0x1e7f_ffff);
-    let anchor = AsertAnchor::FirstBlock;
     assert_eq!(
         params.pow.difficulty,
-        DifficultyRule::Asert {
-            half_life_s: 600,
-            anchor
-        }
+        DifficultyRule::Ema { half_life_s: 140 }
     );
     assert_eq!(params.bip34_height, Height(17));
     assert!(params.forbid_64_byte_transactions);
@@ -205,6 +201,58 @@ fn the_digest_follows_every_rule_but_not_the_name() {
         assert!(!seen.contains(&digest(&asert)));
         seen.push(digest(&asert));
     }
+    let mut ema = spec.clone();
+    ema.pow.algorithm = Algorithm::Ema;
+    for half_life_s in [600, 601] {
+        ema.pow.half_life_s = Some(half_life_s);
+        assert!(!seen.contains(&digest(&ema)));
+        seen.push(digest(&ema));
+    }
+}
+
+/// The built-in network before it had a rule without a schedule.
+const OLD_LOCAL: &str = r#"{
+  "name": "mend-local",
+  "genesis": {
+    "message": "made to be split apart and to mend itself",
+    "version": 536870912,
+    "time": 1767225600,
+    "bits": "1e7fffff",
+    "nonce": 10953,
+    "merkle_root": "204d2d766efd51d6062acd091f540799c0961fcf805f337160f8a14a5a47c9cf",
+    "hash": "00002ee66166c20e391f86186f50572fe759da9e53828858bc2917e609ef0acd"
+  },
+  "allocations": [],
+  "pow": {
+    "algorithm": "asert",
+    "limit": "1e7fffff",
+    "spacing_s": 10,
+    "half_life_s": 600,
+    "anchor": "first_block"
+  },
+  "subsidy": {
+    "initial_sat": 5000000000,
+    "halving_interval": 150
+  },
+  "coinbase_maturity": 100,
+  "bip34_height": 17,
+  "max_block_weight": 4000000,
+  "max_future_s": 7200
+}
+"#;
+
+/// Networks that exist keep their names: these are what release 0.1 says of them.
+#[test]
+fn networks_that_exist_keep_their_digest() {
+    let digest = |json: &str| Params::from_json(json).expect("valid").digest.to_string();
+    assert_eq!(
+        digest(OLD_LOCAL),
+        "9a6150c592b540593846b7bef0267a07912ac35043088e64adbd7efba33afd75"
+    );
+    assert_eq!(
+        Params::bitcoin_regtest().digest.to_string(),
+        "0d520febf9e9cdb097dbce25031c62955524d459cfab5de8f79679399898ac9f"
+    );
 }
 
 #[test]
@@ -341,19 +389,30 @@ fn targets_must_be_positive_canonical_and_within_the_limit() {
 }
 
 #[test]
-fn asert_keys_go_with_asert() {
-    assert_eq!(
-        refused_field(|json| json["pow"]["half_life_s"] = 5.into()),
-        "pow.half_life_s"
-    );
-    assert_eq!(
-        refused_field(|json| json["pow"]["anchor"] = "genesis".into()),
-        "pow.anchor"
-    );
-    assert_eq!(
-        refused_field(|json| json["pow"]["algorithm"] = "asert".into()),
-        "pow.half_life_s"
-    );
+fn half_life_and_anchor_go_with_their_rules() {
+    let error = |algorithm: Option<&str>, half_life_s: Option<u32>, anchor: Option<&str>| {
+        refused(|json| {
+            if let Some(name) = algorithm {
+                json["pow"]["algorithm"] = name.into();
+            }
+            if let Some(half_life_s) = half_life_s {
+                json["pow"]["half_life_s"] = half_life_s.into();
+            }
+            if let Some(anchor) = anchor {
+                json["pow"]["anchor"] = anchor.into();
+            }
+        })
+        .field
+    };
+    assert_eq!(error(None, Some(5), None), "pow.half_life_s");
+    assert_eq!(error(None, None, Some("genesis")), "pow.anchor");
+    for rule in ["ema", "asert"] {
+        assert_eq!(error(Some(rule), None, None), "pow.half_life_s");
+        assert_eq!(error(Some(rule), Some(0), None), "pow.half_life_s");
+        assert_eq!(error(Some(rule), Some(31_536_001), None), "pow.half_life_s");
+    }
+    assert_eq!(error(Some("ema"), Some(50), Some("genesis")), "pow.anchor");
+    assert_eq!(error(Some("ema"), Some(9), None), "pow.half_life_s");
 }
 
 #[test]

@@ -160,16 +160,21 @@ fn difficulty_rule(pow: &PowSection) -> Result<DifficultyRule, GenesisError> {
         (Algorithm::Fixed, None, None) => Ok(DifficultyRule::Fixed),
         (Algorithm::Fixed, Some(_), _) => Err(GenesisError::new(
             "pow.half_life_s",
-            "got a number, but only asert has one",
+            "got a number, but only ema and asert have one",
         )),
-        (Algorithm::Fixed, None, Some(_)) => Err(GenesisError::new(
+        (Algorithm::Fixed | Algorithm::Ema, _, Some(_)) => Err(GenesisError::new(
             "pow.anchor",
             "got a name, but only asert has one",
         )),
-        (Algorithm::Asert, None, _) => Err(GenesisError::new(
+        (Algorithm::Ema | Algorithm::Asert, None, _) => Err(GenesisError::new(
             "pow.half_life_s",
-            "missing; asert needs it, in seconds",
+            "missing; ema and asert need it, in seconds",
         )),
+        (Algorithm::Ema, Some(half_life_s), None) => {
+            // Less than a block's worth would throw the target about with every block.
+            within("pow.half_life_s", half_life_s, pow.spacing_s..=365 * DAY_S)?;
+            Ok(DifficultyRule::Ema { half_life_s })
+        }
         (Algorithm::Asert, Some(half_life_s), anchor) => {
             within("pow.half_life_s", half_life_s, 1..=365 * DAY_S)?;
             let anchor = match anchor {

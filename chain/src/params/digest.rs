@@ -74,6 +74,10 @@ fn canonical_bytes(params: &Params) -> Vec<u8> {
             });
             bytes.extend(half_life_s.to_le_bytes());
         }
+        DifficultyRule::Ema { half_life_s } => {
+            bytes.push(3);
+            bytes.extend(half_life_s.to_le_bytes());
+        }
     }
     bytes.extend(limit.to_le_bytes());
     bytes.extend(limit_bits.to_consensus().to_le_bytes());

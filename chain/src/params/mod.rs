@@ -56,6 +56,11 @@ pub struct PowParams {
 pub enum DifficultyRule {
     /// Every block has the bits of genesis.
     Fixed,
+    /// A moving average by solve time, without a schedule: for networks that rest.
+    Ema {
+        /// The time, in seconds, by which blocks must come too early for the difficulty to double.
+        half_life_s: u32,
+    },
     /// aserti3-2d on every block.
     Asert {
         /// The time, in seconds, by which the chain must run ahead for the difficulty to double.

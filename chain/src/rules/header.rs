@@ -5,6 +5,7 @@ use bitcoin::{BlockHash, CompactTarget, Target};
 
 use crate::params::Params;
 use crate::rules::MIN_BLOCK_VERSION;
+use crate::rules::difficulty::NextBits;
 use crate::rules::error::RuleError;
 use crate::units::Timestamp;
 
@@ -71,30 +72,13 @@ pub fn target_of_bits(bits: CompactTarget) -> Option<Target> {
 /// [`RuleError::WrongBits`], [`RuleError::TimeNotAfterMedian`], [`RuleError::TimeAhead`], [`RuleError::VersionTooOld`].
 pub fn check_in_place(
     header: &Header,
-    expected_bits: CompactTarget,
+    expected: &NextBits,
     median_time_past: Timestamp,
     now: Timestamp,
-    params: &Params,
 ) -> Result<(), RuleError> {
-    check_bits(header, expected_bits)?;
+    check_bits(header, expected.bits)?;
     check_time_after_median(header, median_time_past)?;
-    check_time_not_ahead(header, now, params)?;
-    check_version(header)
-}
-
-/// Checks bits, median time past and version against what the ancestors demand: [`check_in_place`] without the
-/// clock.
-///
-/// # Errors
-///
-/// [`RuleError::WrongBits`], [`RuleError::TimeNotAfterMedian`], [`RuleError::VersionTooOld`].
-pub fn check_against_ancestors(
-    header: &Header,
-    expected_bits: CompactTarget,
-    median_time_past: Timestamp,
-) -> Result<(), RuleError> {
-    check_bits(header, expected_bits)?;
-    check_time_after_median(header, median_time_past)?;
+    check_time_not_ahead(header, now, expected.max_ahead_s)?;
     check_version(header)
 }
 
@@ -128,7 +112,8 @@ pub fn check_time_after_median(header: &Header, median: Timestamp) -> Result<(),
     Ok(())
 }
 
-/// Checks `time <= now + max_future_s`. The only rule that depends on our clock; its verdict is [`Standing::NotYet`].
+/// Checks `time <= now + limit_secs`, which is `max_future_s` for all blocks but eased ones ([`NextBits::max_ahead_s`]). The only rule
+/// that depends on our clock; its verdict is [`Standing::NotYet`].
 ///
 /// [`Standing::NotYet`]: crate::Standing::NotYet
 ///
@@ -138,14 +123,14 @@ pub fn check_time_after_median(header: &Header, median: Timestamp) -> Result<(),
 pub fn check_time_not_ahead(
     header: &Header,
     now: Timestamp,
-    params: &Params,
+    limit_secs: u32,
 ) -> Result<(), RuleError> {
     let time = Timestamp(header.time);
-    if u64::from(time.0) > u64::from(now.0) + u64::from(params.max_future_s) {
+    if u64::from(time.0) > u64::from(now.0) + u64::from(limit_secs) {
         return Err(RuleError::TimeAhead {
             time,
             now,
-            limit_secs: params.max_future_s,
+            limit_secs,
         });
     }
     Ok(())

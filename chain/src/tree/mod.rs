@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
-use bitcoin::{BlockHash, Work};
+use bitcoin::{BlockHash, CompactTarget, Work};
 use hashbrown::HashTable;
 
 use crate::units::{Height, Timestamp};
@@ -314,6 +314,11 @@ impl BlockTree {
     /// The time of a header by place.
     pub fn time(&self, id: NodeId) -> Timestamp {
         self.nodes.get(id).time()
+    }
+
+    /// The bits of a header by place.
+    pub(crate) fn bits(&self, id: NodeId) -> CompactTarget {
+        CompactTarget::from_consensus(self.nodes.get(id).bits)
     }
 
     /// What is known of a block.

@@ -84,6 +84,12 @@ impl BlockTree {
         Some(self.info(self.nodes.ancestor(id, height.0)?))
     }
 
+    /// The place of the ancestor at a height that `id` or one of its ancestors has.
+    pub(crate) fn ancestor_id(&self, id: NodeId, height: Height) -> NodeId {
+        let ancestor = self.nodes.ancestor(id, height.0);
+        ancestor.expect("every height up to a block's own has an ancestor")
+    }
+
     /// Whether `ancestor` is an ancestor of `id`, or `id` itself.
     pub fn is_ancestor(&self, ancestor: NodeId, id: NodeId) -> bool {
         self.nodes.ancestor(id, self.nodes.get(ancestor).height) == Some(ancestor)

@@ -136,10 +136,11 @@ fn grow(net: &mut TestChain, from: &str, prefix: &str, count: usize, seconds: u3
     for n in 1..=count {
         let name = format!("{prefix}{n}");
         let id = net.chain().tree().id_of(&parent.block_hash()).unwrap();
+        let time = Timestamp(parent.time + seconds);
         let block = net
             .build(&name)
-            .bits(net.chain().bits_after(id))
-            .time(Timestamp(parent.time + seconds))
+            .bits(net.chain().bits_after(id, time).bits)
+            .time(time)
             .mine();
         parent = block.header;
         net.submit(&name, block);

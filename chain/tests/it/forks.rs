@@ -375,7 +375,7 @@ fn templates_are_tested_without_work_and_change_nothing() {
         .test_block(template, Timestamp(u32::MAX))
         .unwrap_err();
     assert!(matches!(error, AcceptError::UnknownParent { .. }));
-    let next = net.chain().next_block();
+    let next = net.chain().next_block(Timestamp(0));
     assert_eq!(
         (next.height, next.parent.hash),
         (Height(3), net.hash("other"))

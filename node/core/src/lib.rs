@@ -18,7 +18,8 @@ mod now;
 
 pub use mode::Mode;
 pub use node::{
-    AddNode, AddNodeError, Ban, BannedBy, BlockTemplate, CoreOptions, Input, LoadSnapshotError,
-    NodeCore, OperatorError, Output, PeerInfo, PeerTable, SubmitError, TemplateTransaction,
+    AddNode, AddNodeError, Ban, BannedBy, BlockTemplate, ChainAhead, CoreOptions, Input,
+    LoadSnapshotError, NodeCore, OperatorError, Output, PeerInfo, PeerTable, SubmitError,
+    TemplateTransaction,
 };
 pub use now::Now;

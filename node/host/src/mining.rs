@@ -9,15 +9,20 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bitcoin::Address;
+use chain::Timestamp;
 use miner::{Job, PauseGate, ROLLING_MASK, SearchOptions, SearchOutcome, Searcher, StopFlag};
 
-use crate::{NodeHandle, StopReason};
-use node_core::{BlockTemplate, Mode};
+use crate::NodeHandle;
+use node_core::{BlockTemplate, ChainAhead, Mode};
 
 /// A template is made anew after this time, since its time and so perhaps its difficulty lag behind.
 const TEMPLATE_LIFE: Duration = Duration::from_secs(5);
 /// How often a paused miner looks whether it may go on.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is told, at most, that the chain is ahead of the clock.
+const TELL_AHEAD_EVERY: Duration = Duration::from_secs(600);
+const CHAIN_AHEAD: &str = "the chain is ahead of this machine's clock";
 
 /// The dial of the miner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +76,8 @@ struct State {
     settings: MiningSettings,
     started: bool,
     pause: Option<&'static str>,
+    /// When it was last told that the chain is ahead of the clock.
+    told_ahead: Option<Instant>,
     /// The search that is going on.
     search: Option<Search>,
     /// Hashes per second, lately.
@@ -85,6 +92,8 @@ struct Search {
     stop: StopFlag,
     since: Instant,
     pool_sequence: u64,
+    /// The last time for which the template's bits are right.
+    max_time: Timestamp,
 }
 
 /// What the miner did and does.
@@ -130,6 +139,7 @@ impl Mining {
                 settings,
                 started: false,
                 pause: None,
+                told_ahead: None,
                 search: None,
                 rate_now: 0.0,
                 tip_changed: None,
@@ -211,6 +221,20 @@ impl Mining {
         let _ = self.changed.wait_timeout(state, PAUSE);
     }
 
+    /// Pauses, and tells once in a while by how much the chain is ahead: the clock lets a block through now and then.
+    fn pause_until_clock(&self, ahead: &ChainAhead) {
+        {
+            let mut state = self.lock();
+            let told = state.told_ahead.map(|at| at.elapsed());
+            if told.is_none_or(|since| since >= TELL_AHEAD_EVERY) {
+                tracing::warn!(target: "miner", "mining pauses: {ahead}");
+                state.told_ahead = Some(Instant::now());
+            }
+            state.pause = Some(CHAIN_AHEAD);
+        }
+        self.pause(CHAIN_AHEAD);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -248,15 +272,18 @@ pub(crate) fn start_when_wanted(node: &NodeHandle) {
     }
 }
 
-/// Ends a search whose template is old, or whose mempool has changed.
+/// Ends a search whose template is old, whose bits are for an earlier time, or whose mempool has changed.
 pub(crate) fn refresh(node: &NodeHandle) {
     if !node.inner.mining.lock().settings.active {
         return;
     }
     // The core's lock is never waited for under the miner's: who changes the tip takes them the other way round.
     let sequence = node.read(|core| core.mempool().sequence());
+    let wall = node.now().wall;
     if let Some(search) = &node.inner.mining.lock().search
-        && (search.since.elapsed() >= TEMPLATE_LIFE || search.pool_sequence != sequence)
+        && (search.since.elapsed() >= TEMPLATE_LIFE
+            || wall > search.max_time
+            || search.pool_sequence != sequence)
     {
         search.stop.stop();
     }
@@ -284,9 +311,9 @@ fn run(node: &NodeHandle) {
         };
         let template = match node.read(|core| core.template(node.now())) {
             Ok(template) => template,
-            Err(error) => {
-                node.stop().press(StopReason::Failed(error.to_string()));
-                return;
+            Err(ahead) => {
+                node.inner.mining.pause_until_clock(&ahead);
+                continue;
             }
         };
         extra_nonce = extra_nonce.wrapping_add(1);
@@ -311,6 +338,7 @@ fn next_search(node: &NodeHandle) -> Option<(MiningSettings, StopFlag)> {
                 stop: stop.clone(),
                 since: Instant::now(),
                 pool_sequence: 0,
+                max_time: Timestamp(u32::MAX),
             });
             return Some((state.settings.clone(), stop));
         }
@@ -364,6 +392,7 @@ fn search_one(
         state.pause = None;
         if let Some(search) = &mut state.search {
             search.pool_sequence = pool_sequence;
+            search.max_time = template.max_time;
         }
     }
     let mut block = template.build(&address.script_pubkey(), extra_nonce);
@@ -394,6 +423,8 @@ fn search_one(
         Err(error) => {
             mining.stale.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(target: "miner", height = %template.height, %error, "own block refused");
+            // Whatever the reason, the next one may meet the same fate: not at the speed of the search.
+            mining.pause("the node refused the last block");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context, anyhow, bail};
 use bitcoin::{Address, Amount, CompactTarget, Denomination, Network};
 use chain::Params;
-use chain::genesis::{Algorithm, GenesisSpec, HexBits};
+use chain::genesis::{Algorithm, AnchorName, GenesisSpec, HexBits};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -43,6 +43,17 @@ enum What {
     New(Box<NewArgs>),
 }
 
+/// The rules of `pow.algorithm`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Difficulty {
+    /// A moving average by solve time: for networks that rest.
+    Ema,
+    /// ASERT, which aims at a schedule.
+    Asert,
+    /// Always the limit.
+    Fixed,
+}
+
 #[derive(Args, Debug)]
 struct NewArgs {
     /// What people call it.
@@ -54,11 +65,15 @@ struct NewArgs {
     /// Wished seconds between blocks.
     #[arg(long, value_name = "SECONDS")]
     spacing: Option<u32>,
-    /// Seconds by which the chain must run ahead for the difficulty to double.
+    /// How the difficulty follows the blocks.
+    #[arg(long, value_enum, value_name = "RULE", default_value_t = Difficulty::Ema)]
+    difficulty: Difficulty,
+    /// Seconds by which the chain must run ahead for the difficulty to double; by default 14 times the spacing, under asert 60
+    /// times.
     #[arg(long, value_name = "SECONDS")]
     half_life: Option<u32>,
-    /// Keep the difficulty at the limit.
-    #[arg(long, conflicts_with = "half_life")]
+    /// Keep the difficulty at the limit: short for --difficulty fixed.
+    #[arg(long, conflicts_with_all = ["half_life", "difficulty"])]
     fixed: bool,
     /// The easiest target, as compact bits in hex.
     #[arg(long, value_name = "BITS")]
@@ -125,13 +140,28 @@ fn make(args: NewArgs) -> anyhow::Result<()> {
     if let Some(spacing) = args.spacing {
         spec.pow.spacing_s = spacing;
     }
-    if args.fixed {
-        spec.pow.algorithm = Algorithm::Fixed;
-        spec.pow.half_life_s = None;
-        spec.pow.anchor = None;
-    } else if args.half_life.is_some() {
-        spec.pow.half_life_s = args.half_life;
+    let difficulty = match args.fixed {
+        true => Difficulty::Fixed,
+        false => args.difficulty,
+    };
+    if let (Difficulty::Fixed, Some(half_life)) = (difficulty, args.half_life) {
+        bail!(
+            "--half-life {half_life} means nothing at a fixed difficulty; leave one of the two out"
+        );
     }
+    let half_life = |spacings: u32| {
+        let by_default = spec.pow.spacing_s.saturating_mul(spacings);
+        Some(args.half_life.unwrap_or(by_default))
+    };
+    (spec.pow.algorithm, spec.pow.half_life_s, spec.pow.anchor) = match difficulty {
+        Difficulty::Ema => (Algorithm::Ema, half_life(14), None),
+        Difficulty::Asert => (
+            Algorithm::Asert,
+            half_life(60),
+            Some(AnchorName::FirstBlock),
+        ),
+        Difficulty::Fixed => (Algorithm::Fixed, None, None),
+    };
     if let Some(bits) = args.limit {
         let bits = CompactTarget::from_unprefixed_hex(bits.trim_start_matches("0x"))
             .map_err(|_| anyhow!("--limit {bits} is not compact bits; write it as 1e7fffff"))?;

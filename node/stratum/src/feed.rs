@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::BlockHash;
+use chain::Timestamp;
 use p2p::Mono;
 use tokio::sync::{Notify, watch};
 
 use super::job::Work;
-use node_host::{NodeHandle, StopReason};
+use node_core::{ChainAhead, Now};
+use node_host::NodeHandle;
 
 /// How often the mempool is looked at while there are miners.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -26,13 +28,16 @@ struct Made {
     at: Mono,
     parent: BlockHash,
     pool_sequence: u64,
+    /// The last time for which the work's bits are right.
+    max_time: Timestamp,
 }
 
 impl Made {
     /// Whether new work is worth giving.
-    fn is_outdated(&self, now: Mono, parent: BlockHash, pool_sequence: u64) -> bool {
-        let age = now.since(self.at);
+    fn is_outdated(&self, now: Now, parent: BlockHash, pool_sequence: u64) -> bool {
+        let age = now.mono.since(self.at);
         self.parent != parent
+            || now.wall > self.max_time
             || age >= WORK_LIFE
             || (self.pool_sequence != pool_sequence && age >= PAYMENTS_AFTER)
     }
@@ -80,7 +85,8 @@ impl Feed {
                     self.latest.send_replace(Some(Arc::new(work)));
                 }
                 Ok(Ok(None)) => {}
-                Ok(Err(problem)) => return node.stop().press(StopReason::Failed(problem)),
+                // Miners keep what they have until the clock has caught up.
+                Ok(Err(ahead)) => tracing::warn!(target: "stratum", "no work for miners: {ahead}"),
                 Err(error) => tracing::error!(target: "stratum", %error, "no work was made"),
             }
             tokio::select! {
@@ -92,24 +98,24 @@ impl Feed {
     }
 }
 
-fn make_if_due(node: &NodeHandle, made: Option<Made>) -> Result<Option<(Work, Made)>, String> {
+fn make_if_due(node: &NodeHandle, made: Option<Made>) -> Result<Option<(Work, Made)>, ChainAhead> {
     let now = node.now();
     node.read(|core| {
         let tip = core.chain().tip().hash;
         let pool_sequence = core.mempool().sequence();
-        if made.is_some_and(|made| !made.is_outdated(now.mono, tip, pool_sequence)) {
+        if made.is_some_and(|made| !made.is_outdated(now, tip, pool_sequence)) {
             return Ok(None);
         }
-        let template = core.template(now).map_err(|error| error.to_string())?;
+        let template = core.template(now)?;
         let made = Made {
             at: now.mono,
             parent: template.parent,
             pool_sequence: template.pool_sequence,
+            max_time: template.max_time,
         };
-        let max_future_s = core.chain().params().max_future_s;
-        Ok(Some((template, max_future_s, made)))
+        Ok(Some((template, made)))
     })
-    .map(|found| found.map(|(template, limit, made)| (Work::new(template, limit), made)))
+    .map(|found| found.map(|(template, made)| (Work::new(template), made)))
 }
 
 #[cfg(test)]
@@ -125,12 +131,19 @@ mod tests {
             at: Mono::ZERO,
             parent,
             pool_sequence: 7,
+            max_time: Timestamp(1_040),
         };
-        let after = |seconds| Mono::ZERO + Duration::from_secs(seconds);
+        let at = |seconds: u32, wall| Now {
+            mono: Mono::ZERO + Duration::from_secs(u64::from(seconds)),
+            wall: Timestamp(wall),
+        };
+        let after = |seconds| at(seconds, 1_000 + seconds);
         assert!(made.is_outdated(after(0), BlockHash::all_zeros(), 7));
         assert!(!made.is_outdated(after(4), parent, 8));
         assert!(made.is_outdated(after(5), parent, 8));
         assert!(!made.is_outdated(after(29), parent, 7));
         assert!(made.is_outdated(after(30), parent, 7));
+        assert!(!made.is_outdated(at(1, 1_040), parent, 7));
+        assert!(made.is_outdated(at(1, 1_041), parent, 7), "other bits");
     }
 }

@@ -29,18 +29,16 @@ pub struct Work {
     path: CoinbasePath,
     commitment: ScriptBuf,
     network_difficulty: f64,
-    max_future_s: u32,
 }
 
 impl Work {
-    /// Prepares a template. `max_future_s`: how far ahead of the clock a block's time may be.
+    /// Prepares a template.
     #[must_use]
-    pub fn new(template: BlockTemplate, max_future_s: u32) -> Work {
+    pub fn new(template: BlockTemplate) -> Work {
         Work {
             path: CoinbasePath::new(template.transactions.iter().map(|tx| tx.txid)),
             commitment: template.commitment(),
             network_difficulty: difficulty::of_bits(template.bits),
-            max_future_s,
             template,
         }
     }
@@ -62,10 +60,11 @@ impl Work {
         self.network_difficulty
     }
 
-    /// The times that a block on it may have.
+    /// The times that a block on it may have: those for which its bits are right, as far as the clock allows.
     pub(super) fn times(&self, now: Now) -> (u32, u32) {
-        let most = now.wall.0.saturating_add(self.max_future_s);
-        (self.template.min_time.0, most)
+        let ahead = now.wall.saturating_add_secs(self.template.max_ahead_s);
+        let most = self.template.max_time.min(ahead);
+        (self.template.min_time.0, most.0)
     }
 }
 

@@ -343,6 +343,85 @@ fn submitted_blocks_are_answered_in_the_words_of_bip_22() {
     );
 }
 
+/// Puts the node's clock exactly two hours behind the median of its chain, and gives what it shows.
+fn chain_two_hours_ahead(node: &RunningNode) -> u64 {
+    node.call("setmocktime", json!([1_800_000_000]));
+    node.mine(12);
+    let info = node.call("getblockchaininfo", json!([]));
+    let clock = info["mediantime"].as_u64().expect("a time") - 7_200;
+    node.call("setmocktime", json!([clock]));
+    clock
+}
+
+#[test]
+fn while_the_chain_is_ahead_of_the_clock_no_work_is_handed_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = RunningNode::start(folder.path());
+    let clock = chain_two_hours_ahead(&node);
+    for (call, params) in [
+        ("getblocktemplate", json!([segwit()])),
+        ("generatetoaddress", json!([1, ADDRESS])),
+        ("generateblock", json!([ADDRESS, []])),
+    ] {
+        let (code, message) = node.refused(call, params);
+        assert_eq!(code, -1, "{call}");
+        let expected = "7201 s ahead of this machine's clock, and 7200 s are allowed; wait 1 s";
+        assert!(message.contains(expected), "{call}: {message}");
+    }
+    let info = node.call("getmininginfo", json!([]));
+    let warning = info["warnings"][0].as_str().expect("a warning");
+    assert!(warning.starts_with("No block can be made: "), "{warning}");
+    node.call("setmocktime", json!([clock + 1]));
+    assert_eq!(node.mine(1).len(), 1);
+    let info = node.call("getmininginfo", json!([]));
+    assert_eq!(info["blocks"], 13);
+}
+
+#[test]
+fn the_own_miner_pauses_while_the_chain_is_ahead_of_the_clock() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = RunningNode::start(folder.path());
+    let clock = chain_two_hours_ahead(&node);
+    node.call("setmining", json!([true, null, ADDRESS]));
+    let mining = || node.call("getmininginfo", json!([]))["mining"].clone();
+    crate::support_node::eventually("a pause", || {
+        mining()["pause"] == "the chain is ahead of this machine's clock"
+    });
+    assert_eq!(node.call("getblockcount", json!([])), 12);
+    assert_eq!(mining()["stale"], 0, "nothing was searched in vain");
+    node.call("setmocktime", json!([clock + 60]));
+    crate::support_node::eventually("more blocks", || {
+        node.call("getblockcount", json!([])).as_u64() > Some(12)
+    });
+    assert_eq!(mining()["stale"], 0);
+}
+
+#[test]
+fn a_template_of_the_default_network_says_for_which_times_its_bits_are_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut options = options(folder.path());
+    options.params = Params::local();
+    let node = RunningNode::start_with(options);
+    node.mine(1);
+    let tip = node.call(
+        "getblockheader",
+        json!([node.call("getbestblockhash", json!([]))]),
+    );
+    let tip_time = tip["time"].as_u64().expect("a time");
+    node.call("setmocktime", json!([tip_time + 10]));
+    let template = node.call("getblocktemplate", json!([segwit()]));
+    assert_eq!(template["maxtime"], tip_time + 39);
+    assert_eq!(template["mutable"], json!(["transactions", "prevblock"]));
+    // A long poll ends when the time for other bits has come.
+    let request = json!([{"rules": ["segwit"], "longpollid": template["longpollid"]}]);
+    node.call("setmocktime", json!([tip_time + 42]));
+    let next = node.call("getblocktemplate", request);
+    assert_eq!(
+        (&next["mintime"], &next["maxtime"]),
+        (&json!(tip_time + 40), &json!(tip_time + 44))
+    );
+}
+
 #[test]
 fn a_new_tip_is_searched_on_soon() {
     let folder = tempfile::tempdir().expect("a folder");

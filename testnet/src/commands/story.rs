@@ -109,7 +109,7 @@ impl Story {
             };
             let (a, b) = (a[0].chain()?, b[0].chain()?);
             let grown = a.blocks >= start.0 + blocks && b.blocks >= start.1 + blocks;
-            // ASERT gives both sides about the same difficulty so soon: two blocks are more work than any rounding of it.
+            // Both sides have about the same difficulty so soon: two blocks are more work than any rounding of it.
             let clear = a.blocks.abs_diff(b.blocks) >= 2;
             Ok((grown && clear && united(&tips_a) && united(&tips_b)).then_some(()))
         })

@@ -42,8 +42,8 @@ pub struct NetworkOptions {
     pub links: LinkSettings,
     /// Wished time between blocks, in seconds.
     pub spacing_s: u32,
-    /// By how many blocks the chain must run ahead for the difficulty to double.
-    pub half_life_blocks: u32,
+    /// By how many blocks the chain must run ahead for the difficulty to double; `None` keeps it as it is at first.
+    pub half_life_blocks: Option<u32>,
     /// Funded accounts.
     pub accounts: u32,
     /// Their phrase.
@@ -69,7 +69,7 @@ impl NetworkOptions {
             down: Vec::new(),
             links: LinkSettings::default(),
             spacing_s: 2,
-            half_life_blocks: HALF_LIFE_BLOCKS,
+            half_life_blocks: Some(HALF_LIFE_BLOCKS),
             accounts: 6,
             words: WORDS.to_owned(),
             seed: 1,

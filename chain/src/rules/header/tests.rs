@@ -140,21 +140,21 @@ fn a_time_ahead_of_the_clock_is_not_yet_valid() {
     let (header, params) = mined();
     let limit = params.max_future_s;
     let early = Timestamp(header.time - limit - 1);
-    let error = check_time_not_ahead(&header, early, &params).expect_err("ahead");
+    let error = check_time_not_ahead(&header, early, limit).expect_err("ahead");
     assert_eq!(error.standing(), Standing::NotYet);
     assert_eq!(error.reject_reason(), "time-too-new");
     let later = Timestamp(early.0 + 1);
-    assert_eq!(check_time_not_ahead(&header, later, &params), Ok(()));
+    assert_eq!(check_time_not_ahead(&header, later, limit), Ok(()));
     let latest = Header {
         time: u32::MAX,
         ..header
     };
     assert_eq!(
-        check_time_not_ahead(&latest, Timestamp(u32::MAX - limit), &params),
+        check_time_not_ahead(&latest, Timestamp(u32::MAX - limit), limit),
         Ok(())
     );
     assert_eq!(
-        check_time_not_ahead(&latest, Timestamp(u32::MAX), &params),
+        check_time_not_ahead(&latest, Timestamp(u32::MAX), limit),
         Ok(())
     );
 }
@@ -191,10 +191,15 @@ fn the_first_broken_rule_is_that_of_core() {
     header.version = Version::from_consensus(1);
     let (median, early) = (Timestamp(header.time), Timestamp(0));
     let check = |expected_bits, median, now| {
-        check_in_place(&header, expected_bits, median, now, &params)
-            .expect_err("broken")
-            .reject_reason()
-            .into_owned()
+        check_in_place(
+            &header,
+            &NextBits::at_any_time(&params, expected_bits),
+            median,
+            now,
+        )
+        .expect_err("broken")
+        .reject_reason()
+        .into_owned()
     };
     assert_eq!(check(bits(1), median, early), "bad-diffbits");
     assert_eq!(check(header.bits, median, early), "time-too-old");
@@ -206,11 +211,12 @@ fn the_first_broken_rule_is_that_of_core() {
     header.version = Version::from_consensus(4);
     grind(&mut header);
     assert_eq!(
-        check_in_place(&header, header.bits, Timestamp(0), median, &params),
-        Ok(())
-    );
-    assert_eq!(
-        check_against_ancestors(&header, header.bits, Timestamp(0)),
+        check_in_place(
+            &header,
+            &NextBits::at_any_time(&params, header.bits),
+            Timestamp(0),
+            median
+        ),
         Ok(())
     );
 }

@@ -1,5 +1,6 @@
 //! [`Failure`]: an error as Bitcoin Core's RPC tells it.
 
+use node_core::ChainAhead;
 use serde::Serialize;
 
 /// Why a call failed: a code of Bitcoin Core's `rpc/protocol.h` and a sentence.
@@ -91,6 +92,12 @@ impl Failure {
     /// -32603: the node's own fault.
     pub fn internal(message: impl Into<String>) -> Failure {
         Failure::new(code::INTERNAL, message)
+    }
+}
+
+impl From<ChainAhead> for Failure {
+    fn from(ahead: ChainAhead) -> Failure {
+        Failure::misc(ahead.to_string())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Blocks on command.
 
 use bitcoin::{Block, BlockHash, ScriptBuf, Transaction, Txid};
-use chain::AcceptError;
 use chain::assemble::{self, BlockFrame};
+use chain::{AcceptError, Timestamp};
 use serde_json::{Value, json};
 
 use super::args::{Args, address_from, decoded, hash_from};
@@ -106,7 +106,7 @@ fn generate(
         let template = node.read(|core| core.template(node.now()))?;
         // A fresh extra nonce each time: no two calls, nor a call after invalidateblock, make the same block.
         let mut block = template.build(payout, rand::random());
-        if !grind(node, &mut block, &mut tries)? {
+        if !grind(node, &mut block, template.max_time, &mut tries)? {
             if tries == Some(0) {
                 break;
             }
@@ -173,7 +173,8 @@ fn generate_block(node: &Api, args: &Args) -> Result<Reply, Failure> {
             return Err(Failure::new(code::VERIFY, text));
         }
     }
-    if !grind(node, &mut block, &mut None)? {
+    // One block is asked for: it stays valid when the time for its bits is over.
+    if !grind(node, &mut block, Timestamp(u32::MAX), &mut None)? {
         return Err(Failure::misc("Failed to make block."));
     }
     let hash = block.block_hash();

@@ -224,9 +224,14 @@ fn get_mining_info(node: &Api, _: &Args) -> Result<Reply, Failure> {
         pause: own.pause,
         tipswitches: own.switches,
     };
+    let now = node.now();
     let info = node.read(|core| {
         let chain = core.chain();
-        let (tip, next) = (tip_info(chain), chain.next_block());
+        let (tip, next) = (tip_info(chain), chain.next_block(now.wall));
+        let mut warnings = warnings(core);
+        if let Some(ahead) = core.chain_ahead(now) {
+            warnings.push(format!("No block can be made: {ahead}"));
+        }
         MiningInfo {
             blocks: tip.height,
             bits: bits_hex(tip.header.bits),
@@ -242,7 +247,7 @@ fn get_mining_info(node: &Api, _: &Args) -> Result<Reply, Failure> {
                 difficulty: difficulty(next.bits),
                 target: target_hex(next.bits),
             },
-            warnings: warnings(core),
+            warnings,
             mining,
         }
     });

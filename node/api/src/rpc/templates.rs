@@ -5,8 +5,8 @@ use std::time::Duration;
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::hex::DisplayHex;
 use bitcoin::{Block, BlockHash, ScriptBuf, Txid, Wtxid};
-use chain::AcceptError;
 use chain::rules::MAX_BLOCK_SIGOPS_COST;
+use chain::{AcceptError, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -46,25 +46,30 @@ struct Wish {
 struct LongPoll {
     tip: BlockHash,
     pool_sequence: u64,
+    /// The last time for which its bits are right.
+    max_time: Timestamp,
 }
 
 impl LongPoll {
     /// From what [`LongPoll::id`] made; any other text waits for a change from now on.
     fn from_id(id: &str, node: &Api) -> LongPoll {
-        let parsed = id
-            .split_at_checked(64)
-            .and_then(|(tip, rest)| Some((hash_from(tip, "longpollid").ok()?, rest.parse().ok()?)));
-        match parsed {
-            Some((tip, pool_sequence)) => LongPoll { tip, pool_sequence },
-            None => LongPoll {
-                tip: node.tip().borrow().hash,
-                pool_sequence: 0,
-            },
-        }
+        let parsed = id.split_at_checked(64).and_then(|(tip, rest)| {
+            let (sequence, max_time) = rest.split_once('-')?;
+            Some(LongPoll {
+                tip: hash_from(tip, "longpollid").ok()?,
+                pool_sequence: sequence.parse().ok()?,
+                max_time: Timestamp(max_time.parse().ok()?),
+            })
+        });
+        parsed.unwrap_or_else(|| LongPoll {
+            tip: node.tip().borrow().hash,
+            pool_sequence: 0,
+            max_time: Timestamp(u32::MAX),
+        })
     }
 
     fn id(&self) -> String {
-        format!("{}{}", self.tip, self.pool_sequence)
+        format!("{}{}-{}", self.tip, self.pool_sequence, self.max_time)
     }
 }
 
@@ -117,14 +122,25 @@ fn wish_of(request: &Value, node: &Api) -> Result<Wish, Failure> {
     Ok(wish)
 }
 
-/// Waits until the tip is another, or, after a minute, the mempool is.
+/// Waits until the tip is another, the known bits are for an earlier time, or, after a minute, the mempool is another.
 async fn wait_for_change(node: &Api, known: &LongPoll) -> Result<(), Failure> {
     let mut tip = node.tip();
     let mut patience = MEMPOOL_PATIENCE;
     loop {
         let changed = tip.wait_for(|tip| tip.hash != known.tip);
-        if tokio::time::timeout(patience, changed).await.is_ok() {
+        // The second after the last one.
+        let left = known.max_time.0.saturating_sub(node.now().wall.0);
+        let bits_hold = Duration::from_secs(u64::from(left) + 1);
+        if tokio::time::timeout(patience.min(bits_hold), changed)
+            .await
+            .is_ok()
+            || node.now().wall > known.max_time
+        {
             return Ok(());
+        }
+        if bits_hold <= patience {
+            // The clock and the timer disagree by a little.
+            continue;
         }
         let reader = node.clone();
         let reading =
@@ -182,6 +198,9 @@ struct TemplateFields {
     longpollid: String,
     target: String,
     mintime: u32,
+    /// BIP 23; not in Bitcoin Core, where bits do not depend on the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maxtime: Option<u32>,
     mutable: Vec<&'static str>,
     noncerange: &'static str,
     sigoplimit: u64,
@@ -244,8 +263,14 @@ fn template(node: &Api, wants_coinbase: bool) -> Result<Reply, Failure> {
     let known = LongPoll {
         tip: template.parent,
         pool_sequence: template.pool_sequence,
+        max_time: template.max_time,
     };
-    let mut mutable = vec!["time", "transactions", "prevblock"];
+    let mut mutable = vec!["transactions", "prevblock"];
+    // Where the bits depend on the time, a miner that changes one would have to change the other.
+    let any_later = template.max_time == Timestamp(u32::MAX);
+    if any_later {
+        mutable.insert(0, "time");
+    }
     if coinbase.is_some() {
         // So that several miners can share it: BIP 23's basic mutations.
         mutable.push("coinbase/append");
@@ -264,6 +289,7 @@ fn template(node: &Api, wants_coinbase: bool) -> Result<Reply, Failure> {
         longpollid: known.id(),
         target: target_hex(template.bits),
         mintime: template.min_time.0,
+        maxtime: (!any_later).then_some(template.max_time.0),
         mutable,
         noncerange: "00000000ffffffff",
         sigoplimit: MAX_BLOCK_SIGOPS_COST,

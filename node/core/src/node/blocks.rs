@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use bitcoin::block::Header;
 use bitcoin::{Block, BlockHash};
+use chain::rules::difficulty;
 use chain::tree::HeaderInfo;
 use chain::{AcceptError, Acceptance, BlockPosition, Reorg, RuleError, StoreError};
 use p2p::sync::Input as EngineInput;
 use p2p::wire::Gossip;
 
-use super::net::is_early;
 use super::{NodeCore, Output};
 use crate::events::NodeEvent;
 use crate::mempool::{Change, Surroundings};
@@ -211,8 +211,8 @@ impl NodeCore {
         out: &mut Vec<Output>,
     ) -> Result<Acceptance, AcceptError> {
         // Bodies are copied only where they may be needed again.
-        let max_future_s = self.chain.params().max_future_s;
-        let ahead = u64::from(block.header.time) > u64::from(now.wall.0) + u64::from(max_future_s);
+        let least_ahead_s = difficulty::least_ahead_s(self.chain.params());
+        let ahead = u64::from(block.header.time) > u64::from(now.wall.0) + u64::from(least_ahead_s);
         let again = ahead.then(|| block.clone());
         let result = self.chain.accept_block(block, now.wall);
         match (&result, again) {
@@ -220,8 +220,8 @@ impl NodeCore {
                 self.activation_due = true;
                 self.plan_flush(now, out);
             }
-            (Err(refusal), Some(block)) if is_early(refusal) => {
-                self.early.keep(block, max_future_s);
+            (Err(AcceptError::Rule(RuleError::TimeAhead { limit_secs, .. })), Some(block)) => {
+                self.early.keep(block, *limit_secs)
             }
             (Err(_), _) => {}
         }

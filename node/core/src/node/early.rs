@@ -19,9 +19,9 @@ pub(super) struct EarlyBlocks {
 }
 
 impl EarlyBlocks {
-    /// Keeps a block whose time is more than `max_future_s` ahead.
-    pub(super) fn keep(&mut self, block: Block, max_future_s: u32) {
-        let from = Timestamp(block.header.time.saturating_sub(max_future_s));
+    /// Keeps a block whose time is more than the allowed `limit_secs` ahead.
+    pub(super) fn keep(&mut self, block: Block, limit_secs: u32) {
+        let from = Timestamp(block.header.time.saturating_sub(limit_secs));
         self.by_time.insert((from, block.block_hash()), block);
         while self.by_time.len() > MAX_EARLY_BLOCKS {
             self.by_time.pop_last();

@@ -45,7 +45,7 @@ pub use operator::OperatorError;
 pub use output::Output;
 pub use peers::{PeerInfo, PeerTable};
 pub use snapshot::LoadSnapshotError;
-pub use template::{BlockTemplate, TemplateTransaction};
+pub use template::{BlockTemplate, ChainAhead, TemplateTransaction};
 
 use std::sync::Arc;
 

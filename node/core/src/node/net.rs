@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bitcoin::Block;
 use bitcoin::block::Header;
-use chain::{AcceptError, Standing};
+use chain::AcceptError;
 use p2p::PeerNum;
 use p2p::book::AddressesOf;
 use p2p::sync::{Action, BlockOutcome, HeaderProblem, Input as EngineInput};
@@ -232,9 +232,4 @@ fn block_outcome(refusal: AcceptError) -> BlockOutcome {
         AcceptError::UnknownParent { .. } => BlockOutcome::UnknownParent,
         AcceptError::KnownInvalid { .. } | AcceptError::Store(_) => BlockOutcome::KnownInvalid,
     }
-}
-
-/// Whether a refusal only means "later".
-pub(super) fn is_early(refusal: &AcceptError) -> bool {
-    matches!(refusal, AcceptError::Rule(rule) if rule.standing() == Standing::NotYet)
 }

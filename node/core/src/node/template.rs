@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bitcoin::{Amount, Block, BlockHash, CompactTarget, ScriptBuf, Transaction, Weight};
 use chain::assemble::{self, BlockFrame};
 use chain::rules::MAX_BLOCK_SIGOPS_COST;
-use chain::{Height, StoreError, Timestamp};
+use chain::{Height, NextBlock, Timestamp};
+use thiserror::Error;
 
 use super::NodeCore;
 use crate::mempool::{Selection, SelectionLimits};
@@ -29,8 +30,12 @@ pub struct BlockTemplate {
     pub height: Height,
     /// The bits.
     pub bits: CompactTarget,
-    /// Earliest allowed time.
+    /// Earliest allowed time with these bits.
     pub min_time: Timestamp,
+    /// Latest allowed time with these bits: under a rule that eases late blocks, later ones need other bits.
+    pub max_time: Timestamp,
+    /// How far ahead of the clock that time may lie when the block is found, in seconds.
+    pub max_ahead_s: u32,
     /// Time to use now.
     pub time: Timestamp,
     /// Subsidy and fees.
@@ -122,14 +127,42 @@ impl TemplateCache {
     }
 }
 
+/// No block that is made now would be taken: the chain is too far ahead of this machine's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the next block's time must be {time} at least, {} s ahead of this machine's clock, and {limit_secs} s are allowed; \
+     wait {} s, or set the clock right",
+    time.0.saturating_sub(now.0),
+    self.wait_s()
+)]
+pub struct ChainAhead {
+    /// The earliest time that the next block may have.
+    pub time: Timestamp,
+    /// The clock.
+    pub now: Timestamp,
+    /// How far ahead of it that block may be, in seconds.
+    pub limit_secs: u32,
+}
+
+impl ChainAhead {
+    /// Seconds until a block can be made, if none comes before.
+    #[must_use]
+    pub fn wait_s(&self) -> u32 {
+        let ahead_s = self.time.0.saturating_sub(self.now.0);
+        ahead_s.saturating_sub(self.limit_secs)
+    }
+}
+
 impl NodeCore {
-    /// What the next block may hold. Never refused: not for want of peers, nor for an old tip. Cheap while nothing changed.
+    /// What the next block may hold, never with a time that this node would refuse. Given out however few the peers and however old
+    /// the tip. Cheap while nothing changed.
     ///
     /// # Errors
     ///
-    /// None at present; storage may be asked one day.
-    pub fn template(&self, now: Now) -> Result<BlockTemplate, StoreError> {
-        let next = self.chain.next_block();
+    /// [`ChainAhead`] when the earliest time that the median allows is too far ahead of the clock.
+    pub fn template(&self, now: Now) -> Result<BlockTemplate, ChainAhead> {
+        let next = self.chain.next_block(now.wall);
+        check_not_ahead(&next, now.wall)?;
         let params = self.chain.params();
         let pool_sequence = self.mempool.sequence();
         let limits = SelectionLimits {
@@ -149,10 +182,29 @@ impl NodeCore {
             height: next.height,
             bits: next.bits,
             min_time: next.min_time,
-            time: next.min_time.max(now.wall),
+            max_time: next.max_time,
+            max_ahead_s: next.max_ahead_s,
+            time: next.time,
             coinbase_value: params.subsidy_at(next.height) + fees,
             transactions,
             pool_sequence,
         })
     }
+
+    /// Why no block can be made now, if none can.
+    pub fn chain_ahead(&self, now: Now) -> Option<ChainAhead> {
+        check_not_ahead(&self.chain.next_block(now.wall), now.wall).err()
+    }
+}
+
+fn check_not_ahead(next: &NextBlock, now: Timestamp) -> Result<(), ChainAhead> {
+    let (time, limit_secs) = (next.time, next.max_ahead_s);
+    if time > now.saturating_add_secs(limit_secs) {
+        return Err(ChainAhead {
+            time,
+            now,
+            limit_secs,
+        });
+    }
+    Ok(())
 }

@@ -45,12 +45,14 @@ pub(crate) fn work(parent: BlockHash, bits: u32) -> Arc<Work> {
         height: Height(7),
         bits: CompactTarget::from_consensus(bits),
         min_time: Timestamp(TIME - 100),
+        max_time: Timestamp(u32::MAX),
+        max_ahead_s: MAX_FUTURE_S,
         time: Timestamp(TIME),
         coinbase_value: Amount::from_sat(5_000_000_000),
         transactions: Arc::new(Vec::new()),
         pool_sequence: 1,
     };
-    Arc::new(Work::new(template, MAX_FUTURE_S))
+    Arc::new(Work::new(template))
 }
 
 impl Scene {

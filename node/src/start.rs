@@ -112,7 +112,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
     let warm_up = runtime.block_on(async { WarmUp::start(rpc) })?;
     let chain = open_chain(&data_dir, &options)?;
     let index = match options.txindex {
-        true => Some(TxIndex::open(data_dir.path(), &options.params)?),
+        true => Some(TxIndex::open(&data_dir.lock(), &options.params)?),
         false => None,
     };
     let stratum = options.stratum.take().map(node_stratum::open).transpose()?;

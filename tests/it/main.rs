@@ -16,6 +16,7 @@ mod stratum;
 mod stratum_client;
 #[path = "../../node/tests/it/stratum_tcp.rs"]
 mod stratum_tcp;
+mod txindex;
 mod typed_client;
 mod wallet;
 mod wallet_trouble;

@@ -128,6 +128,7 @@ impl Chain {
     }
 
     fn all_flushed(&mut self) {
+        self.flushed = self.tip_id();
         self.coins.flushed(self.coins_budget_bytes / 2);
         self.pending = Default::default();
     }

@@ -69,6 +69,7 @@ impl Chain {
             tree: self.tree.clone(),
             active: self.active.clone(),
             snapshot_base: self.snapshot_base,
+            flushed: self.flushed,
             coins: CoinCache::new(),
             store: self.store.pinned()?,
             pending: Pending::default(),

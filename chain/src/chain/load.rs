@@ -94,6 +94,7 @@ impl Chain {
             cure_counts: CureCounts::default(),
             last_healed: None,
             snapshot_base: find_snapshot_base(&tree, &active),
+            flushed: active.last().copied().unwrap_or(GENESIS),
             params,
             tree,
             active,

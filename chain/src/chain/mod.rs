@@ -60,6 +60,8 @@ pub struct Chain {
     active: Vec<NodeId>,
     /// The active block whose coins came from a snapshot, if there is one.
     snapshot_base: Option<NodeId>,
+    /// The block whose coins are on disk.
+    flushed: NodeId,
     coins: CoinCache,
     store: Store,
     pending: Pending,
@@ -177,6 +179,11 @@ impl Chain {
             time: self.tree.time(id),
             median_time_past: self.tree.median_time_past(id),
         }
+    }
+
+    /// The block whose coins were committed last: what a crash leaves. It may have left the active chain.
+    pub fn flushed_tip(&self) -> HeaderInfo {
+        self.tree.info(self.flushed)
     }
 
     /// The active chain's block at `height`, `None` above the tip.

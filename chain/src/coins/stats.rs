@@ -17,7 +17,7 @@ pub struct CoinSetStats {
     pub coins: u64,
     /// Number of transactions with unspent outputs.
     pub transactions: u64,
-    /// Sum of all amounts.
+    /// Sum of all amounts; what does not fit into 64 bits of satoshis is not counted.
     pub total: Amount,
     /// Bitcoin Core's "bogosize": a size of the set that does not depend on any database, in bytes.
     pub bogo_bytes: u64,
@@ -89,7 +89,9 @@ impl StatsBuilder {
             .collect();
         for ((_, coin), element) in batch.iter().zip(&elements) {
             self.stats.coins += 1;
-            self.stats.total += Amount::from_sat(coin.amount_sat);
+            // A set that no chain can have made is refused elsewhere, and must not end the process here.
+            let total = self.stats.total.to_sat().saturating_add(coin.amount_sat);
+            self.stats.total = Amount::from_sat(total);
             self.stats.bogo_bytes += bogo_bytes(coin);
             if let Some(engine) = &mut self.serialized {
                 engine.input(element);

@@ -363,6 +363,14 @@ fn more_money_than_can_exist_is_refused() {
         refused_field(|json| json["subsidy"]["halving_interval"] = 300_000.into()),
         "subsidy"
     );
+    // Subsidies without end must be countable for as long as a network can last.
+    let endless = |subsidy: u64| {
+        refused_field(|json| {
+            json["subsidy"]["halving_interval"] = 0.into();
+            json["subsidy"]["initial_sat"] = subsidy.into();
+        })
+    };
+    assert_eq!(endless(u64::MAX >> 31), "subsidy");
     let zero = refused_field(|json| json["allocations"][0]["amount_sat"] = 0.into());
     assert_eq!(zero, "allocations[0].amount_sat");
 }

@@ -68,7 +68,8 @@ impl GenesisFile {
         self.check_supply()
     }
 
-    /// All coins that can ever exist must be a valid amount.
+    /// All coins that can ever exist must be a valid amount. Where subsidies never end, those of 2^31 blocks (68 years of a block a
+    /// second) must at least be countable.
     fn check_supply(&self) -> Result<(), GenesisError> {
         let all_money = Amount::MAX_MONEY.to_sat();
         within(
@@ -82,18 +83,21 @@ impl GenesisFile {
             within(&field, allocation.amount_sat, 1..=all_money)?;
             allocated += u128::from(allocation.amount_sat);
         }
-        // Halving for ever doubles what the first interval pays. Without halving the supply has no end anyway.
-        let mined =
-            2 * u128::from(self.subsidy.initial_sat) * u128::from(self.subsidy.halving_interval);
+        let initial = u128::from(self.subsidy.initial_sat);
+        let (mined, most) = match self.subsidy.halving_interval {
+            0 => (initial << 31, u128::from(u64::MAX)),
+            // Halving for ever doubles what the first interval pays.
+            interval => (2 * initial * u128::from(interval), u128::from(all_money)),
+        };
         let supply = allocated + mined;
-        if supply > u128::from(all_money) {
+        if allocated > u128::from(all_money) || supply > most {
             let field = if allocated > u128::from(all_money) {
                 "allocations"
             } else {
                 "subsidy"
             };
             let problem = format!(
-                "allocations and all subsidies sum to {supply} sat, expected at most {all_money}"
+                "allocations and all subsidies sum to {supply} sat, expected at most {most}"
             );
             return Err(GenesisError::new(field, problem));
         }

@@ -117,6 +117,33 @@ impl Params {
         )
     }
 
+    /// All that blocks up to `height` can have made, with the allocations of genesis. Satoshis that do not fit into 64 bits are not
+    /// counted; no network of [`crate::genesis`] comes there in its first 2^31 blocks.
+    pub fn supply_at(&self, height: Height) -> Amount {
+        let allocated = self.genesis.txdata.iter().skip(1).flat_map(|tx| &tx.output);
+        let mut total: u128 = allocated
+            .map(|output| u128::from(output.value.to_sat()))
+            .sum();
+        let mut first = 1;
+        while first <= height.0 {
+            let subsidy = self.subsidy_at(Height(first)).to_sat();
+            let last = match self.subsidy.halving_interval {
+                0 => height.0,
+                interval => (first / interval)
+                    .saturating_add(1)
+                    .saturating_mul(interval)
+                    .saturating_sub(1)
+                    .min(height.0),
+            };
+            total += u128::from(subsidy) * u128::from(last - first + 1);
+            let Some(next) = last.checked_add(1).filter(|_| subsidy > 0) else {
+                break;
+            };
+            first = next;
+        }
+        Amount::from_sat(u64::try_from(total).unwrap_or(u64::MAX))
+    }
+
     /// The time of block 0.
     #[must_use]
     pub fn genesis_time(&self) -> Timestamp {

@@ -14,10 +14,11 @@
 //! The headers are there so that nobody has to be asked for them. They prove their own work; the coins prove nothing, so who
 //! loads them says which hash he trusts.
 //!
-//! Three steps: [`dump`] writes, [`read`] takes a file and checks all that it can without a chain, [`load`] makes it the state
+//! Three steps: [`dump`] (or [`dump_to_file`]) writes, [`read`] takes a file and checks all that it can without a chain, [`load`] makes it the state
 //! of a chain, in one commit.
 
 mod dump;
+mod file;
 mod load;
 mod read;
 
@@ -31,6 +32,7 @@ use crate::store::StoreError;
 use crate::units::Height;
 
 pub use dump::dump;
+pub use file::dump_to_file;
 pub use load::load;
 pub use read::{Snapshot, read};
 

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use bitcoin::block::Header;
-use bitcoin::{Amount, Work, consensus};
+use bitcoin::{OutPoint, Work, consensus};
 
 use super::{MAGIC, SnapshotError, SnapshotInfo, Trusted, VERSION};
 use crate::chain::{BlockPosition, Chain};
@@ -55,7 +55,7 @@ pub fn read(
         let found = base.hash;
         return Err(SnapshotError::WrongBase { found, expected });
     }
-    let (coins, stats) = read_coins(reader, base.height)?;
+    let (coins, stats) = read_coins(reader, base.height, params)?;
     let found = stats.serialized.expect("it was asked for");
     for expected in [SetHash(bytes(reader)?), trusted.coins] {
         if found != expected {
@@ -72,7 +72,7 @@ pub fn read(
     })
 }
 
-fn check_kind(reader: &mut impl Read, params: &Params) -> Result<(), SnapshotError> {
+pub(super) fn check_kind(reader: &mut impl Read, params: &Params) -> Result<(), SnapshotError> {
     if bytes::<8>(reader)? != MAGIC {
         return Err(SnapshotError::Malformed("it does not start as one"));
     }
@@ -118,13 +118,29 @@ fn read_headers(
 fn read_coins(
     reader: &mut impl Read,
     base: Height,
+    params: &Params,
 ) -> Result<(CoinCache, CoinSetStats), SnapshotError> {
-    let count = u64::from_le_bytes(bytes(reader)?);
     let mut coins = CoinCache::new();
     let mut stats = StatsBuilder::new(true);
+    for_each_coin(reader, base, params, |outpoint, coin| {
+        coins.create(&outpoint, coin.clone());
+        stats.add(outpoint, coin);
+    })?;
+    Ok((coins, stats.finish()))
+}
+
+/// Reads the coins, in key order, and refuses by name what no chain can have made up to `base`.
+pub(super) fn for_each_coin(
+    reader: &mut impl Read,
+    base: Height,
+    params: &Params,
+    mut visit: impl FnMut(OutPoint, PackedCoin),
+) -> Result<(), SnapshotError> {
+    let count = u64::from_le_bytes(bytes(reader)?);
+    let supply_sat = params.supply_at(base).to_sat();
     let mut last = None;
     let mut compact = Vec::new();
-    let mut total_sat = 0;
+    let mut total_sat: u64 = 0;
     for _ in 0..count {
         let key: [u8; 36] = bytes(reader)?;
         if last.replace(key).is_some_and(|last| last >= key) {
@@ -134,28 +150,21 @@ fn read_coins(
         reader.read_exact(&mut compact)?;
         let coin = decode_coin(&compact)
             .map_err(|_| SnapshotError::Malformed("a coin cannot be decoded"))?;
-        total_sat = check_possible(&coin, base, total_sat)?;
-        let outpoint = decode_outpoint(&key);
-        coins.create(&outpoint, coin.clone());
-        stats.add(outpoint, coin);
+        if coin.height_and_coinbase >> 1 > base.0 {
+            return Err(SnapshotError::Malformed("a coin is younger than its block"));
+        }
+        total_sat = total_sat
+            .checked_add(coin.amount_sat)
+            .filter(|sum| *sum <= supply_sat)
+            .ok_or(SnapshotError::Malformed(
+                "its coins are more than its blocks can have made",
+            ))?;
+        visit(decode_outpoint(&key), coin);
     }
-    Ok((coins, stats.finish()))
+    Ok(())
 }
 
-/// What no chain can have made is refused by name. Gives the sum of this coin and those before it, `before_sat`.
-fn check_possible(coin: &PackedCoin, base: Height, before_sat: u64) -> Result<u64, SnapshotError> {
-    if coin.height_and_coinbase >> 1 > base.0 {
-        return Err(SnapshotError::Malformed("a coin is younger than its block"));
-    }
-    before_sat
-        .checked_add(coin.amount_sat)
-        .filter(|sum| *sum <= Amount::MAX_MONEY.to_sat())
-        .ok_or(SnapshotError::Malformed(
-            "its coins are more than all money",
-        ))
-}
-
-fn check_at_end(reader: &mut impl Read) -> Result<(), SnapshotError> {
+pub(super) fn check_at_end(reader: &mut impl Read) -> Result<(), SnapshotError> {
     let mut more = [0];
     match reader.read_exact(&mut more) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
@@ -164,7 +173,7 @@ fn check_at_end(reader: &mut impl Read) -> Result<(), SnapshotError> {
     }
 }
 
-fn bytes<const N: usize>(reader: &mut impl Read) -> Result<[u8; N], io::Error> {
+pub(super) fn bytes<const N: usize>(reader: &mut impl Read) -> Result<[u8; N], io::Error> {
     let mut bytes = [0; N];
     reader.read_exact(&mut bytes)?;
     Ok(bytes)

@@ -48,7 +48,7 @@ pub(crate) use snapshot::{Snapshot, check_row};
 pub(crate) use tables::{HeaderRow, block_key, position};
 
 use disk::Disk;
-use guard::guard;
+pub(crate) use guard::{Panicked, guard};
 use pages::Head;
 
 /// The name of the database inside the data directory.

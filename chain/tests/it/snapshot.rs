@@ -8,10 +8,13 @@ use bitcoin::{Amount, BlockHash};
 use chain::backup::{backup, restore};
 use chain::coins::{CoinSetStats, SetHash};
 use chain::export::{ExportError, export};
-use chain::fixtures::{GENESIS, Key, TestChain, test_params};
+use chain::fixtures::{GENESIS, Key, TEST_GENESIS_TIME, TestChain, params_of, test_params};
+use chain::genesis::GenesisSpec;
 use chain::repair::{RebuildError, rebuild_coins};
 use chain::rules::spend::SignatureCache;
-use chain::snapshot::{Snapshot, SnapshotError, SnapshotInfo, Trusted, dump, load, read};
+use chain::snapshot::{
+    Snapshot, SnapshotError, SnapshotInfo, Trusted, dump, dump_to_file, load, read,
+};
 use chain::store::DirectoryLock;
 use chain::store::MemoryDisk;
 use chain::verify::{VerifyLevel, verify};
@@ -356,7 +359,10 @@ fn coins_that_no_chain_can_have_made_are_refused() {
         coins[36] += (much.len() - amount_bytes) as u8;
         coins.splice(39..39 + amount_bytes, much);
     });
-    assert_eq!(reason(&rich), "its coins are more than all money");
+    assert_eq!(
+        reason(&rich),
+        "its coins are more than its blocks can have made"
+    );
     let unordered = forged(&scene, |coins| coins[0] = 0xff);
     assert_eq!(reason(&unordered), "its coins are out of order");
 }
@@ -507,4 +513,64 @@ fn a_snapshot_of_genesis_is_no_gain() {
         matches!(refusal, SnapshotError::NotAhead { .. }),
         "{refusal}"
     );
+}
+
+#[test]
+fn two_dumps_at_once_both_load_and_others_files_are_left_alone() {
+    let mut scene = scene();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let others = ["snap.incomplete", "snap.part", "snap.a.part"];
+    for name in others {
+        std::fs::write(path(name), name).unwrap();
+    }
+    let frozen = scene.net.chain_mut().frozen().unwrap();
+    let names = ["snap.a", "snap.b", "snap.a"];
+    let together = std::sync::Barrier::new(names.len());
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let dumps = names.map(|name| {
+            let (frozen, together, path) = (&frozen, &together, path(name));
+            scope.spawn(move || {
+                together.wait();
+                dump_to_file(frozen, &path)
+            })
+        });
+        dumps.map(|dump| dump.join().unwrap()).into()
+    });
+    assert!(results[1].is_ok());
+    // Two of one name: at least one is told as written, and what is there is whole.
+    assert!(results[0].is_ok() || results[2].is_ok());
+    assert!(results[0].is_err() || results[2].is_err());
+    for name in ["snap.a", "snap.b"] {
+        let bytes = std::fs::read(path(name)).unwrap();
+        assert_eq!(bytes, scene.file);
+        assert_eq!(scene.read_bytes(&bytes).unwrap().info(), &scene.info);
+    }
+    for name in others {
+        assert_eq!(std::fs::read_to_string(path(name)).unwrap(), name);
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 5);
+}
+
+#[test]
+fn a_network_that_never_halves_makes_more_than_bitcoin_and_its_snapshots_load() {
+    let mut spec = GenesisSpec::trivial("endless", TEST_GENESIS_TIME);
+    spec.subsidy.halving_interval = 0;
+    let owner = Key::p2wpkh("owner").address();
+    let params = Arc::new(params_of(&spec.allocate(&owner, Amount::MAX_MONEY)));
+    let mut net = TestChain::on(Chain::in_memory(Arc::clone(&params)));
+    net.mine_many("a", 3);
+    let supply = params.supply_at(Height(3));
+    assert!(supply > Amount::MAX_MONEY);
+    let mut file = Vec::new();
+    let info = dump(net.chain(), &mut file).unwrap();
+    assert_eq!(info.stats.total, supply);
+    let trusted = Trusted {
+        coins: info.stats.serialized.unwrap(),
+        base: None,
+    };
+    let snapshot = read(&mut file.as_slice(), &params, &trusted, Timestamp(u32::MAX)).unwrap();
+    let mut fresh = Chain::in_memory(params);
+    load(&mut fresh, snapshot).unwrap();
+    assert_eq!(fresh.coin_set_stats(true).unwrap(), info.stats);
 }

@@ -1,14 +1,12 @@
 //! `mend export`: the active chain to a file.
 
-use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use chain::Chain;
+use chain::new_file::NewFile;
 use clap::Args;
-use indicatif::ProgressBar;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{ChainArgs, progress, snapshot};
 
@@ -41,47 +39,23 @@ pub fn run(args: ExportArgs) -> anyhow::Result<()> {
         bail!("{shown} is there already; choose another name, or remove it");
     }
     let chain = args.chain.look()?;
+    if args.snapshot {
+        return snapshot::dump(&args.chain, &chain, &args.file);
+    }
+    let cannot_write = || format!("cannot write {shown}; check the path and the space on the disk");
     let total = u64::from(chain.tip().height.0) + 1;
     let bar = progress::bar(total, "{bar:30} {percent:>3}%  {pos} blocks  ETA {eta}");
-    let mut unfinished = args.file.as_os_str().to_owned();
-    unfinished.push(".part");
-    let unfinished = PathBuf::from(unfinished);
-    let cannot_write = || format!("cannot write {shown}; check the path and the space on the disk");
-    let mut out = BufWriter::new(fs::File::create(&unfinished).with_context(cannot_write)?);
-    let written = write(&args, &chain, &mut out, &bar);
+    let new = NewFile::create(&args.file).with_context(cannot_write)?;
+    let mut out = BufWriter::new(new.file());
+    let report = chain::export::export(&chain, &mut out, &mut |done| bar.set_position(done.blocks))
+        .with_context(|| format!("exporting to {shown}"))?;
+    out.flush().with_context(cannot_write)?;
+    drop(out);
+    new.finish().with_context(cannot_write)?;
     bar.finish_and_clear();
-    let mut finish = || {
-        out.flush()?;
-        out.get_ref().sync_all()?;
-        fs::rename(&unfinished, &args.file)
-    };
-    let finished = written.and_then(|told| finish().with_context(cannot_write).map(|()| told));
-    match finished {
-        Ok((text, json)) => {
-            args.chain.tell(&text, &json);
-            Ok(())
-        }
-        Err(error) => {
-            // What is left of it is of no use.
-            let _ = fs::remove_file(&unfinished);
-            Err(error.context(format!("exporting to {shown}")))
-        }
-    }
-}
-
-/// Writes the blocks or the coins, and gives what there is to tell.
-fn write(
-    args: &ExportArgs,
-    chain: &Chain,
-    out: &mut impl Write,
-    bar: &ProgressBar,
-) -> anyhow::Result<(String, Value)> {
-    if args.snapshot {
-        return snapshot::dump(chain, out, &args.file);
-    }
-    let report = chain::export::export(chain, out, &mut |done| bar.set_position(done.blocks))?;
     let (blocks, bytes) = (report.blocks, report.bytes);
-    let text = format!("{blocks} blocks, {bytes} bytes in {}", args.file.display());
+    let text = format!("{blocks} blocks, {bytes} bytes in {shown}");
     let json = json!({"blocks": blocks, "bytes": bytes, "file": args.file});
-    Ok((text, json))
+    args.chain.tell(&text, &json);
+    Ok(())
 }

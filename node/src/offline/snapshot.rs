@@ -1,6 +1,6 @@
 //! `mend import --snapshot` and `mend export --snapshot`: the coins alone, to start from.
 
-use std::io::{BufReader, Write};
+use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use anyhow::Context;
 use chain::coins::SetHash;
 use chain::rules::spend::SignatureCache;
 use chain::snapshot::{self, Trusted};
-use chain::{BlockPosition, Chain};
+use chain::{BlockPosition, FrozenChain};
 use serde_json::json;
 
 use super::{ChainArgs, now, open_file, progress};
@@ -52,13 +52,14 @@ pub(super) fn load(args: &ChainArgs, path: &Path, coins: SetHash) -> anyhow::Res
     Ok(())
 }
 
-/// Writes the coins of the tip to `out`, and gives what there is to tell: for people, and for programs.
-pub(super) fn dump(
-    chain: &Chain,
-    out: &mut impl Write,
-    path: &Path,
-) -> anyhow::Result<(String, serde_json::Value)> {
-    let info = snapshot::dump(chain, out)?;
+/// Writes the coins of the tip to the file `path`, which must not be there.
+///
+/// # Errors
+///
+/// When the chain cannot be read or the file not be written.
+pub(super) fn dump(args: &ChainArgs, chain: &FrozenChain, path: &Path) -> anyhow::Result<()> {
+    let info = snapshot::dump_to_file(chain, path)
+        .with_context(|| format!("exporting to {}", path.display()))?;
     let BlockPosition { hash, height } = info.base;
     let coins = info.stats.coins;
     let trusted = info.stats.serialized.map(|hash| hash.to_string());
@@ -75,5 +76,6 @@ pub(super) fn dump(
         "txoutset_hash": trusted,
         "path": path,
     });
-    Ok((text, json))
+    args.tell(&text, &json);
+    Ok(())
 }

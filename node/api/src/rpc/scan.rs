@@ -355,21 +355,8 @@ fn dump(node: &Api, args: &Args) -> Result<Reply, Failure> {
         return Err(Failure::invalid(text));
     }
     let chain = node.frozen_chain()?;
-    let unfinished = path.with_extension("incomplete");
-    let cannot = |error: std::io::Error| Failure::misc(format!("cannot write {shown}: {error}"));
-    let file = std::fs::File::create(&unfinished).map_err(cannot)?;
-    let mut out = std::io::BufWriter::new(file);
-    let dumped = chain::snapshot::dump(&chain, &mut out);
-    let finished = dumped.and_then(|info| {
-        out.get_ref().sync_all()?;
-        std::fs::rename(&unfinished, &path)?;
-        Ok(info)
-    });
-    let info = finished.map_err(|error| {
-        // What is left of it is of no use.
-        let _ = std::fs::remove_file(&unfinished);
-        Failure::misc(error.to_string())
-    })?;
+    let info = chain::snapshot::dump_to_file(&chain, &path)
+        .map_err(|error| Failure::misc(format!("cannot write {shown}: {error}")))?;
     reply(&serde_json::json!({
         "coins_written": info.stats.coins,
         "base_hash": info.base.hash,

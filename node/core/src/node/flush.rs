@@ -83,6 +83,19 @@ impl NodeCore {
         }
     }
 
+    /// Commits everything now, for whoever may only see what is committed; nothing while syncing.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: the node stops.
+    pub fn commit_near_tip(&mut self, out: &mut Vec<Output>) -> Result<(), StoreError> {
+        self.check_writable()?;
+        match self.is_syncing() {
+            true => Ok(()),
+            false => self.commit_all(out),
+        }
+    }
+
     /// Commits everything now.
     pub(super) fn commit_all(&mut self, out: &mut Vec<Output>) -> Result<(), StoreError> {
         if self.flush.volatile {

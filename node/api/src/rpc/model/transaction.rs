@@ -48,10 +48,12 @@ pub struct Place {
     pub blockhash: BlockHash,
     /// 0 in a block that is not active.
     pub confirmations: i64,
-    /// The block's time.
-    pub time: u32,
-    /// The block's time.
-    pub blocktime: u32,
+    /// The block's time, if it is active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<u32>,
+    /// The same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocktime: Option<u32>,
 }
 
 #[derive(Clone, Debug, Serialize)]

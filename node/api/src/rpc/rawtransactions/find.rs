@@ -95,7 +95,7 @@ fn anywhere(node: &Api, txid: &Txid) -> Result<Found, Failure> {
     }))
 }
 
-/// Active blocks in which a confirmed transaction may be: by the index, or because it is a genesis transaction, or has an
+/// Blocks in which a confirmed transaction may be: by the index, or because it is a genesis transaction, or has an
 /// unspent output.
 pub(in crate::rpc) fn blocks_to_look_into(
     node: &Api,
@@ -104,13 +104,13 @@ pub(in crate::rpc) fn blocks_to_look_into(
     if let Some(indexer) = node.indexer()
         && is_indexed(node)
     {
-        let place = indexer.find(txid)?;
-        let info = node.read(|core| {
-            let chain = core.chain();
-            let place = place.filter(|place| chain.is_active(&place.block));
-            place.and_then(|place| chain.tree().get(&place.block))
-        });
-        return Ok(info.into_iter().collect());
+        // The block may have left the active chain: it still holds the transaction.
+        let place = indexer.find(txid);
+        let info = node.read(|core| place.and_then(|place| core.chain().tree().get(&place.block)));
+        return Ok(info
+            .filter(|info| info.status.has_body)
+            .into_iter()
+            .collect());
     }
     node.read(|core| {
         let chain = core.chain();
@@ -128,9 +128,18 @@ pub(in crate::rpc) fn blocks_to_look_into(
 
 /// Whether the index is at the tip, or comes there within moments.
 fn is_indexed(node: &Api) -> bool {
-    let tip = node.read(|core| core.chain().tip().hash);
-    let indexer = node.indexer();
-    indexer.is_some_and(|indexer| indexer.wait_for(&tip, INDEX_PATIENCE))
+    let Some(indexer) = node.indexer() else {
+        return false;
+    };
+    let (tip, committed) = node.read(|core| {
+        let chain = core.chain();
+        (chain.tip().hash, chain.flushed_tip().hash)
+    });
+    // It follows what is committed, which near the tip would be in a second.
+    if tip != committed && node.act(|core, _, out| core.commit_near_tip(out)).is_err() {
+        return false;
+    }
+    indexer.wait_for(&tip, INDEX_PATIENCE)
 }
 
 fn in_block(node: &Api, info: &HeaderInfo, txid: &Txid) -> Result<Option<Found>, Failure> {
@@ -155,8 +164,8 @@ fn in_block(node: &Api, info: &HeaderInfo, txid: &Txid) -> Result<Option<Found>,
         place: Some(Place {
             blockhash: info.hash,
             confirmations: confirmations.max(0),
-            time: info.header.time,
-            blocktime: info.header.time,
+            time: (confirmations > 0).then_some(info.header.time),
+            blocktime: (confirmations > 0).then_some(info.header.time),
         }),
     }))
 }

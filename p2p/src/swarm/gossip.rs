@@ -57,7 +57,7 @@ impl Topics {
     pub(super) fn of(&self, gossip: &Gossip) -> &TopicHash {
         match gossip {
             Gossip::Block(_) | Gossip::Header(_) => &self.blocks,
-            Gossip::Transaction(_) => &self.transactions,
+            Gossip::Transaction(_) | Gossip::Again { .. } => &self.transactions,
         }
     }
 
@@ -88,7 +88,7 @@ pub(super) fn behaviour(network: &NetworkDigest, topics: &Topics) -> Result<Goss
     let ids = topics.clone();
     let config = gossipsub::ConfigBuilder::default()
         .protocol_id(
-            format!("/mend/{}/gossip/1", short_name(network)),
+            format!("/mend/{}/gossip/2", short_name(network)),
             Version::V1_1,
         )
         .validation_mode(ValidationMode::Anonymous)

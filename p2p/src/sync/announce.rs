@@ -111,7 +111,7 @@ impl Announcements {
         let (header, short_ids) = match gossip {
             Gossip::Block(block) => (block.header, Some(block)),
             Gossip::Header(header) => (header, None),
-            Gossip::Transaction(_) => {
+            Gossip::Transaction(_) | Gossip::Again { .. } => {
                 cx.out.push(Action::Verdict {
                     id,
                     verdict: Verdict::Ignore,

@@ -8,7 +8,7 @@ use bitcoin::{Transaction, Txid};
 use super::Action;
 use super::outbox::Context;
 use super::peers::Peers;
-use super::timing::MAX_PARENTS_WANTED;
+use super::timing::{MAX_PARENTS_WANTED, MAX_QUEUED_TXIDS};
 use crate::PeerNum;
 use crate::wire::Request;
 use crate::wire::limits::MAX_TRANSACTIONS_PER_REQUEST;
@@ -20,7 +20,7 @@ enum Comparison {
     Waiting,
     /// Its ids were asked for.
     Asked,
-    /// Done, for this connection: what was missing is queued.
+    /// Done, until the peer changes its branch: what was missing is queued.
     Done,
 }
 
@@ -28,7 +28,9 @@ enum Comparison {
 #[derive(Debug)]
 struct Fetch {
     comparison: Comparison,
-    /// Still to be asked for.
+    /// Missing parents of what it sent, still to be asked for: children wait for them, so they come first.
+    parents: VecDeque<Txid>,
+    /// What the comparison brought up, still to be asked for.
     queue: VecDeque<Txid>,
     /// The batch that is under way.
     asked: BTreeSet<Txid>,
@@ -48,6 +50,7 @@ impl MempoolSync {
     pub(super) fn join(&mut self, peer: PeerNum) {
         let fetch = Fetch {
             comparison: Comparison::Waiting,
+            parents: VecDeque::new(),
             queue: VecDeque::new(),
             asked: BTreeSet::new(),
         };
@@ -55,9 +58,21 @@ impl MempoolSync {
         self.any_waiting = true;
     }
 
-    pub(super) fn leave(&mut self, peer: PeerNum) {
+    /// A peer is gone. What it was asked for is asked of others that have it.
+    pub(super) fn leave(&mut self, cx: &mut Context<'_>, peer: PeerNum) {
         if let Some(fetch) = self.peers.remove(&peer) {
             self.land(&fetch.asked);
+            self.ask_all(cx);
+        }
+    }
+
+    /// The peer's mempool is to be compared with ours once more.
+    pub(super) fn compare_again(&mut self, peer: PeerNum) {
+        if let Some(fetch) = self.peers.get_mut(&peer)
+            && fetch.comparison == Comparison::Done
+        {
+            fetch.comparison = Comparison::Waiting;
+            self.any_waiting = true;
         }
     }
 
@@ -92,8 +107,9 @@ impl MempoolSync {
         let Some(fetch) = self.peers.get_mut(&peer) else {
             return;
         };
-        let unknown = |txid: &Txid| !cx.pool.knows(txid) && !self.in_flight.contains(txid);
-        fetch.queue.extend(ids.into_iter().filter(unknown));
+        let room = MAX_QUEUED_TXIDS.saturating_sub(fetch.queue.len());
+        let unknown = ids.into_iter().filter(|txid| !cx.pool.knows(txid));
+        fetch.queue.extend(unknown.take(room));
         fetch.comparison = Comparison::Done;
         self.ask_next(cx, peer);
     }
@@ -104,10 +120,9 @@ impl MempoolSync {
             return;
         };
         for txid in txids {
-            let wanted = self.in_flight.contains(txid) || fetch.queue.contains(txid);
-            if fetch.queue.len() < MAX_PARENTS_WANTED && !wanted && !cx.pool.knows(txid) {
-                // Children wait for them: before what only a comparison brought up.
-                fetch.queue.push_front(*txid);
+            let wanted = self.in_flight.contains(txid) || fetch.parents.contains(txid);
+            if fetch.parents.len() < MAX_PARENTS_WANTED && !wanted && !cx.pool.knows(txid) {
+                fetch.parents.push_back(*txid);
             }
         }
         self.ask_next(cx, peer);
@@ -122,9 +137,11 @@ impl MempoolSync {
         let Some(fetch) = self.peers.get(&peer) else {
             return;
         };
+        let mut owed = fetch.asked.clone();
+        // Each once: the same transaction with other witnesses is another one.
         if transactions
             .iter()
-            .any(|tx| !fetch.asked.contains(&tx.compute_txid()))
+            .any(|tx| !owed.remove(&tx.compute_txid()))
         {
             cx.out
                 .punish(peer, "sent transactions that it was not asked for");
@@ -135,7 +152,7 @@ impl MempoolSync {
                 .push(Action::AcceptTransactions { peer, transactions });
         }
         self.end_batch(peer);
-        self.ask_next(cx, peer);
+        self.ask_all(cx);
     }
 
     /// The peer does not tell its mempool: it is left alone.
@@ -145,11 +162,24 @@ impl MempoolSync {
         }
     }
 
-    /// The peer did not give transactions: what it was to be asked for is forgotten. Others may gossip it.
-    pub(super) fn transactions_failed(&mut self, peer: PeerNum) {
+    /// The peer did not give transactions: what it was to be asked for is forgotten. Others that have it are asked.
+    pub(super) fn transactions_failed(&mut self, cx: &mut Context<'_>, peer: PeerNum) {
         self.end_batch(peer);
         if let Some(fetch) = self.peers.get_mut(&peer) {
+            fetch.parents.clear();
             fetch.queue.clear();
+        }
+        self.ask_all(cx);
+    }
+
+    /// Asks everyone who owes nothing: what was under way with another may be free again.
+    fn ask_all(&mut self, cx: &mut Context<'_>) {
+        let idle = self.peers.iter().filter(|(_, fetch)| {
+            fetch.asked.is_empty() && !(fetch.queue.is_empty() && fetch.parents.is_empty())
+        });
+        let idle: Vec<PeerNum> = idle.map(|(peer, _)| *peer).collect();
+        for peer in idle {
+            self.ask_next(cx, peer);
         }
     }
 
@@ -161,13 +191,23 @@ impl MempoolSync {
         if !fetch.asked.is_empty() {
             return;
         }
-        while let Some(txid) = fetch.queue.pop_front() {
-            if !cx.pool.knows(&txid) && self.in_flight.insert(txid) {
-                fetch.asked.insert(txid);
+        for queue in [&mut fetch.parents, &mut fetch.queue] {
+            // What is under way with another peer stays queued: that one may fail.
+            let mut under_way = VecDeque::new();
+            while fetch.asked.len() < MAX_TRANSACTIONS_PER_REQUEST
+                && let Some(txid) = queue.pop_front()
+            {
+                if cx.pool.knows(&txid) || fetch.asked.contains(&txid) {
+                    continue;
+                }
+                if self.in_flight.insert(txid) {
+                    fetch.asked.insert(txid);
+                } else {
+                    under_way.push_back(txid);
+                }
             }
-            if fetch.asked.len() == MAX_TRANSACTIONS_PER_REQUEST {
-                break;
-            }
+            under_way.append(queue);
+            *queue = under_way;
         }
         if !fetch.asked.is_empty() {
             let txids = fetch.asked.iter().copied().collect();

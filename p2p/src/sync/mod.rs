@@ -215,12 +215,13 @@ impl SyncEngine {
             self.headers.leave(cx.now, peer);
             self.announcements.leave(&mut self.bodies, cx.now, peer);
             self.bodies.leave(cx.now, peer);
-            self.mempool.leave(peer);
+            self.mempool.leave(cx, peer);
         }
     }
 
     /// A peer told its tip.
     fn peer_told(&mut self, cx: &Context<'_>, peer: PeerNum, status: TipStatus) {
+        let before = self.peers.get(peer).and_then(|peer| peer.best);
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.status = Some(status);
         }
@@ -229,6 +230,15 @@ impl SyncEngine {
             .claimed(cx, &mut self.peers, peer, status.hash, work);
         // A peer that has no more than we have gives nothing to fetch, and takes nothing away if nothing is fetched.
         let best = self.peers.get(peer).and_then(|peer| peer.best);
+        if let (Some(before), Some(best)) = (before, best)
+            && cx
+                .chain
+                .ancestor(&best.hash, before.height)
+                .is_none_or(|at| at.hash != before.hash)
+        {
+            // It came over from another branch, and got payments back that were confirmed there.
+            self.mempool.compare_again(peer);
+        }
         let tip_work = cx.chain.tip().chain_work;
         let has_more = best.is_some_and(|best| best.chain_work > tip_work);
         self.bodies.target_due |= has_more || self.bodies.target.is_some();
@@ -276,7 +286,7 @@ impl SyncEngine {
                 rebuilding.failed(cx, &mut self.bodies, id);
             }
             Kind::MempoolIds => self.mempool.ids_failed(peer),
-            Kind::Transactions => self.mempool.transactions_failed(peer),
+            Kind::Transactions => self.mempool.transactions_failed(cx, peer),
             Kind::Peers => {}
         }
     }

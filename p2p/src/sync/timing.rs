@@ -118,6 +118,8 @@ pub(super) const LATE: Duration = Duration::from_millis(500);
 pub(super) const MAX_ORPHANS: usize = 128;
 /// Missing parents of transactions that wait to be asked of one peer.
 pub(super) const MAX_PARENTS_WANTED: usize = 1_000;
+/// Transactions that wait to be asked of one peer: 32 bytes each. Further ones are found when mempools are compared again.
+pub(super) const MAX_QUEUED_TXIDS: usize = 10_000;
 
 /// `base` doubled `times` times, at most `most`.
 pub(super) fn doubled(base: Duration, times: u32, most: Duration) -> Duration {

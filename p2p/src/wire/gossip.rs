@@ -12,6 +12,9 @@ use super::{Gossip, WireError};
 const BLOCK: u8 = 0;
 const HEADER: u8 = 1;
 const TRANSACTION: u8 = 2;
+const AGAIN: u8 = 3;
+/// Bytes of a salt.
+const SALT_BYTES: usize = 8;
 
 /// Bytes of the smallest prefilled transaction: its index and the smallest transaction.
 const MIN_PREFILLED_BYTES: usize = 11;
@@ -22,7 +25,7 @@ impl Gossip {
         match self {
             Gossip::Block(_) => "block",
             Gossip::Header(_) => "header",
-            Gossip::Transaction(_) => "transaction",
+            Gossip::Transaction(_) | Gossip::Again { .. } => "transaction",
         }
     }
 
@@ -35,14 +38,18 @@ impl Gossip {
     ///
     /// A block goes by its hash: whoever alters the short ids or the coinbase of an announcement can at most make its
     /// receivers fetch the body. A transaction goes by its wtxid, so that a copy with an altered witness does not
-    /// shadow the true one. The tag is hashed with it: a bare header does not shadow a block's short ids.
+    /// shadow the true one; what is told again by its salt as well. The tag is hashed with it: a bare header does not shadow a block's short ids.
     pub fn content_id(&self) -> [u8; 32] {
+        let mut engine = sha256::Hash::engine();
         let (tag, id) = match self {
             Gossip::Block(block) => (BLOCK, block.header.block_hash().to_byte_array()),
             Gossip::Header(header) => (HEADER, header.block_hash().to_byte_array()),
             Gossip::Transaction(tx) => (TRANSACTION, tx.compute_wtxid().to_byte_array()),
+            Gossip::Again { transaction, salt } => {
+                engine.input(&salt.to_le_bytes());
+                (AGAIN, transaction.compute_wtxid().to_byte_array())
+            }
         };
-        let mut engine = sha256::Hash::engine();
         engine.input(&[tag]);
         engine.input(&id);
         sha256::Hash::from_engine(engine).to_byte_array()
@@ -63,6 +70,11 @@ impl Gossip {
                 out.push(TRANSACTION);
                 put(out, tx.as_ref());
             }
+            Gossip::Again { transaction, salt } => {
+                out.push(AGAIN);
+                put(out, salt);
+                put(out, transaction.as_ref());
+            }
         }
     }
 
@@ -72,7 +84,7 @@ impl Gossip {
     ///
     /// [`WireError`] when it is over a limit or malformed.
     pub fn decode(bytes: &[u8]) -> Result<Gossip, WireError> {
-        let longest = MAX_ANNOUNCEMENT_BYTES.max(MAX_TRANSACTION_BYTES);
+        let longest = MAX_ANNOUNCEMENT_BYTES.max(MAX_TRANSACTION_BYTES + SALT_BYTES);
         let mut reader = Reader::new(bytes, "gossip", longest)?;
         let gossip = match reader.take::<u8>("gossip tag")? {
             BLOCK | HEADER if bytes.len() > MAX_ANNOUNCEMENT_BYTES => {
@@ -84,6 +96,10 @@ impl Gossip {
             }
             BLOCK => Gossip::Block(Box::new(take_short_ids(&mut reader)?)),
             HEADER => Gossip::Header(reader.take("header")?),
+            AGAIN => Gossip::Again {
+                salt: reader.take("salt")?,
+                transaction: Arc::new(reader.take("transaction")?),
+            },
             TRANSACTION => Gossip::Transaction(Arc::new(reader.take("transaction")?)),
             tag => {
                 return Err(WireError::UnknownTag {

@@ -122,6 +122,14 @@ pub enum Gossip {
     Header(Header),
     /// A new transaction, whole.
     Transaction(Arc<Transaction>),
+    /// A transaction that did not spread when it was new, because it was not good then, or that may have been lost since. Gossip
+    /// that was heard once is not passed on again for a while; this is known by `salt` as well.
+    Again {
+        /// Whole.
+        transaction: Arc<Transaction>,
+        /// What makes it news: equal for nodes that tell it for the same reason.
+        salt: u64,
+    },
 }
 
 /// What a node found out about a gossiped item, which decides whether it is forwarded.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bitcoin::hashes::Hash;
-use bitcoin::{Block, BlockHash, Txid};
+use bitcoin::{Block, BlockHash, Transaction, Txid};
 use chain::fixtures::test_params;
 use p2p::sync::{Input, RequestId};
 use p2p::wire::{BlockBytes, Request, Response};
@@ -78,6 +78,74 @@ fn a_peer_that_makes_up_parents_without_end_is_asked_for_a_bounded_number() {
         sent = node.input(at(1.1), Input::Response { peer, id, response });
     }
     assert!((1_000..=2_000).contains(&asked), "{asked} of 10,000");
+}
+
+/// Both peers are level with the node and have the same transaction, which Alice was asked for.
+fn asked_of_alice(tx: &Transaction) -> (Node, RequestId) {
+    let mut node = two_peers();
+    let status = node.status();
+    let mut asked = Vec::new();
+    for peer in [ALICE, BOB] {
+        let sent = node.input(at(1.0), Input::PeerStatus { peer, status });
+        let ids = requests(&sent)
+            .into_iter()
+            .find(|(_, _, request)| *request == Request::MempoolIds);
+        let (_, id, _) = ids.expect("mempools are compared");
+        let response = Response::MempoolIds(vec![tx.compute_txid()]);
+        let sent = node.input(at(1.1), Input::Response { peer, id, response });
+        asked.extend(transaction_requests(&sent));
+    }
+    assert_eq!(asked.len(), 1, "one is enough");
+    assert_eq!(asked[0].0, ALICE);
+    (node, asked[0].1)
+}
+
+fn a_transaction() -> Transaction {
+    Transaction {
+        version: bitcoin::transaction::Version::TWO,
+        lock_time: bitcoin::absolute::LockTime::ZERO,
+        input: vec![bitcoin::TxIn::default()],
+        output: vec![],
+    }
+}
+
+#[test]
+fn what_a_silent_peer_owes_is_asked_of_another_that_has_it() {
+    let tx = a_transaction();
+    for leaves in [false, true] {
+        let (mut node, id) = asked_of_alice(&tx);
+        let input = match leaves {
+            true => Input::PeerDown { peer: ALICE },
+            false => Input::RequestFailed {
+                peer: ALICE,
+                id,
+                malformed: false,
+            },
+        };
+        let sent = node.input(at(11.0), input);
+        let (peer, _, txids) = transaction_requests(&sent)[0].clone();
+        assert_eq!((peer, txids), (BOB, vec![tx.compute_txid()]));
+    }
+}
+
+#[test]
+fn one_transaction_with_two_witnesses_is_not_what_was_asked_for() {
+    let tx = a_transaction();
+    let (mut node, id) = asked_of_alice(&tx);
+    let mut other = tx.clone();
+    other.input[0].witness.push([1]);
+    assert_eq!(other.compute_txid(), tx.compute_txid());
+    let response = Response::Transactions(vec![tx, other]);
+    let sent = node.input(
+        at(1.2),
+        Input::Response {
+            peer: ALICE,
+            id,
+            response,
+        },
+    );
+    assert_eq!(dismissed(&sent), [(ALICE, true)]);
+    assert_eq!(node.pool.len(), 0);
 }
 
 /// A node that is past a fork of two blocks whose headers it knows, and the blocks of that fork.

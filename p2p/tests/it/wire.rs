@@ -125,6 +125,10 @@ fn gossip() -> impl Strategy<Value = Gossip> {
         }),
         header().prop_map(Gossip::Header),
         transaction().prop_map(|tx| Gossip::Transaction(Arc::new(tx))),
+        (transaction(), any::<u64>()).prop_map(|(tx, salt)| Gossip::Again {
+            transaction: Arc::new(tx),
+            salt,
+        }),
     ]
 }
 

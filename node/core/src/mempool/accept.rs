@@ -96,7 +96,7 @@ impl Mempool {
     ) -> Result<(), MempoolError> {
         let candidate = self.check(transaction, world, Origin::Returned)?;
         let entry = self.entry_of(candidate, world);
-        self.insert(entry, changes);
+        self.admit(entry, changes);
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl Mempool {
         let txid = candidate.txid;
         self.remove_all(&candidate.replaced, RemovalReason::Replaced, changes);
         let entry = self.entry_of(candidate, world);
-        self.insert(entry, changes);
+        self.admit(entry, changes);
         self.evict_to_size(world.now, changes);
         if self.graph.get(&txid).is_none() {
             return Err(MempoolError::Full);

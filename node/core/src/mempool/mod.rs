@@ -252,8 +252,13 @@ impl Mempool {
     fn insert(&mut self, entry: Entry, changes: &mut Vec<Change>) {
         self.sequence += 1;
         changes.push(Change::Added(entry.txid));
-        self.aside.remove(&entry.txid);
         self.graph.insert(entry);
+    }
+
+    /// As [`Mempool::insert`], for good: it need not be kept beside the mempool as well.
+    fn admit(&mut self, entry: Entry, changes: &mut Vec<Change>) {
+        self.aside.remove(&entry.txid);
+        self.insert(entry, changes);
     }
 }
 

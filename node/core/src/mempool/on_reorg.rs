@@ -15,7 +15,8 @@ use super::error::MempoolError;
 use super::evict::EXPIRY_S;
 use super::{Change, Mempool, RemovalReason, Surroundings};
 
-/// Bytes of memory of what one reorg may give back. The oldest come first: the younger may depend on them.
+/// Bytes of memory of what one reorg may give back to the mempool. The oldest come first: the younger may depend on them, and
+/// are set aside.
 const MAX_RETURNED_BYTES: usize = 20_000_000;
 
 impl Mempool {
@@ -47,14 +48,14 @@ impl Mempool {
             }
         }
         let gave_back = !reorg.disconnected.is_empty();
+        let mut returned = Vec::new();
         if gave_back {
-            self.take_back_all(reorg, world, changes)?;
+            self.take_back_all(reorg, world, &mut returned, changes)?;
             self.drop_what_became_invalid(reorg, world, changes)?;
         }
         // What was contradicted just now may have been all that kept another out.
-        let mut returned = Vec::new();
         if gave_back || self.aside.added() != set_aside_before {
-            returned = self.take_back_from_aside(world, changes)?;
+            self.take_back_from_aside(world, &mut returned, changes)?;
             self.evict_to_size(world.now, changes);
             returned.retain(|transaction| self.graph.get(&transaction.compute_txid()).is_some());
         }
@@ -124,6 +125,7 @@ impl Mempool {
         &mut self,
         reorg: &Reorg,
         world: &Surroundings<'_>,
+        returned: &mut Vec<Arc<Transaction>>,
         changes: &mut Vec<Change>,
     ) -> Result<(), StoreError> {
         let mut bytes = 0;
@@ -133,15 +135,22 @@ impl Mempool {
                 continue;
             };
             for (tx, txid) in block.block().txdata.iter().zip(block.txids()).skip(1) {
-                bytes += memory_bytes(tx);
-                if bytes > MAX_RETURNED_BYTES {
-                    return Ok(());
-                }
                 let transaction = Arc::new(tx.clone());
-                match self.take_back(Arc::clone(&transaction), world, changes) {
-                    Ok(()) => {}
-                    Err(MempoolError::Store(error)) => return Err(error),
-                    Err(refusal) if refusal.may_pass_on_another_branch() => {
+                let full = bytes >= MAX_RETURNED_BYTES;
+                let result = match full {
+                    true => None,
+                    false => Some(self.take_back(Arc::clone(&transaction), world, changes)),
+                };
+                match result {
+                    Some(Ok(())) => {
+                        bytes += memory_bytes(tx);
+                        returned.push(transaction);
+                    }
+                    Some(Err(MempoolError::Store(error))) => return Err(error),
+                    // Not standard: then it stays away.
+                    Some(Err(refusal)) if !refusal.may_pass_on_another_branch() => {}
+                    // What finds no room waits beside it, as far as there is room.
+                    None | Some(Err(_)) => {
                         // Confirmed on the new side too, and all its outputs are spent again: that looks the same.
                         let confirmed = match &mut confirmed {
                             Some(confirmed) => confirmed,
@@ -151,21 +160,19 @@ impl Mempool {
                             self.aside.add(transaction, *txid, world.now);
                         }
                     }
-                    // Confirmed on the new side too, or not standard: then it stays away.
-                    Err(_) => {}
                 }
             }
         }
         Ok(())
     }
 
-    /// Tries what was set aside, oldest first, until nothing more comes back. Gives what did.
+    /// Tries what was set aside, oldest first, until nothing more comes back.
     fn take_back_from_aside(
         &mut self,
         world: &Surroundings<'_>,
+        returned: &mut Vec<Arc<Transaction>>,
         changes: &mut Vec<Change>,
-    ) -> Result<Vec<Arc<Transaction>>, StoreError> {
-        let mut returned = Vec::new();
+    ) -> Result<(), StoreError> {
         loop {
             let before = returned.len();
             for (txid, transaction) in self.aside.oldest_first() {
@@ -177,7 +184,7 @@ impl Mempool {
                 }
             }
             if returned.len() == before {
-                return Ok(returned);
+                return Ok(());
             }
         }
     }

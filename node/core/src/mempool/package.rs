@@ -242,7 +242,7 @@ impl Mempool {
         self.remove_all(&candidate.replaced, RemovalReason::Replaced, changes);
         outcome.replaced.extend(&candidate.replaced);
         let entry = self.entry_of(candidate, world);
-        self.insert(entry, changes);
+        self.admit(entry, changes);
         Verdict::Fit(fit)
     }
 
@@ -270,6 +270,9 @@ impl Mempool {
             return vec![(place, Verdict::Refused(error))];
         }
         changes.extend(kept.iter().map(|one| Change::Added(one.txid)));
+        for one in &kept {
+            self.aside.remove(&one.txid);
+        }
         let includes: Vec<Wtxid> = kept.iter().map(|one| one.wtxid).collect();
         let fit = |one: &Candidate| Fit {
             fee: one.fee,

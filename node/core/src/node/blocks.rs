@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use bitcoin::block::Header;
+use bitcoin::hashes::Hash;
 use bitcoin::{Block, BlockHash};
 use chain::rules::difficulty;
 use chain::tree::HeaderInfo;
@@ -10,6 +11,7 @@ use chain::{AcceptError, Acceptance, BlockPosition, Reorg, RuleError, StoreError
 use p2p::sync::Input as EngineInput;
 use p2p::wire::Gossip;
 
+use super::relay::salt_of;
 use super::{NodeCore, Output};
 use crate::events::NodeEvent;
 use crate::mempool::{Change, Surroundings};
@@ -17,9 +19,9 @@ use crate::now::Now;
 
 /// Blocks connected in one go. A longer way is walked in steps, so that peers and people are answered in between.
 const BLOCKS_PER_STEP: usize = 32;
-/// Transactions that are gossiped anew when a change of the chain makes them good again. Further ones are found by peers that
-/// compare mempools.
-const MAX_PUBLISHED_AGAIN: usize = 100;
+/// Transactions that are gossiped anew when a change of the chain gives them back or makes them good again. Further ones are
+/// found by peers that compare mempools.
+const MAX_PUBLISHED_AGAIN: usize = 1_000;
 
 /// Why a submitted block was not taken. `Display` gives the string of BIP 22 for the first three.
 #[derive(Debug, thiserror::Error)]
@@ -289,9 +291,10 @@ impl NodeCore {
         let result = self.mempool.on_reorg(reorg, &world, &mut changes);
         tell_changes(&changes, out);
         let result = result.and_then(|returned| {
+            let salt = salt_of(&self.chain.tip().hash.to_byte_array());
             let returned = returned.into_iter().take(MAX_PUBLISHED_AGAIN);
             out.extend(
-                returned.map(|transaction| Output::Publish(Gossip::Transaction(transaction))),
+                returned.map(|transaction| Output::Publish(Gossip::Again { transaction, salt })),
             );
             self.adopt_orphans_of_blocks(now, reorg, out)
         });

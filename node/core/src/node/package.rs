@@ -60,10 +60,17 @@ impl NodeCore {
         tell_changes(&changes, out);
         self.fail_by_storage(&mut outcome.verdicts, out);
         for (transaction, verdict) in package.iter().zip(&outcome.verdicts) {
-            if matches!(verdict, Verdict::Fit(_) | Verdict::AlreadyHere { .. }) {
-                out.push(Output::Publish(Gossip::Transaction(Arc::clone(
-                    transaction,
-                ))));
+            let transaction = Arc::clone(transaction);
+            let gossip = match verdict {
+                Verdict::Fit(_) => Some(Gossip::Transaction(Arc::clone(&transaction))),
+                Verdict::AlreadyHere { .. } => Some(Gossip::Again {
+                    transaction: Arc::clone(&transaction),
+                    salt: self.nonces.next(),
+                }),
+                _ => None,
+            };
+            if let Some(gossip) = gossip {
+                out.push(Output::Publish(gossip));
                 self.adopt_orphans(now, transaction.compute_txid(), out);
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use bitcoin::hashes::Hash;
 use bitcoin::{Transaction, Txid};
 use chain::{Reorg, StoreError};
 use p2p::AnswerToken;
@@ -29,10 +30,17 @@ impl NodeCore {
     ) -> Result<Txid, MempoolError> {
         let transaction = Arc::new(transaction);
         let txid = match self.accept_transaction(now, Arc::clone(&transaction), out) {
-            Ok(txid) | Err(MempoolError::AlreadyHere(txid)) => txid,
+            Ok(txid) => {
+                out.push(Output::Publish(Gossip::Transaction(transaction)));
+                txid
+            }
+            Err(MempoolError::AlreadyHere(txid)) => {
+                let salt = self.nonces.next();
+                out.push(Output::Publish(Gossip::Again { transaction, salt }));
+                txid
+            }
             Err(error) => return Err(error),
         };
-        out.push(Output::Publish(Gossip::Transaction(transaction)));
         self.adopt_orphans(now, txid, out);
         self.settle(now, out);
         Ok(txid)
@@ -67,7 +75,7 @@ impl NodeCore {
         out: &mut Vec<Output>,
     ) {
         match gossip {
-            Gossip::Transaction(transaction) => {
+            Gossip::Transaction(transaction) | Gossip::Again { transaction, .. } => {
                 let verdict = self.judge_transaction(now, peer, transaction, out);
                 out.push(Output::Verdict { id, verdict });
             }
@@ -191,14 +199,15 @@ impl NodeCore {
         }
     }
 
-    /// Tries orphans whose parent has come. Their own gossip was not forwarded, so they are published.
+    /// Tries orphans whose parent has come. Their own gossip was not forwarded when it came, so they are told again.
     pub(super) fn adopt_orphans(&mut self, now: Now, parent: Txid, out: &mut Vec<Output>) {
         let mut parents = VecDeque::from([parent]);
         while let Some(parent) = parents.pop_front() {
             for transaction in self.orphans.take_children(&parent) {
                 match self.accept_transaction(now, Arc::clone(&transaction), out) {
                     Ok(txid) => {
-                        out.push(Output::Publish(Gossip::Transaction(transaction)));
+                        let salt = salt_of(&parent.to_byte_array());
+                        out.push(Output::Publish(Gossip::Again { transaction, salt }));
                         parents.push_back(txid);
                     }
                     Err(MempoolError::MissingInput { .. }) => self.orphans.add(transaction),
@@ -267,4 +276,10 @@ impl NodeCore {
             now: now.wall,
         }
     }
+}
+
+/// A salt that is the same for all nodes that tell something again because of the same block or transaction.
+pub(super) fn salt_of(reason: &[u8; 32]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *reason;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }

@@ -63,7 +63,7 @@ fn a_payment_that_only_a_lost_block_contradicted_comes_back_and_is_gossiped_agai
     assert_eq!(entry.ancestors.count, 2, "parents come back first");
     let published = |txid| {
         lone.out.iter().any(|output| {
-            matches!(output, Output::Publish(Gossip::Transaction(tx)) if tx.compute_txid() == txid)
+            matches!(output, Output::Publish(Gossip::Again { transaction, .. }) if transaction.compute_txid() == txid)
         })
     };
     assert!(ids.iter().all(|txid| published(*txid)));

@@ -261,3 +261,83 @@ fn an_idle_network_is_quiet() {
         "{outputs} outputs of 4 idle nodes in 10 minutes"
     );
 }
+
+/// Nodes in a line: each has news from its neighbours alone.
+fn line(count: usize) -> Net {
+    let mut net = Net::new(count);
+    for node in 1..count {
+        net.connect(node - 1, node);
+    }
+    net.run(Duration::from_secs(10));
+    net
+}
+
+const FIVE_SECONDS: Duration = Duration::from_secs(5);
+
+#[test]
+fn an_orphan_that_was_adopted_is_passed_on_down_the_line() {
+    let mut net = line(4);
+    let parent = pay(&alice(), 0, &bob(), FEE);
+    let child = pay_on(&parent, &bob(), &alice(), FEE);
+    net.lose_gossip = true;
+    let parent_id = net.send(0, &parent);
+    net.run(Duration::from_secs(1));
+    net.lose_gossip = false;
+    let child_id = net.send(0, &child);
+    net.run_until(FIVE_SECONDS, |net| {
+        (0..4).all(|node| net.has(node, &parent_id) && net.has(node, &child_id))
+    });
+}
+
+#[test]
+fn a_family_that_comes_in_reverse_is_passed_on_down_a_line_of_five() {
+    let mut net = line(5);
+    let mut family = vec![pay(&alice(), 0, &bob(), FEE)];
+    for generation in 0..5 {
+        let (from, to) = match generation % 2 {
+            0 => (bob(), alice()),
+            _ => (alice(), bob()),
+        };
+        let parent = family.last().expect("one at least").clone();
+        family.push(pay_on(&parent, &from, &to, FEE));
+    }
+    // All but the youngest are lost on their way: what comes is an orphan whose parents are orphans.
+    net.lose_gossip = true;
+    let mut ids = Vec::new();
+    for (place, member) in family.iter().enumerate() {
+        net.lose_gossip = place + 1 < family.len();
+        ids.push(net.send(0, member));
+    }
+    net.run_until(FIVE_SECONDS, |net| {
+        (0..5).all(|node| ids.iter().all(|txid| net.has(node, txid)))
+    });
+}
+
+#[test]
+fn what_was_lost_spreads_when_it_is_sent_again() {
+    let mut net = line(3);
+    let payment = pay(&alice(), 0, &bob(), FEE);
+    net.lose_gossip = true;
+    let txid = net.send(0, &payment);
+    net.run(Duration::from_secs(2));
+    assert!(!net.has(1, &txid), "it was lost");
+    net.lose_gossip = false;
+    net.send(0, &payment);
+    net.run_until(FIVE_SECONDS, |net| (0..3).all(|node| net.has(node, &txid)));
+}
+
+#[test]
+fn payments_that_a_reorg_gave_back_reach_those_who_never_saw_them() {
+    let mut net = line(4);
+    net.lose_gossip = true;
+    let txid = net.send(0, &pay(&alice(), 0, &bob(), FEE));
+    net.mine(0);
+    net.mine(2);
+    net.mine(2);
+    assert!(!net.has(0, &txid), "it is confirmed there");
+    assert!(!net.agree());
+    net.lose_gossip = false;
+    net.run_until(Duration::from_secs(20), |net| net.agree());
+    assert!(net.has(0, &txid), "the block is lost");
+    net.run_until(FIVE_SECONDS, |net| (0..4).all(|node| net.has(node, &txid)));
+}

@@ -198,7 +198,7 @@ fn swarm(protocol_version: &str) -> Swarm<RawBehaviour> {
         .with_behaviour(|key| {
             let protocol = StreamProtocol::try_from_owned(format!("/mend/{name}/exchange/1"));
             let gossip = gossipsub::ConfigBuilder::default()
-                .protocol_id(format!("/mend/{name}/gossip/1"), gossipsub::Version::V1_1)
+                .protocol_id(format!("/mend/{name}/gossip/2"), gossipsub::Version::V1_1)
                 .validation_mode(gossipsub::ValidationMode::Anonymous)
                 .max_transmit_size(10_000_000)
                 // The default is made of an author and a number, which anonymous messages do not have.

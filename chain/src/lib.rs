@@ -41,7 +41,7 @@ pub use block::CheckedBlock;
 pub use chain::{
     AcceptError, Acceptance, BlockPosition, BranchStatus, CacheBudgets, Candidate, Chain,
     ChainOptions, ChainTip, Cure, CureCounts, FrozenChain, InvalidateError, NextBlock, OnDamage,
-    Reorg, StoredBlock, TipInfo,
+    Reorg, StepLimit, StoredBlock, TipInfo,
 };
 pub use coins::Coin;
 pub use params::{NetworkDigest, Params};

@@ -1,6 +1,6 @@
 //! Repairing what peers cannot give back: the coins and undo data, made anew from the stored blocks.
 
-use crate::chain::Chain;
+use crate::chain::{Chain, StepLimit};
 use crate::rules::spend::SignatureCache;
 use crate::store::StoreError;
 use crate::tree::HeaderInfo;
@@ -31,8 +31,11 @@ pub enum RebuildError {
     Store(#[from] StoreError),
 }
 
-/// Blocks connected between two looks at memory and calls of `progress`.
-const STEP_BLOCKS: usize = 100;
+/// What is done between two looks at memory and calls of `progress`.
+const STEP: StepLimit = StepLimit {
+    blocks: 100,
+    transactions: usize::MAX,
+};
 
 /// Throws all coins and undo data away and connects the stored blocks again from genesis, with all checks. A crash in between
 /// does no harm: the rest is connected when the chain is opened again.
@@ -58,7 +61,7 @@ pub fn rebuild_coins(
     }
     let signatures = SignatureCache::default();
     while chain
-        .activate_step(&signatures, &mut Vec::new(), STEP_BLOCKS)?
+        .activate_step(&signatures, &mut Vec::new(), STEP)?
         .is_some()
     {
         chain.flush_when_large()?;

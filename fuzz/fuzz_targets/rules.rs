@@ -92,6 +92,9 @@ fuzz_target!(|input: &[u8]| {
             "no coin comes from nothing"
         );
         chain.invalidate(&hash).expect("memory works");
+        chain
+            .activate_best(&signatures, &mut failed)
+            .expect("memory works");
         let back = chain.coin_set_stats(true).expect("memory works");
         assert_eq!(back, before);
     } else {

@@ -81,7 +81,7 @@ impl Chain {
             cure_counts: CureCounts::default(),
             last_healed: None,
             coins_budget_bytes: self.coins_budget_bytes,
-            flush_with_tip: false,
+            work_left: None,
             probes: Probes::default(),
         }))
     }

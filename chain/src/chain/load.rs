@@ -102,7 +102,7 @@ impl Chain {
             store,
             pending: Pending::default(),
             coins_budget_bytes: options.coins_bytes(),
-            flush_with_tip: false,
+            work_left: None,
             probes: Probes::default(),
         }
     }

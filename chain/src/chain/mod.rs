@@ -8,6 +8,7 @@ mod activate;
 mod base;
 mod coins;
 mod connect;
+mod disconnect;
 mod feed;
 mod flush;
 mod frozen;
@@ -22,7 +23,6 @@ mod stored;
 mod template;
 mod tips;
 mod types;
-mod window;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -38,6 +38,7 @@ use crate::tree::{BlockTree, HeaderInfo, NodeId};
 use crate::units::{Height, Timestamp};
 use pending::Pending;
 
+pub use activate::StepLimit;
 pub(crate) use feed::Feed;
 pub use frozen::FrozenChain;
 pub use heal::{Cure, CureCounts, OnDamage};
@@ -79,8 +80,8 @@ pub struct Chain {
     last_healed: Option<Box<Damage>>,
     /// Bytes of coins in memory above which they are flushed.
     coins_budget_bytes: usize,
-    /// Whether the run of blocks that reaches its goal flushes everything.
-    flush_with_tip: bool,
+    /// The work of the tip that was left in a deep change of chains, until a tip has as much again.
+    work_left: Option<Work>,
     probes: Probes,
 }
 

@@ -2,8 +2,8 @@
 
 use bitcoin::BlockHash;
 
-use super::{BlockPosition, Chain, Reorg};
-use crate::store::{StoreError, Table};
+use super::{BlockPosition, Chain, StepLimit};
+use crate::store::StoreError;
 use crate::tree::NodeId;
 use crate::units::Height;
 
@@ -32,66 +32,62 @@ pub enum InvalidateError {
 }
 
 impl Chain {
-    /// Marks a block and its descendants invalid, by an operator's word. Call [`Chain::activate_best`] after it.
-    ///
-    /// Gives what was disconnected; nothing is connected yet. Genesis and unknown blocks are left alone.
+    /// Marks a block and its descendants invalid, by an operator's word. Call [`Chain::activate_best`] after it, or
+    /// [`Chain::activate_step`] until [`Chain::is_at_best`]: it leaves the block then. Genesis and unknown blocks are left alone.
     ///
     /// # Errors
     ///
-    /// When a body that is needed for going back is not here, which is looked at before anything is changed; or when storage
-    /// fails: fatal.
-    pub fn invalidate(&mut self, hash: &BlockHash) -> Result<Option<Reorg>, InvalidateError> {
+    /// When the chain cannot be taken back below the block: nothing has changed then. Or when storage fails: fatal.
+    pub fn invalidate(&mut self, hash: &BlockHash) -> Result<(), InvalidateError> {
         self.settle_damaged();
-        let Some((id, parent)) = self
-            .tree
-            .id_of(hash)
-            .and_then(|id| Some((id, self.tree.parent(id)?)))
-        else {
-            return Ok(None);
+        let Some(id) = self.tree.id_of(hash) else {
+            return Ok(());
         };
-        let mut change = None;
+        let Some(parent) = self.tree.parent(id) else {
+            return Ok(());
+        };
         if self.is_active_id(id) {
-            let above = self.tree.height(id).0 as usize;
-            self.check_bodies_above(above)?;
-            let disconnected = self.active[above..]
-                .iter()
-                .rev()
-                .map(|&id| self.position(id))
-                .collect();
-            if !self.disconnect_to(parent, None)? {
-                return Err(self.damaged_row(Table::Blocks, self.tip_id()).into());
-            }
-            change = Some(Reorg {
-                fork: self.position(parent),
-                disconnected,
-                connected: Vec::new(),
-            });
+            self.check_way_back(parent)?;
         }
         self.tree.mark_invalidated(id);
         self.pending.touch(id);
-        Ok(change)
-    }
-
-    /// Reads the bodies of `active[first..]`, so that going back does not stop half-way. One that is damaged is quarantined.
-    fn check_bodies_above(&mut self, first: usize) -> Result<(), InvalidateError> {
-        if let Some(base) = self.snapshot_base()
-            && first <= base.height.0 as usize
-        {
-            let base = base.height;
-            return Err(InvalidateError::BelowSnapshot { base });
-        }
-        let path: Vec<NodeId> = self.active[first..].to_vec();
-        for id in path.into_iter().rev() {
-            if self.body(id)?.is_none() {
-                self.quarantine(id);
-                let block = self.position(id);
-                return Err(InvalidateError::LostBody { block });
-            }
-        }
         Ok(())
     }
 
-    /// Forgets that a block, its ancestors and descendants were found invalid, by rules or by an operator. Call [`Chain::activate_best`] after it.
+    /// Checks that the active blocks above `fork` can be taken back. Of the first step's the bodies are read: one that is damaged is
+    /// quarantined. Further down what is known of them has to do; where that is wrong, the way back ends above the lost body until
+    /// another has come.
+    fn check_way_back(&mut self, fork: NodeId) -> Result<(), InvalidateError> {
+        let first = self.tree.height(fork).next();
+        if let Some(BlockPosition { height: base, .. }) = self.snapshot_base()
+            && first <= base
+        {
+            return Err(InvalidateError::BelowSnapshot { base });
+        }
+        let mut transactions = 0;
+        let mut lost = None;
+        for &id in self.active[first.0 as usize..].iter().rev() {
+            transactions += self.tree.tx_count(id);
+            let is_lost = if transactions > StepLimit::default().transactions {
+                !self.tree.status(id).has_body
+            } else {
+                self.body(id)?.is_none()
+            };
+            if is_lost {
+                lost = Some(id);
+                break;
+            }
+        }
+        let Some(id) = lost else {
+            return Ok(());
+        };
+        self.quarantine(id);
+        let block = self.position(id);
+        Err(InvalidateError::LostBody { block })
+    }
+
+    /// Forgets that a block, its ancestors and descendants were found invalid, by rules or by an operator. Call
+    /// [`Chain::activate_best`] after it.
     pub fn reconsider(&mut self, hash: &BlockHash) {
         if let Some(id) = self.tree.id_of(hash) {
             for id in self.tree.reconsider(id) {

@@ -182,6 +182,11 @@ impl Chain {
         }
     }
 
+    /// Bytes of memory that coins take now.
+    pub fn coins_memory_bytes(&self) -> usize {
+        self.coins.memory_bytes()
+    }
+
     /// Bytes that the coins take in the database file, 0 before the first flush in memory.
     ///
     /// # Errors

@@ -75,7 +75,7 @@ impl Scratch<'_> {
                     let coin = spent.next().expect("undo data has one coin per input");
                     let coin = PackedCoin::pack(coin);
                     set.insert(&element(&input.previous_output, &coin));
-                    self.changes.give_back(&input.previous_output, coin);
+                    self.changes.create(&input.previous_output, coin);
                 }
             }
         }

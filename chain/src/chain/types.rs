@@ -66,9 +66,34 @@ pub struct Reorg {
     pub fork: BlockPosition,
     /// Blocks that left the active chain, old tip first.
     pub disconnected: Vec<BlockPosition>,
-    /// Blocks that joined, lowest first. Only empty in what [`Chain::invalidate`](super::Chain::invalidate) gives, and where healing
+    /// Blocks that joined, lowest first. Empty in a step of a deep change, where an operator took the chain back, and where healing
     /// had to leave out a block whose body is lost.
     pub connected: Vec<BlockPosition>,
+}
+
+impl Reorg {
+    /// This change and `next`, which follows it, as one.
+    #[must_use]
+    pub fn then(mut self, next: Reorg) -> Reorg {
+        for block in next.disconnected {
+            // What joined and left again is no change.
+            if self.connected.pop().is_none() {
+                self.disconnected.push(block);
+                self.fork = next.fork;
+            }
+        }
+        for block in next.connected {
+            // Nor what left and joined again.
+            let is_back = self.connected.is_empty() && self.disconnected.last() == Some(&block);
+            if is_back {
+                self.disconnected.pop();
+                self.fork = block;
+            } else {
+                self.connected.push(block);
+            }
+        }
+        self
+    }
 }
 
 /// What became of a block that was handed in.
@@ -101,4 +126,52 @@ pub enum AcceptError {
     /// Storage failed: fatal.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::hashes::Hash;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Blocks of a tree of two branches from height 3: the tip's height, and on which branch.
+    type Place = (u32, bool);
+
+    fn block((height, branch): Place) -> BlockPosition {
+        let branch = branch && height > 3;
+        BlockPosition {
+            hash: BlockHash::hash(&[height as u8, u8::from(branch)]),
+            height: Height(height),
+        }
+    }
+
+    fn change(from: Place, to: Place) -> Reorg {
+        let fork = if from.1 == to.1 {
+            from.0.min(to.0)
+        } else {
+            3.min(from.0).min(to.0)
+        };
+        Reorg {
+            fork: block((fork, from.1)),
+            disconnected: (fork + 1..=from.0)
+                .rev()
+                .map(|h| block((h, from.1)))
+                .collect(),
+            connected: (fork + 1..=to.0).map(|h| block((h, to.1))).collect(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn changes_that_follow_each_other_are_the_change_from_first_to_last(
+            tips in proptest::collection::vec((0..10u32, any::<bool>()), 2..8),
+        ) {
+            let whole = tips
+                .windows(2)
+                .map(|pair| change(pair[0], pair[1]))
+                .reduce(Reorg::then);
+            prop_assert_eq!(whole, Some(change(tips[0], tips[tips.len() - 1])));
+        }
+    }
 }

@@ -58,7 +58,7 @@ impl CoinCache {
             if index > 0 {
                 for input in tx.input.iter().rev() {
                     let coin = spent.next().expect("undo data has one coin per input");
-                    self.give_back(&input.previous_output, PackedCoin::pack(coin));
+                    self.create(&input.previous_output, PackedCoin::pack(coin));
                 }
             }
         }

@@ -134,7 +134,8 @@ impl CoinCache {
         }
     }
 
-    /// A block creates a coin that is not unspent on disk, unless a tombstone here says that it may be there.
+    /// A coin is there that was not: created by a block, or given back by one that is taken back. Cache over disk said until now
+    /// that it is not unspent; so where no tombstone is here, the disk does not hold it.
     pub(crate) fn create(&mut self, outpoint: &OutPoint, coin: PackedCoin) {
         let key = encode_outpoint(outpoint);
         match self.place_of(&key) {
@@ -143,11 +144,14 @@ impl CoinCache {
         }
     }
 
-    /// A disconnected block gives back a coin that it had spent. The disk may hold it.
-    pub(crate) fn give_back(&mut self, outpoint: &OutPoint, coin: PackedCoin) {
+    /// A coin is what is said here, whatever the disk holds: what is there was found damaged.
+    pub(crate) fn overwrite(&mut self, outpoint: &OutPoint, coin: PackedCoin) {
         let key = encode_outpoint(outpoint);
         match self.place_of(&key) {
-            Some(place) => self.replace(place, coin, State::Dirty),
+            Some(place) => {
+                self.replace(place, coin, State::Dirty);
+                self.entry_mut(place).state = State::Dirty;
+            }
             None => self.insert(key, coin, State::Dirty),
         }
     }
@@ -351,15 +355,9 @@ mod tests {
                         if model.remove(&which).is_some() {
                             cache.remove(&outpoint(which));
                         } else {
-                            // Coins that a block creates are not on disk, or have a tombstone here. Coins given back may be
-                            // anywhere.
                             let coin = coin(amount_sat, amount_sat % 2 == 0);
                             model.insert(which, coin.clone());
-                            if amount_sat % 3 == 0 {
-                                cache.give_back(&outpoint(which), coin);
-                            } else {
-                                cache.create(&outpoint(which), coin);
-                            }
+                            cache.create(&outpoint(which), coin);
                         }
                     }
                     Step::Read(which) => {

@@ -135,8 +135,42 @@ pub fn check_signatures(
     connected: &ConnectedBlock,
     cache: &SignatureCache,
 ) -> Result<(), RuleError> {
+    let jobs = unknown_to(cache, block, connected);
+    let failure = jobs.par_iter().find_map_first(|job| failure(block, job));
+    failure.map_or(Ok(()), Err)
+}
+
+/// As [`check_signatures`], on this thread alone.
+///
+/// # Errors
+///
+/// As [`check_signatures`].
+pub fn check_signatures_here(
+    block: &CheckedBlock,
+    connected: &ConnectedBlock,
+    cache: &SignatureCache,
+) -> Result<(), RuleError> {
+    let jobs = unknown_to(cache, block, connected);
+    let failure = jobs.iter().find_map(|job| failure(block, job));
+    failure.map_or(Ok(()), Err)
+}
+
+/// A transaction's place in its block, and the coins that it spends.
+type SpendJob<'a> = (usize, &'a [Coin]);
+
+/// Why a transaction's witnesses do not unlock what it spends, if they do not.
+fn failure(block: &CheckedBlock, (index, spent): &SpendJob<'_>) -> Option<RuleError> {
+    spend::check_coins(&block.block().txdata[*index], block.txids()[*index], spent).err()
+}
+
+/// The transactions whose signatures `cache` does not know, in order.
+fn unknown_to<'a>(
+    cache: &SignatureCache,
+    block: &CheckedBlock,
+    connected: &'a ConnectedBlock,
+) -> Vec<SpendJob<'a>> {
     let mut rest = connected.undo.as_slice();
-    let jobs: Vec<(usize, &[Coin])> = block
+    let jobs = block
         .block()
         .txdata
         .iter()
@@ -148,16 +182,11 @@ pub fn check_signatures(
             (index, spent)
         })
         .collect();
-    let jobs = if cache.is_empty() {
-        jobs
-    } else {
-        let wtxids = block.wtxids();
-        cache.without_known(jobs, |(index, _)| &wtxids[*index])
-    };
-    let failure = jobs.par_iter().find_map_first(|(index, spent)| {
-        spend::check_coins(&block.block().txdata[*index], block.txids()[*index], spent).err()
-    });
-    failure.map_or(Ok(()), Err)
+    if cache.is_empty() {
+        return jobs;
+    }
+    let wtxids = block.wtxids();
+    cache.without_known(jobs, |(index, _)| &wtxids[*index])
 }
 
 /// Whether a coinbase, and so any transaction that descends from it, may have the id of an earlier one. From the BIP 34

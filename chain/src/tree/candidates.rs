@@ -23,11 +23,32 @@ impl BlockTree {
         }
     }
 
-    fn is_better_than_tip(&self, id: NodeId) -> bool {
-        self.candidate(id) >= self.candidate(self.tip.id)
+    /// The highest block of the active chain that may be valid: the tip, unless an operator has just said otherwise.
+    fn ground(&self) -> NodeId {
+        let may_be_valid = |height: u32| {
+            let id = self.nodes.ancestor(self.tip.id, height);
+            self.nodes.get(id.expect("below the tip")).may_be_valid()
+        };
+        let (mut valid, mut unknown) = (0, self.tip.height.0);
+        if may_be_valid(unknown) {
+            return self.tip.id;
+        }
+        // What descends from an invalid block is invalid.
+        while unknown - valid > 1 {
+            let middle = valid + (unknown - valid) / 2;
+            if may_be_valid(middle) {
+                valid = middle;
+            } else {
+                unknown = middle;
+            }
+        }
+        self.nodes
+            .ancestor(self.tip.id, valid)
+            .expect("below the tip")
     }
 
-    /// Possible tips, best first: chains of valid or untried blocks whose bodies are all here, not worse than the tip.
+    /// Possible tips, best first: chains of valid or untried blocks whose bodies are all here, not worse than the active chain as
+    /// far as that may be valid.
     pub(crate) fn candidates(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.candidates.iter().rev().map(|candidate| candidate.id.0)
     }
@@ -40,9 +61,9 @@ impl BlockTree {
     /// Forgets candidates that are worse than the tip. To be called when an activation has ended, not while it still may
     /// have to fall back.
     pub(crate) fn prune_candidates(&mut self) {
-        let tip = self.candidate(self.tip.id);
-        self.candidates = self.candidates.split_off(&tip);
-        self.candidates.insert(tip);
+        let ground = self.candidate(self.ground());
+        self.candidates = self.candidates.split_off(&ground);
+        self.candidates.insert(ground);
     }
 
     /// A body has come. Gives the blocks that thereby became connectable, in order.
@@ -66,6 +87,7 @@ impl BlockTree {
 
     /// Marks `id` and those that waited for it complete.
     fn complete_from(&mut self, id: NodeId) {
+        let ground = self.candidate(self.ground());
         let mut ready = std::collections::VecDeque::from([id]);
         while let Some(id) = ready.pop_front() {
             let sequence = self.next_sequence;
@@ -73,8 +95,9 @@ impl BlockTree {
             let node = self.nodes.get_mut(id);
             node.set(flag::COMPLETE);
             node.sequence = sequence;
-            if node.may_be_valid() && self.is_better_than_tip(id) {
-                self.candidates.insert(self.candidate(id));
+            let candidate = self.candidate(id);
+            if self.nodes.get(id).may_be_valid() && candidate >= ground {
+                self.candidates.insert(candidate);
             }
             ready.extend(self.waiting.remove(&id).unwrap_or_default());
         }
@@ -190,14 +213,16 @@ impl BlockTree {
 
     /// Looks at every node: only after failures, which cost their maker proof of work.
     pub(super) fn rebuild_candidates(&mut self) {
+        let ground = self.candidate(self.ground());
         let candidates = self
             .nodes
             .ids_from(0)
             .filter(|&id| {
                 let node = self.nodes.get(id);
-                node.has(flag::COMPLETE) && node.may_be_valid() && self.is_better_than_tip(id)
+                node.has(flag::COMPLETE) && node.may_be_valid()
             })
             .map(|id| self.candidate(id))
+            .filter(|candidate| *candidate >= ground)
             .collect();
         self.candidates = candidates;
     }

@@ -321,6 +321,11 @@ impl BlockTree {
         CompactTarget::from_consensus(self.nodes.get(id).bits)
     }
 
+    /// Number of transactions of a block, 0 while the body is unknown.
+    pub(crate) fn tx_count(&self, id: NodeId) -> usize {
+        self.nodes.get(id).tx_count() as usize
+    }
+
     /// What is known of a block.
     pub fn status(&self, id: NodeId) -> Status {
         self.nodes.get(id).status()

@@ -121,8 +121,12 @@ fn a_disk_that_cannot_be_read_stops_the_chain_and_condemns_nothing() {
         story.take(&mut chain, &story.first).unwrap();
         commit(&mut chain, &mut before).unwrap();
         before.bodies = story.first.iter().map(Block::block_hash).collect();
-        // With little memory, coins are committed as soon as they are connected.
-        before.attempted = Some(story.end());
+        // With little memory, coins are committed as soon as they change: on the way back, and when all is connected.
+        let on_the_way = story.first.iter().map(Block::block_hash);
+        before.attempted = on_the_way.collect();
+        before
+            .attempted
+            .extend([story.params.genesis_hash, story.end()]);
     }
     let mut told = 0;
     for k in (1..).step_by(5) {

@@ -2,7 +2,7 @@
 
 use bitcoin::Amount;
 use chain::fixtures::{GENESIS, Key, Payment, TestChain};
-use chain::{AcceptError, BranchStatus, Height, Timestamp};
+use chain::{AcceptError, BranchStatus, Height, StepLimit, Timestamp};
 
 fn alice() -> Key {
     Key::p2tr("alice")
@@ -58,8 +58,7 @@ fn a_longer_fork_takes_its_coins_with_it() {
         "undo of stale blocks stays"
     );
     for name in ["b3", "b2", "b1", "a1"] {
-        let hash = net.hash(name);
-        net.chain_mut().invalidate(&hash).unwrap();
+        net.invalidate(name);
     }
     assert_eq!(net.tip(), GENESIS);
     assert_eq!(net.chain().coin_set_stats(true).unwrap(), before);
@@ -211,8 +210,8 @@ fn a_coin_made_and_spent_inside_the_disconnected_part_comes_and_goes() {
     net.chain_mut().flush().unwrap();
     net.fork_at("a3").mine("a4").mine("a5");
     assert_eq!(net.tip(), "a5");
-    let a4 = net.hash("a4");
-    net.chain_mut().invalidate(&a4).unwrap();
+    net.invalidate("b2");
+    net.invalidate("a4");
     assert_eq!(net.chain().coin_set_stats(true).unwrap(), with_payments);
 }
 
@@ -254,11 +253,15 @@ fn activation_in_steps_never_stops_below_the_work_it_had() {
     }
     let signatures = chain::rules::spend::SignatureCache::default();
     let mut failed = Vec::new();
+    const STEP: StepLimit = StepLimit {
+        blocks: 5,
+        transactions: 1_000,
+    };
     let mut work = net.chain().tip().chain_work;
     let mut steps = 0;
     while net
         .chain_mut()
-        .activate_step(&signatures, &mut failed, 5)
+        .activate_step(&signatures, &mut failed, STEP)
         .unwrap()
         .is_some()
     {
@@ -281,7 +284,7 @@ fn operators_may_invalidate_reconsider_and_prefer() {
         .fork_at(GENESIS)
         .mine("b1")
         .mine("b2");
-    let (a1, b2) = (net.hash("a1"), net.hash("b2"));
+    let b2 = net.hash("b2");
     net.chain_mut().prefer(&b2);
     net.activate();
     assert_eq!(net.tip(), "b2");
@@ -289,10 +292,8 @@ fn operators_may_invalidate_reconsider_and_prefer() {
     net.chain_mut().prefer(&a2);
     net.activate();
     assert_eq!(net.tip(), "a2");
-    let change = net.chain_mut().invalidate(&a1).unwrap().unwrap();
-    assert_eq!(change.disconnected.len(), 2);
-    assert!(change.connected.is_empty());
-    net.activate();
+    net.invalidate("a1");
+    assert_eq!(net.reorg().disconnected, ["a2", "a1"]);
     assert_eq!(net.tip(), "b2");
     let tips: Vec<_> = net
         .chain()

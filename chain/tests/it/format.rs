@@ -5,7 +5,7 @@ use std::path::Path;
 use chain::fixtures::TestChain;
 use chain::store::{FILE_NAME, FORMAT};
 use chain::verify::{VerifyLevel, verify};
-use chain::{Chain, ChainOptions, Height};
+use chain::{Chain, ChainOptions};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 const SMALL: ChainOptions = ChainOptions {
@@ -60,8 +60,7 @@ fn a_database_of_format_1_is_taken_over() {
     let dir = tempfile::tempdir().unwrap();
     let mut net = TestChain::on(open(dir.path()));
     net.mine_many("a", 10);
-    let marked = net.chain().at_height(Height(9)).unwrap().hash;
-    net.chain_mut().invalidate(&marked).unwrap();
+    net.invalidate("a9");
     net.chain_mut().flush().unwrap();
     let want = (net.chain().tip(), net.chain().coin_set_stats(true).unwrap());
     drop(net);

@@ -7,6 +7,7 @@ mod coin_hash;
 mod copies;
 mod copies_killed;
 mod crash;
+mod deep_reorg;
 mod disk_errors;
 mod faulty_disk;
 mod files;

@@ -72,11 +72,8 @@ fn a_damaged_body_is_found_quarantined_and_replaced() {
     net.chain_mut().flush().unwrap();
     assert!(net.chain().damaged().is_empty());
     assert_eq!(*net.chain().block(&hash).unwrap().unwrap().block(), a2);
-    let b1 = net.hash("b1");
-    net.chain_mut().invalidate(&b1).unwrap();
-    net.activate();
-    let a4 = net.hash("a4");
-    net.chain_mut().invalidate(&a4).unwrap();
+    net.invalidate("b1");
+    net.invalidate("a4");
     assert_eq!(net.chain().coin_set_stats(true).unwrap(), stats);
 }
 

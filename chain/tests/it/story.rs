@@ -36,8 +36,8 @@ pub(crate) enum Stopped {
 pub(crate) struct Acknowledged {
     /// Tip of the last commit of coins that returned.
     pub(crate) tip: Option<BlockHash>,
-    /// Tip of a commit of coins that began and did not return.
-    pub(crate) attempted: Option<BlockHash>,
+    /// Tips of commits of coins that may have begun and did not return.
+    pub(crate) attempted: Vec<BlockHash>,
     /// Blocks whose bodies were committed.
     pub(crate) bodies: Vec<BlockHash>,
 }
@@ -150,7 +150,7 @@ impl Story {
     ) -> Result<(), Stopped> {
         let mut chain = self.open(disk).map_err(Stopped::NotOpened)?;
         acknowledged.tip = Some(chain.tip().hash);
-        acknowledged.attempted = None;
+        acknowledged.attempted.clear();
         activate(&mut chain).map_err(Stopped::Failed)?;
         commit(&mut chain, acknowledged).map_err(Stopped::Failed)
     }
@@ -172,7 +172,7 @@ impl Story {
         let tip = chain.tip().hash;
         let last = acknowledged.tip.unwrap_or(self.params.genesis_hash);
         assert!(
-            tip == last || Some(tip) == acknowledged.attempted,
+            tip == last || acknowledged.attempted.contains(&tip),
             "{what}: the tip {tip} was never committed, {last} was"
         );
         assert_eq!(
@@ -212,8 +212,10 @@ pub(crate) fn activate(chain: &mut Chain) -> Result<(), StoreError> {
 }
 
 pub(crate) fn commit(chain: &mut Chain, acknowledged: &mut Acknowledged) -> Result<(), StoreError> {
-    acknowledged.attempted = Some(chain.tip().hash);
+    let tip = chain.tip().hash;
+    acknowledged.attempted = vec![tip];
     chain.flush()?;
-    acknowledged.tip = acknowledged.attempted.take();
+    acknowledged.attempted.clear();
+    acknowledged.tip = Some(tip);
     Ok(())
 }

@@ -18,7 +18,7 @@ const FRAME_BYTES: usize = 12;
 impl World<'_> {
     /// Does what a core wants done, in order.
     pub(super) fn carry_out(&mut self, node: usize, mut outputs: Vec<Output>) {
-        let mut taken_back = 0;
+        let mut taken_back = std::mem::take(&mut self.nodes[node].taken_back);
         let mut tip_moved = false;
         for output in outputs.drain(..) {
             match output {
@@ -51,9 +51,15 @@ impl World<'_> {
                 }
             }
         }
-        self.counters.note_reorg(&mut taken_back);
-        if tip_moved {
-            self.note_tip(node);
+        let core = self.nodes[node].core.as_ref();
+        if core.is_some_and(|core| core.chain().is_between_chains()) {
+            // A deep change of chains goes on: what is between counts for nothing.
+            self.nodes[node].taken_back = taken_back;
+        } else {
+            self.counters.note_reorg(&mut taken_back);
+            if tip_moved {
+                self.note_tip(node);
+            }
         }
         self.outputs = outputs;
     }

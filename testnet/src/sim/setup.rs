@@ -75,6 +75,7 @@ pub(super) fn world<'a>(
         scheduled_us: None,
         undecided: Vec::new(),
         tip: None,
+        taken_back: 0,
         lives: 0,
     });
     let nodes = nodes.collect();

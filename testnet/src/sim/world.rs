@@ -80,6 +80,8 @@ pub(super) struct SimNode {
     pub(super) undecided: Vec<Undecided>,
     /// Its tip, as counted in [`World::tips`].
     pub(super) tip: Option<bitcoin::BlockHash>,
+    /// Blocks that left its chain in a change that goes on.
+    pub(super) taken_back: u32,
     /// Lives so far: a restarted node gets another seed.
     pub(super) lives: u64,
 }

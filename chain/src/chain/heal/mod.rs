@@ -261,7 +261,7 @@ impl Chain {
 
     fn heal_coin(&mut self, outpoint: &OutPoint) -> Result<bool, StoreError> {
         match &self.origins(self.tip_id(), [*outpoint])?[outpoint] {
-            Origin::Unspent(coin) => self.coins.give_back(outpoint, coin.clone()),
+            Origin::Unspent(coin) => self.coins.overwrite(outpoint, coin.clone()),
             Origin::Absent => self.coins.remove(outpoint),
             Origin::Unclear | Origin::BelowSnapshot => return Ok(false),
         }

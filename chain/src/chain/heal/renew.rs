@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use super::super::Chain;
 use super::Cure;
-use crate::chain::ChainOptions;
+use crate::chain::{ChainOptions, StepLimit};
 use crate::params::Params;
 use crate::rules::spend::SignatureCache;
 use crate::store::{Damage, DirectoryLock, Store, StoreError};
 
-/// Blocks connected between two looks at memory.
-const STEP_BLOCKS: usize = 100;
+/// What is done between two looks at memory.
+const STEP: StepLimit = StepLimit {
+    blocks: 100,
+    transactions: usize::MAX,
+};
 
 impl Chain {
     /// A chain of genesis alone in a new database beside that of the directory: see [`Chain::take_name`].
@@ -71,7 +74,7 @@ impl Chain {
         new.tree.prefer(old_tip);
         let signatures = SignatureCache::default();
         while new
-            .activate_step(&signatures, &mut Vec::new(), STEP_BLOCKS)?
+            .activate_step(&signatures, &mut Vec::new(), STEP)?
             .is_some()
         {
             new.flush_when_large()?;

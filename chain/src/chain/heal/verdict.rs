@@ -52,7 +52,7 @@ impl Chain {
                 (Origin::Unspent(right), Some(stored)) if *right == stored => {}
                 (Origin::Absent, None) | (Origin::BelowSnapshot, _) => {}
                 (Origin::Unspent(right), _) => {
-                    self.coins.give_back(&outpoint, right.clone());
+                    self.coins.overwrite(&outpoint, right.clone());
                     self.tell_cure(Cure::Coin { outpoint });
                     ground = Ground::Mended;
                 }

@@ -461,13 +461,16 @@ fn judge(node: &Api, args: &Args, judgement: Judgement) -> Result<Reply, Failure
     let hash: BlockHash = args.hash(0)?;
     node.act(|core, now, out| {
         known_header(core.chain(), &hash)?;
-        let done = match judgement {
-            Judgement::Invalid => core.invalidate_block(now, &hash, out).map(drop),
-            Judgement::Preferred => core.prefer_block(now, &hash, out),
-            Judgement::Open => core.reconsider_block(now, &hash, out),
+        let marked = match judgement {
+            Judgement::Invalid => core.mark_invalid(now, &hash, out),
+            Judgement::Preferred => core.mark_preferred(&hash),
+            Judgement::Open => core.mark_open(&hash),
         };
-        done.map_err(operator_failure)
+        marked.map_err(operator_failure)
     })?;
+    // In steps, so that others are answered in between.
+    let step = || node.act(|core, now, out| core.carry_on(now, out).map_err(operator_failure));
+    while step()? {}
     null()
 }
 

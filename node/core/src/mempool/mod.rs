@@ -41,6 +41,7 @@ use chain::{Chain, Timestamp};
 pub use accept::Candidate;
 pub use entry::{Entry, Footing, Sums};
 pub use error::{ChainLimit, MempoolError};
+pub use on_reorg::Returning;
 pub use orphans::Orphans;
 pub use rate::{FeeRate, SatPerKvb};
 pub use template::{Selected, Selection, SelectionLimits};

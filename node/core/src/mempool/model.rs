@@ -355,10 +355,7 @@ impl World {
             .invalidate_block(self.now, &info.hash, &mut Vec::new());
         result.expect("a known block");
         self.undone.push(info.hash);
-        // First down from the block, then up to what is best without it.
-        let parent = &before[..from as usize];
-        self.follow(&before, parent);
-        self.follow(parent, &self.active());
+        self.follow(&before, &self.active());
     }
 
     fn redo(&mut self) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bitcoin::{Transaction, Txid};
 use chain::pause;
 use chain::rules::transaction as rules;
-use chain::{BlockPosition, CheckedBlock, Reorg, StoreError, Timestamp};
+use chain::{BlockPosition, CheckedBlock, Height, Reorg, StoreError, Timestamp};
 
 use super::accept::{NextBlock, footing_of};
 use super::entry::{Entry, Footing, memory_bytes};
@@ -18,6 +18,24 @@ use super::{Change, Mempool, RemovalReason, Surroundings};
 /// Bytes of memory of what one reorg may give back to the mempool. The oldest come first: the younger may depend on them, and
 /// are set aside.
 const MAX_RETURNED_BYTES: usize = 20_000_000;
+
+/// What a change of chains gives back to the mempool.
+#[derive(Debug, Default)]
+pub struct Returning {
+    transactions: Vec<Arc<Transaction>>,
+    bytes: usize,
+}
+
+impl Returning {
+    fn is_full(&self) -> bool {
+        self.bytes >= MAX_RETURNED_BYTES
+    }
+
+    fn add(&mut self, transaction: Arc<Transaction>) {
+        self.bytes += memory_bytes(&transaction);
+        self.transactions.push(transaction);
+    }
+}
 
 impl Mempool {
     /// Follows a change of the active chain that has happened.
@@ -39,31 +57,87 @@ impl Mempool {
         changes: &mut Vec<Change>,
     ) -> Result<Vec<Arc<Transaction>>, StoreError> {
         let set_aside_before = self.aside.added();
+        self.confirm_blocks(&reorg.connected, world, changes)?;
+        let mut returning = Returning::default();
+        if !reorg.disconnected.is_empty() {
+            self.take_back_all(reorg, world, &mut returning, changes)?;
+            return self.settle_on(reorg.fork.height, returning, world, changes);
+        }
+        if self.aside.added() != set_aside_before {
+            // What was contradicted just now may have been all that kept another out.
+            self.take_back_from_aside(world, &mut returning, changes)?;
+        }
+        self.note_change(world.now);
+        Ok(returning.transactions)
+    }
+
+    /// Blocks have joined the active chain: their transactions go, and those that they contradict. The first half of
+    /// [`Mempool::on_reorg`], for a change of chains that goes on.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read: fatal.
+    pub fn confirm_blocks(
+        &mut self,
+        blocks: &[BlockPosition],
+        world: &Surroundings<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), StoreError> {
         // While a chain is being fetched nothing is here: then no body need be read.
-        if !(self.is_empty() && self.aside.is_empty()) {
-            for position in &reorg.connected {
-                if let Some(block) = world.chain.block(&position.hash)? {
-                    self.confirm(&block, position, world.now, changes);
-                }
+        if self.is_empty() && self.aside.is_empty() {
+            return Ok(());
+        }
+        for position in blocks {
+            if let Some(block) = world.chain.block(&position.hash)? {
+                self.confirm(&block, position, world.now, changes);
             }
         }
-        let gave_back = !reorg.disconnected.is_empty();
-        let mut returned = Vec::new();
-        if gave_back {
-            self.take_back_all(reorg, world, &mut returned, changes)?;
-            self.drop_what_became_invalid(reorg, world, changes)?;
+        Ok(())
+    }
+
+    /// Takes back the transactions of a block that has left the active chain, while there is room in `returning`. What must wait
+    /// for others is set aside. Gives how many transactions the block had.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read: fatal.
+    pub fn take_back_block(
+        &mut self,
+        position: &BlockPosition,
+        returning: &mut Returning,
+        world: &Surroundings<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<usize, StoreError> {
+        if returning.is_full() {
+            return Ok(0);
         }
-        // What was contradicted just now may have been all that kept another out.
-        if gave_back || self.aside.added() != set_aside_before {
-            self.take_back_from_aside(world, &mut returned, changes)?;
-            self.evict_to_size(world.now, changes);
-            returned.retain(|transaction| self.graph.get(&transaction.compute_txid()).is_some());
-        }
-        let oldest = world.now.0.saturating_sub(EXPIRY_S);
+        self.take_back_of(position, &mut |_| Ok(false), returning, world, changes)
+    }
+
+    /// After all that left the chain above `fork` was taken back: what is not valid on the new tip goes, and what was set aside is
+    /// tried again. Gives all that came back and stays.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read: fatal.
+    pub fn settle_on(
+        &mut self,
+        fork: Height,
+        mut returning: Returning,
+        world: &Surroundings<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<Vec<Arc<Transaction>>, StoreError> {
+        self.drop_what_became_invalid(fork, world, changes)?;
+        self.take_back_from_aside(world, &mut returning, changes)?;
+        self.note_change(world.now);
+        Ok(returning.transactions)
+    }
+
+    fn note_change(&mut self, now: Timestamp) {
+        let oldest = now.0.saturating_sub(EXPIRY_S);
         self.aside.expire(Timestamp(oldest));
         self.refused.clear();
-        self.note_block(world.now);
-        Ok(returned)
+        self.note_block(now);
     }
 
     fn confirm(
@@ -125,54 +199,65 @@ impl Mempool {
         &mut self,
         reorg: &Reorg,
         world: &Surroundings<'_>,
-        returned: &mut Vec<Arc<Transaction>>,
+        returning: &mut Returning,
         changes: &mut Vec<Change>,
     ) -> Result<(), StoreError> {
-        let mut bytes = 0;
         let mut confirmed = None;
-        for position in reorg.disconnected.iter().rev() {
-            let Some(block) = world.chain.block(&position.hash)? else {
-                continue;
+        let mut is_confirmed = |txid: &Txid| {
+            let confirmed = match &mut confirmed {
+                Some(confirmed) => confirmed,
+                None => confirmed.insert(txids_of(&reorg.connected, world)?),
             };
-            for (tx, txid) in block.block().txdata.iter().zip(block.txids()).skip(1) {
-                let transaction = Arc::new(tx.clone());
-                let full = bytes >= MAX_RETURNED_BYTES;
-                let result = match full {
-                    true => None,
-                    false => Some(self.take_back(Arc::clone(&transaction), world, changes)),
-                };
-                match result {
-                    Some(Ok(())) => {
-                        bytes += memory_bytes(tx);
-                        returned.push(transaction);
-                    }
-                    Some(Err(MempoolError::Store(error))) => return Err(error),
-                    // Not standard: then it stays away.
-                    Some(Err(refusal)) if !refusal.may_pass_on_another_branch() => {}
-                    // What finds no room waits beside it, as far as there is room.
-                    None | Some(Err(_)) => {
-                        // Confirmed on the new side too, and all its outputs are spent again: that looks the same.
-                        let confirmed = match &mut confirmed {
-                            Some(confirmed) => confirmed,
-                            None => confirmed.insert(txids_of(&reorg.connected, world)?),
-                        };
-                        if !confirmed.contains(txid) {
-                            self.aside.add(transaction, *txid, world.now);
-                        }
-                    }
-                }
-            }
+            Ok(confirmed.contains(txid))
+        };
+        for position in reorg.disconnected.iter().rev() {
+            self.take_back_of(position, &mut is_confirmed, returning, world, changes)?;
         }
         Ok(())
     }
 
-    /// Tries what was set aside, oldest first, until nothing more comes back.
+    fn take_back_of(
+        &mut self,
+        position: &BlockPosition,
+        is_confirmed: &mut dyn FnMut(&Txid) -> Result<bool, StoreError>,
+        returning: &mut Returning,
+        world: &Surroundings<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<usize, StoreError> {
+        let Some(block) = world.chain.block(&position.hash)? else {
+            return Ok(0);
+        };
+        for (tx, txid) in block.block().txdata.iter().zip(block.txids()).skip(1) {
+            let transaction = Arc::new(tx.clone());
+            let result = match returning.is_full() {
+                true => None,
+                false => Some(self.take_back(Arc::clone(&transaction), world, changes)),
+            };
+            match result {
+                Some(Ok(())) => returning.add(transaction),
+                Some(Err(MempoolError::Store(error))) => return Err(error),
+                // Not standard: then it stays away.
+                Some(Err(refusal)) if !refusal.may_pass_on_another_branch() => {}
+                // What finds no room waits beside it, as far as there is room.
+                None | Some(Err(_)) => {
+                    // Confirmed on the new side too, and all its outputs are spent again: that looks the same.
+                    if !is_confirmed(txid)? {
+                        self.aside.add(transaction, *txid, world.now);
+                    }
+                }
+            }
+        }
+        Ok(block.txids().len())
+    }
+
+    /// Tries what was set aside, oldest first, until nothing more comes back. Of `returning` stays what finds room.
     fn take_back_from_aside(
         &mut self,
         world: &Surroundings<'_>,
-        returned: &mut Vec<Arc<Transaction>>,
+        returning: &mut Returning,
         changes: &mut Vec<Change>,
     ) -> Result<(), StoreError> {
+        let returned = &mut returning.transactions;
         loop {
             let before = returned.len();
             for (txid, transaction) in self.aside.oldest_first() {
@@ -184,14 +269,17 @@ impl Mempool {
                 }
             }
             if returned.len() == before {
-                return Ok(());
+                break;
             }
         }
+        self.evict_to_size(world.now, changes);
+        returned.retain(|transaction| self.graph.get(&transaction.compute_txid()).is_some());
+        Ok(())
     }
 
     fn drop_what_became_invalid(
         &mut self,
-        reorg: &Reorg,
+        fork: Height,
         world: &Surroundings<'_>,
         changes: &mut Vec<Change>,
     ) -> Result<(), StoreError> {
@@ -201,7 +289,7 @@ impl Mempool {
         for entry in self.graph.entries() {
             if !rules::is_final(&entry.transaction, place.height, place.median_time_past) {
                 invalid.insert(entry.txid);
-            } else if stands_on_moved_ground(entry, reorg, place, world) {
+            } else if stands_on_moved_ground(entry, fork, place, world) {
                 match self.recheck(entry, place, world) {
                     Ok(footing) => moved.push((entry.txid, footing)),
                     Err(MempoolError::Store(error)) => return Err(error),
@@ -252,16 +340,14 @@ fn txids_of(
 /// new height, or a relative lock.
 fn stands_on_moved_ground(
     entry: &Entry,
-    reorg: &Reorg,
+    fork: Height,
     place: NextBlock,
     world: &Surroundings<'_>,
 ) -> bool {
     let maturity = world.chain.params().coinbase_maturity;
-    let immature = |height: chain::Height| place.height.0.saturating_sub(height.0) < maturity;
+    let immature = |height: Height| place.height.0.saturating_sub(height.0) < maturity;
     let footing = &entry.footing;
-    footing
-        .youngest_coin
-        .is_some_and(|height| height > reorg.fork.height)
+    footing.youngest_coin.is_some_and(|height| height > fork)
         || footing.youngest_coinbase.is_some_and(immature)
         || footing.relative_lock
 }

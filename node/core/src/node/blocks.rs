@@ -1,13 +1,14 @@
 //! Blocks: taking them, connecting them, and everything that follows from a new tip.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
-use bitcoin::{Block, BlockHash};
+use bitcoin::{Block, BlockHash, Transaction};
 use chain::rules::difficulty;
 use chain::tree::HeaderInfo;
-use chain::{AcceptError, Acceptance, BlockPosition, Reorg, RuleError, StoreError};
+use chain::{AcceptError, Acceptance, BlockPosition, Reorg, RuleError, StepLimit, StoreError};
 use p2p::sync::Input as EngineInput;
 use p2p::wire::Gossip;
 
@@ -17,8 +18,6 @@ use crate::events::NodeEvent;
 use crate::mempool::{Change, Surroundings};
 use crate::now::Now;
 
-/// Blocks connected in one go. A longer way is walked in steps, so that peers and people are answered in between.
-const BLOCKS_PER_STEP: usize = 32;
 /// Transactions that are gossiped anew when a change of the chain gives them back or makes them good again. Further ones are
 /// found by peers that compare mempools.
 const MAX_PUBLISHED_AGAIN: usize = 1_000;
@@ -142,7 +141,9 @@ impl NodeCore {
                     verdict = Err(SubmitError::Rule(rule));
                 }
             }
-            if !self.activation_due || self.failed.is_some() {
+            // The rest of a deep change is walked in steps of their own.
+            let goes_on = self.activation_due && !self.chain.is_between_chains();
+            if !goes_on || self.failed.is_some() {
                 break;
             }
         }
@@ -242,7 +243,7 @@ impl NodeCore {
         }
     }
 
-    /// Connects towards the best chain, one step. Gives what failed.
+    /// Moves the tip towards the best chain, one step, so that peers and people are answered in between. Gives what failed.
     pub(super) fn activate_step(
         &mut self,
         now: Now,
@@ -251,12 +252,13 @@ impl NodeCore {
         let mut failed = Vec::new();
         let result = self
             .chain
-            .activate_step(&self.signatures, &mut failed, BLOCKS_PER_STEP);
+            .activate_step(&self.signatures, &mut failed, StepLimit::default());
         match result {
-            Ok(None) => self.activation_due = false,
-            Ok(Some(reorg)) => {
-                self.activation_due = reorg.connected.len() >= BLOCKS_PER_STEP;
-                self.follow(now, &reorg, out);
+            Ok(change) => {
+                self.activation_due = !self.chain.is_at_best();
+                if let Some(reorg) = change {
+                    self.follow(now, &reorg, out);
+                }
             }
             Err(error) => self.fail(error, out),
         }
@@ -282,26 +284,42 @@ impl NodeCore {
         for BlockPosition { hash, height } in reorg.connected.iter().copied() {
             out.push(Output::Event(NodeEvent::BlockConnected { hash, height }));
         }
+        let followed = match self.note_deep_step(now, reorg, out) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.follow_with_mempool(now, reorg, out),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = followed {
+            self.fail(error, out);
+        }
+        self.plan_flush(now, out);
+    }
+
+    fn follow_with_mempool(
+        &mut self,
+        now: Now,
+        reorg: &Reorg,
+        out: &mut Vec<Output>,
+    ) -> Result<(), StoreError> {
         let mut changes = Vec::new();
         let world = Surroundings {
             chain: &self.chain,
             signatures: &self.signatures,
             now: now.wall,
         };
-        let result = self.mempool.on_reorg(reorg, &world, &mut changes);
+        let returned = self.mempool.on_reorg(reorg, &world, &mut changes);
         tell_changes(&changes, out);
-        let result = result.and_then(|returned| {
-            let salt = salt_of(&self.chain.tip().hash.to_byte_array());
-            let returned = returned.into_iter().take(MAX_PUBLISHED_AGAIN);
-            out.extend(
-                returned.map(|transaction| Output::Publish(Gossip::Again { transaction, salt })),
-            );
-            self.adopt_orphans_of_blocks(now, reorg, out)
-        });
-        if let Err(error) = result {
-            self.fail(error, out);
-        }
-        self.plan_flush(now, out);
+        self.publish_again(returned?, out);
+        self.adopt_orphans_of_blocks(now, reorg, out)
+    }
+
+    /// Gossips what a change of the chain gave back: others may not have it any more.
+    pub(super) fn publish_again(&self, returned: Vec<Arc<Transaction>>, out: &mut Vec<Output>) {
+        let salt = salt_of(&self.chain.tip().hash.to_byte_array());
+        let returned = returned.into_iter().take(MAX_PUBLISHED_AGAIN);
+        out.extend(
+            returned.map(|transaction| Output::Publish(Gossip::Again { transaction, salt })),
+        );
     }
 
     /// Spreads a block that is here.

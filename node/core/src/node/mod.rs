@@ -19,6 +19,7 @@
 
 mod bans;
 mod blocks;
+mod deep;
 mod dial;
 mod early;
 mod flush;
@@ -107,6 +108,8 @@ pub struct NodeCore {
     best_header: BlockHash,
     /// Connecting has not reached the best chain yet.
     activation_due: bool,
+    /// The mempool follows a change of chains in steps.
+    deep: Option<deep::DeepChange>,
     network_active: bool,
     /// The storage failure after which nothing is written.
     failed: Option<StoreError>,
@@ -148,6 +151,7 @@ impl NodeCore {
             best_header: chain.tree().best_header().hash,
             // After a crash, bodies may be here that were not connected.
             activation_due: true,
+            deep: None,
             network_active: true,
             failed: None,
             chain,
@@ -249,6 +253,7 @@ impl NodeCore {
         if self.activation_due {
             self.continue_activation(now, out);
         }
+        self.continue_deep_change(now, out);
         self.retry_early_blocks(now, out);
         self.mend(now, out);
         if self.failed.is_some() {

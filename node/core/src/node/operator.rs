@@ -1,7 +1,7 @@
 //! What an operator may order: chain surgery, networking, single blocks.
 
 use bitcoin::BlockHash;
-use chain::{InvalidateError, Reorg, StoreError};
+use chain::{InvalidateError, StoreError};
 use p2p::PeerNum;
 use p2p::sync::{Input as EngineInput, PeerSync, SyncProgress};
 
@@ -29,7 +29,8 @@ pub enum OperatorError {
 }
 
 impl NodeCore {
-    /// Marks a block and its descendants invalid, and goes to the best chain without them (`invalidateblock`).
+    /// Marks a block and its descendants invalid, and goes to the best chain without them (`invalidateblock`):
+    /// [`NodeCore::mark_invalid`] and [`NodeCore::carry_on`] in one, for hosts that need not act in between.
     ///
     /// # Errors
     ///
@@ -39,25 +40,35 @@ impl NodeCore {
         now: Now,
         hash: &BlockHash,
         out: &mut Vec<Output>,
-    ) -> Result<Option<Reorg>, OperatorError> {
+    ) -> Result<(), OperatorError> {
+        self.mark_invalid(now, hash, out)?;
+        self.carry_on_to_the_end(now, out)
+    }
+
+    /// Marks a block and its descendants invalid. [`NodeCore::carry_on`] leaves them.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`].
+    pub fn mark_invalid(
+        &mut self,
+        now: Now,
+        hash: &BlockHash,
+        out: &mut Vec<Output>,
+    ) -> Result<(), OperatorError> {
         self.check_known(hash)?;
         if *hash == self.chain.params().genesis_hash {
             return Err(OperatorError::Genesis);
         }
-        let reorg = match self.chain.invalidate(hash) {
-            Ok(reorg) => reorg,
-            Err(InvalidateError::Store(error)) => return Err(self.fail_with(error, out).into()),
+        match self.chain.invalidate(hash) {
+            Ok(()) => Ok(()),
+            Err(InvalidateError::Store(error)) => Err(self.fail_with(error, out).into()),
             Err(refusal) => {
                 // A body that was just found damaged is fetched again.
                 self.settle(now, out);
-                return Err(OperatorError::NoWayBack(refusal));
+                Err(OperatorError::NoWayBack(refusal))
             }
-        };
-        if let Some(reorg) = &reorg {
-            self.follow(now, reorg, out);
         }
-        self.activate_all(now, out)?;
-        Ok(reorg)
     }
 
     /// Forgets that a block, its ancestors and descendants were found invalid (`reconsiderblock`).
@@ -71,9 +82,19 @@ impl NodeCore {
         hash: &BlockHash,
         out: &mut Vec<Output>,
     ) -> Result<(), OperatorError> {
+        self.mark_open(hash)?;
+        self.carry_on_to_the_end(now, out)
+    }
+
+    /// The first half of [`NodeCore::reconsider_block`]; [`NodeCore::carry_on`] is the other.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`].
+    pub fn mark_open(&mut self, hash: &BlockHash) -> Result<(), OperatorError> {
         self.check_known(hash)?;
         self.chain.reconsider(hash);
-        self.activate_all(now, out)
+        Ok(())
     }
 
     /// Treats a block as if it had been seen before all others of equal work (`preciousblock`).
@@ -87,9 +108,19 @@ impl NodeCore {
         hash: &BlockHash,
         out: &mut Vec<Output>,
     ) -> Result<(), OperatorError> {
+        self.mark_preferred(hash)?;
+        self.carry_on_to_the_end(now, out)
+    }
+
+    /// The first half of [`NodeCore::prefer_block`]; [`NodeCore::carry_on`] is the other.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`].
+    pub fn mark_preferred(&mut self, hash: &BlockHash) -> Result<(), OperatorError> {
         self.check_known(hash)?;
         self.chain.prefer(hash);
-        self.activate_all(now, out)
+        Ok(())
     }
 
     fn check_known(&self, hash: &BlockHash) -> Result<(), OperatorError> {
@@ -100,20 +131,39 @@ impl NodeCore {
         }
     }
 
-    /// Connects all the way, and commits: an operator's word survives a crash.
-    fn activate_all(&mut self, now: Now, out: &mut Vec<Output>) -> Result<(), OperatorError> {
-        loop {
+    fn carry_on_to_the_end(
+        &mut self,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Result<(), OperatorError> {
+        while self.carry_on(now, out)? {}
+        Ok(())
+    }
+
+    /// Carries out what an operator ordered, one step: goes to the best chain, and commits, so that his word survives a crash.
+    /// `true`: there is more to do.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: the node stops.
+    pub fn carry_on(&mut self, now: Now, out: &mut Vec<Output>) -> Result<bool, OperatorError> {
+        self.check_writable()?;
+        if !self.chain.is_at_best() {
             self.activate_step(now, out);
-            if !self.activation_due || self.failed.is_some() {
-                break;
+            self.check_writable()?;
+            if self.activation_due {
+                return Ok(true);
             }
         }
-        self.check_writable()?;
+        if self.is_changing_deeply() {
+            self.continue_deep_change(now, out);
+            return Ok(true);
+        }
         self.tell_header_tip(out);
         self.commit_all(out)?;
         self.drive(now, EngineInput::ChainChanged, out);
         self.settle(now, out);
-        Ok(())
+        Ok(false)
     }
 
     /// Fetches a block's body by hash from one peer, and from nobody else (`getblockfrompeer`).

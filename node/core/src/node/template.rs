@@ -172,11 +172,15 @@ impl NodeCore {
                 .unwrap_or(Weight::ZERO),
             sigops: MAX_BLOCK_SIGOPS_COST - RESERVED_SIGOPS,
         };
-        let (transactions, fees) =
+        let (transactions, fees) = if self.is_changing_deeply() {
+            // The mempool is not of this tip yet.
+            (Arc::default(), Amount::ZERO)
+        } else {
             self.templates
                 .get_or_select(next.parent.hash, pool_sequence, || {
                     self.mempool.select(limits)
-                });
+                })
+        };
         Ok(BlockTemplate {
             parent: next.parent.hash,
             height: next.height,

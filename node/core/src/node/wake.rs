@@ -23,13 +23,17 @@ impl WakePlan {
 }
 
 impl NodeCore {
+    fn has_work_to_go_on_with(&self) -> bool {
+        self.activation_due || self.is_changing_deeply() || !self.deferred.is_empty()
+    }
+
     /// Asks for a wake-up if something is due before the one that was asked for last. One that comes too early is cheap; one
     /// for every small change would not be.
     pub(super) fn plan_wake_up(&mut self, now: Now, out: &mut Vec<Output>) {
         let spacing_s = self.chain.params().pow.spacing_s;
         let due = [
             self.wake.engine,
-            (self.activation_due || !self.deferred.is_empty()).then_some(now.mono),
+            self.has_work_to_go_on_with().then_some(now.mono),
             self.flush.next_due(),
             self.early.next_due(now),
             self.bans.next_due(now),

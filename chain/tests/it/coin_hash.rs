@@ -9,7 +9,7 @@ use chain::fixtures::{Key, Payment, TestChain};
 use chain::import::import;
 use chain::{Chain, ChainOptions, Params};
 
-use crate::oracle::shared;
+use crate::oracle::core_chain;
 use crate::story::NOW;
 
 /// What starts each block of a `blk*.dat` file of Bitcoin Core's regtest.
@@ -78,10 +78,7 @@ fn blocks_of(mut file: &[u8], genesis: &Block) -> Vec<Block> {
 
 #[test]
 fn hash_serialized_3_of_a_chain_of_core_is_what_its_definition_says() {
-    let Some(path) = shared("data/regtest-162.blk") else {
-        return;
-    };
-    let file = std::fs::read(path).unwrap();
+    let file = std::fs::read(core_chain()).unwrap();
     let params = Params::bitcoin_regtest();
     let mut unspent = Unspent::new();
     let blocks = blocks_of(&file, &params.genesis);

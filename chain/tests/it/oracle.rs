@@ -9,16 +9,9 @@ use chain::{Chain, ChainOptions, Height, Params, Timestamp};
 /// Long after every block of the recorded chain.
 const NOW: Timestamp = Timestamp(u32::MAX);
 
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared")
-        .join(path);
-    if !path.exists() {
-        eprintln!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
+/// The file of blocks that Core made.
+pub(crate) fn core_chain() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/regtest-162.blk")
 }
 
 fn assert_is_what_core_says(chain: &Chain) {
@@ -39,9 +32,7 @@ fn assert_is_what_core_says(chain: &Chain) {
 
 #[test]
 fn a_chain_made_by_core_gives_the_same_coins() {
-    let Some(path) = shared("data/regtest-162.blk") else {
-        return;
-    };
+    let path = core_chain();
     let dir = tempfile::tempdir().unwrap();
     let params = || Params::bitcoin_regtest();
     let mut chain = Chain::open(dir.path(), params(), ChainOptions::default()).unwrap();

@@ -74,9 +74,7 @@ fn parse_run(text: &str) -> Run {
 fn vectors_of_aserti3_2d() {
     let mut checked = 0;
     for number in 1..=12 {
-        let Some(text) = vectors::read(&format!("asert/run{number:02}")) else {
-            return;
-        };
+        let text = vectors::read(&format!("asert/run{number:02}"));
         let run = parse_run(&text);
         let schedule = schedule(run.anchor_bits, 0x1d00_ffff);
         for (height, time, expected) in run.blocks {

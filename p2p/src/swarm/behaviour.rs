@@ -1,4 +1,4 @@
-//! What a node speaks over a connection, and the names of its protocols.
+//! What a node speaks over a connection.
 
 use std::sync::Arc;
 
@@ -6,11 +6,12 @@ use chain::NetworkDigest;
 use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{StreamProtocol, allow_block_list, connection_limits, identify, ping};
+use libp2p::{allow_block_list, connection_limits, identify, ping};
 
 use super::codec::Codec;
 use super::gate::Gate;
 use super::gossip::{self, Topics};
+use super::names::{exchange_protocol, protocol_version};
 use super::seats::Seats;
 use super::traffic::Traffic;
 use super::{SwarmConfig, SwarmError};
@@ -60,22 +61,6 @@ impl Behaviour {
     }
 }
 
-/// What a node says of itself in identify; peers that say something else are of another network.
-pub(super) fn protocol_version(network: &NetworkDigest) -> String {
-    format!("mend/1/{}", hex(&network.0))
-}
-
-/// Eight bytes of the digest in hexadecimal: enough to keep networks apart by accident, short enough to be negotiated on every
-/// stream. Peers of a network made to collide still fail [`protocol_version`].
-pub(super) fn short_name(network: &NetworkDigest) -> String {
-    hex(&network.0[..8])
-}
-
-fn exchange_protocol(network: &NetworkDigest) -> StreamProtocol {
-    StreamProtocol::try_from_owned(format!("/mend/{}/exchange/1", short_name(network)))
-        .expect("protocol names that start with a slash are valid")
-}
-
 fn identify_config(network: &NetworkDigest, key: &Keypair) -> identify::Config {
     identify::Config::new(protocol_version(network), key.public())
         .with_agent_version(concat!("mend/", env!("CARGO_PKG_VERSION")).to_owned())
@@ -89,26 +74,4 @@ fn connection_limits(config: &SwarmConfig) -> connection_limits::ConnectionLimit
     connection_limits::ConnectionLimits::default()
         .with_max_established_outgoing(Some(config.max_outbound))
         .with_max_pending_outgoing(Some(limits::MAX_PENDING_CONNECTIONS))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_carries_the_network() {
-        let network = NetworkDigest([0xab; 32]);
-        assert_eq!(
-            protocol_version(&network),
-            format!("mend/1/{}", "ab".repeat(32))
-        );
-        assert_eq!(
-            exchange_protocol(&network).as_ref(),
-            format!("/mend/{}/exchange/1", "ab".repeat(8))
-        );
-    }
 }

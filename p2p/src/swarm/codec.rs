@@ -6,8 +6,9 @@ use std::sync::Arc;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::{StreamProtocol, request_response};
 
+use super::counters::{Channel, Way};
 use super::meter::{Meter, Parcel};
-use super::traffic::{Channel, Traffic, Way};
+use super::traffic::Traffic;
 use crate::budget::largest_answer;
 use crate::wire::limits::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
 use crate::wire::{Request, Response, WireError};

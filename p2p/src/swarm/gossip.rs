@@ -12,7 +12,7 @@ use libp2p::gossipsub::{
 };
 
 use super::SwarmError;
-use super::behaviour::short_name;
+use super::names::short_name;
 use crate::sync::GossipId;
 use crate::wire::Gossip;
 use crate::wire::limits::{

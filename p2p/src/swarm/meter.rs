@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures::{AsyncRead, AsyncWrite};
 
-use super::traffic::{Channel, KindCounters, KindTraffic, Way, WireCounters, WireTraffic};
+use super::counters::{Channel, KindCounters, KindTraffic, Way, WireCounters, WireTraffic};
 
 /// Counts for one peer for as long as a connection to it lives.
 #[derive(Debug, Default)]

@@ -11,6 +11,7 @@
 mod address;
 mod behaviour;
 mod codec;
+mod counters;
 mod driver;
 mod gate;
 mod gossip;
@@ -18,6 +19,7 @@ mod handshakes;
 mod identity;
 mod listen;
 mod meter;
+mod names;
 mod reason;
 mod seats;
 mod throttle;
@@ -35,8 +37,9 @@ use crate::sync::{GossipId, RequestId};
 use crate::wire::{Gossip, Request, Response, Verdict};
 use crate::{AnswerToken, Direction, PeerNum};
 
+pub use counters::{Channel, KindTraffic, WireTraffic};
 pub use meter::PeerTraffic;
-pub use traffic::{Channel, KindTraffic, Traffic, WireTraffic};
+pub use traffic::Traffic;
 
 /// Directives for a log filter that silence libraries which warn of what is normal here, such as gossip seen twice.
 pub const LOG_DIRECTIVES: &str = "libp2p_gossipsub=error,libp2p_request_response=error";

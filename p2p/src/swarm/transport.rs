@@ -16,9 +16,10 @@ use libp2p::identity::Keypair;
 use libp2p::{PeerId, Transport, noise, tcp, yamux};
 
 use super::SwarmError;
+use super::counters::Way;
 use super::handshakes::{Handshakes, Ticket};
 use super::meter::{Meter, Metered};
-use super::traffic::{Traffic, Way};
+use super::traffic::Traffic;
 use crate::wire::limits::{HANDSHAKE_TIMEOUT, INBOUND_HANDSHAKE_TIMEOUT, MAX_PENDING_HANDSHAKES};
 
 /// A polite end may take this long. Over a stalled link it never comes, and the connection is dropped instead.

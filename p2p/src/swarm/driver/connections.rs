@@ -11,9 +11,8 @@ use libp2p::request_response::{InboundRequestId, OutboundRequestId, ResponseChan
 use libp2p::swarm::{ConnectionError, ConnectionId};
 use libp2p::{Multiaddr, PeerId, identify};
 
-use super::Driver;
 use super::dials::Dial;
-use super::timers::Timer;
+use super::{Driver, Timer};
 use crate::budget::{AddressGroup, Full, Payer};
 use crate::swarm::meter::Parcel;
 use crate::swarm::{Event, Told, address, reason};

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use libp2p::PeerId;
 use libp2p::swarm::dial_opts::DialOpts;
 
-use super::Driver;
-use super::timers::Timer;
+use super::{Driver, Timer};
 use crate::Direction;
 use crate::budget::Full;
 use crate::swarm::address::{self, Place};

@@ -27,10 +27,11 @@ use self::connections::{Connection, Connections};
 use self::dials::{Dial, LookedUp};
 use self::outlet::Outlet;
 use self::requests::Requests;
-use self::timers::{Timer, Timers};
+use self::timers::Timers;
 use super::address;
-use super::behaviour::{Behaviour, BehaviourEvent, protocol_version};
+use super::behaviour::{Behaviour, BehaviourEvent};
 use super::gossip::{Topics, Verdicts};
+use super::names::protocol_version;
 use super::throttle::Throttle;
 use super::{Command, Event, SwarmConfig, SwarmError, Told, Traffic, listen, reason, transport};
 use crate::budget::{AddressGroup, Full};
@@ -41,6 +42,22 @@ use crate::{Direction, Mono};
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// When leaving, peers are told so for at most this long.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// What is due.
+#[derive(Debug)]
+enum Timer {
+    /// A peer must have said its network by now.
+    Introduction(libp2p::swarm::ConnectionId),
+    /// Something must have come over a connection whose peer came back by another one: more than was heard by then, in bytes.
+    SignOfLife {
+        /// The old connection.
+        connection: libp2p::swarm::ConnectionId,
+        /// Bytes that had come over it.
+        heard: u64,
+    },
+    /// A dial that met a dial from the other side is tried again.
+    Redial(Dial),
+}
 
 /// The swarm and what is known of its connections.
 pub(super) struct Driver<E> {
@@ -58,7 +75,7 @@ pub(super) struct Driver<E> {
     ),
     requests: Requests,
     verdicts: Verdicts,
-    timers: Timers,
+    timers: Timers<Timer>,
     refusals: Throttle,
     rubbish: Throttle,
     /// Where [`Mono`] begins.

@@ -3,35 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use libp2p::swarm::ConnectionId;
-
-use super::dials::Dial;
-
-/// What is due.
-#[derive(Debug)]
-pub(super) enum Timer {
-    /// A peer must have said its network by now.
-    Introduction(ConnectionId),
-    /// Something must have come over a connection whose peer came back by another one: more than was heard by then, in bytes.
-    SignOfLife {
-        /// The old connection.
-        connection: ConnectionId,
-        /// Bytes that had come over it.
-        heard: u64,
-    },
-    /// A dial that met a dial from the other side is tried again.
-    Redial(Dial),
-}
-
 /// Things to do, by time.
-#[derive(Debug, Default)]
-pub(super) struct Timers {
+#[derive(Debug)]
+pub(super) struct Timers<T> {
     count: u64,
-    due: BTreeMap<(Instant, u64), Timer>,
+    due: BTreeMap<(Instant, u64), T>,
 }
 
-impl Timers {
-    pub(super) fn set(&mut self, at: Instant, timer: Timer) {
+impl<T> Default for Timers<T> {
+    fn default() -> Timers<T> {
+        Timers {
+            count: 0,
+            due: BTreeMap::new(),
+        }
+    }
+}
+
+impl<T> Timers<T> {
+    pub(super) fn set(&mut self, at: Instant, timer: T) {
         self.count += 1;
         self.due.insert((at, self.count), timer);
     }
@@ -41,7 +30,7 @@ impl Timers {
         self.due.keys().next().map(|(at, _)| *at)
     }
 
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<Timer> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<T> {
         let first = self.due.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
     }

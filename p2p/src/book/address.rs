@@ -8,7 +8,7 @@ use crate::budget::{AddressGroup, is_private};
 use crate::wire::limits::MAX_ADDRESS_BYTES;
 
 /// Where a node listens: `/ip4/HOST/tcp/PORT`, `/ip6/..` or `/dns/..`, with or without `/p2p/PEER_ID` at the end.
-/// `HOST:PORT` with an IP address is read, too, as people write it.
+/// `HOST:PORT` is read, too, as people write it. The one reader of addresses: the swarm's dials and listeners use it as well.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerAddress {
     /// Where.
@@ -100,67 +100,96 @@ impl Endpoint {
     }
 }
 
+impl PeerAddress {
+    /// Reads an address by its form alone: one to listen on may have port 0 or stand for all addresses of a machine.
+    ///
+    /// # Errors
+    ///
+    /// [`AddressError::Form`].
+    pub fn of_form(text: &str) -> Result<PeerAddress, AddressError> {
+        let address = match text {
+            text if text.len() > MAX_ADDRESS_BYTES => None,
+            text if text.starts_with('/') => read_multiaddress(text),
+            text => read_plain(text),
+        };
+        address.ok_or_else(|| AddressError::Form {
+            address: text.chars().take(100).collect(),
+        })
+    }
+}
+
 impl FromStr for PeerAddress {
     type Err = AddressError;
 
+    /// Reads an address that can be dialled.
     fn from_str(text: &str) -> Result<PeerAddress, AddressError> {
-        let form = || AddressError::Form {
-            address: text.chars().take(100).collect(),
+        let address = PeerAddress::of_form(text)?;
+        let reason = match &address.endpoint.host {
+            _ if address.endpoint.port == 0 => Some("port 0 stands for no port"),
+            Host::Ip(ip) => why_unroutable(ip),
+            Host::Name { .. } => None,
         };
-        if text.len() > MAX_ADDRESS_BYTES {
-            return Err(form());
+        match reason {
+            Some(reason) => Err(AddressError::Unroutable {
+                address: text.to_owned(),
+                reason,
+            }),
+            None => Ok(address),
         }
-        if let Ok(socket) = text.parse::<SocketAddr>() {
-            let protocol = if socket.is_ipv4() { "ip4" } else { "ip6" };
-            return format!("/{protocol}/{}/tcp/{}", socket.ip(), socket.port()).parse();
-        }
-        let mut parts = text.strip_prefix('/').ok_or_else(form)?.split('/');
-        let mut next = || {
-            parts
-                .next()
-                .filter(|part| !part.is_empty())
-                .ok_or_else(form)
-        };
-        let (protocol, host) = (next()?, next()?);
-        let host = match protocol {
-            "ip4" => Host::Ip(host.parse::<Ipv4Addr>().map_err(|_| form())?.into()),
-            // An IPv4 address in IPv6's clothes is an IPv4 address.
-            "ip6" => {
-                let ip: IpAddr = host.parse::<Ipv6Addr>().map_err(|_| form())?.into();
-                Host::Ip(ip.to_canonical())
-            }
-            "dns" | "dns4" | "dns6" if is_name(host) => Host::Name {
-                protocol: protocol.to_owned(),
-                name: host.to_ascii_lowercase(),
-            },
-            _ => return Err(form()),
-        };
-        if next()? != "tcp" {
-            return Err(form());
-        }
-        let port: u16 = next()?.parse().map_err(|_| form())?;
-        let peer_id = match (parts.next(), parts.next(), parts.next()) {
-            (None, ..) => None,
-            (Some("p2p"), Some(id), None) if is_peer_id(id) => Some(id.to_owned()),
-            _ => return Err(form()),
-        };
-        let unroutable = |reason| AddressError::Unroutable {
-            address: text.to_owned(),
-            reason,
-        };
-        if port == 0 {
-            return Err(unroutable("port 0 stands for no port"));
-        }
-        if let Host::Ip(ip) = &host
-            && let Some(reason) = why_unroutable(ip)
-        {
-            return Err(unroutable(reason));
-        }
-        Ok(PeerAddress {
-            endpoint: Endpoint { host, port },
-            peer_id,
-        })
     }
+}
+
+fn read_multiaddress(text: &str) -> Option<PeerAddress> {
+    let mut parts = text.strip_prefix('/')?.split('/');
+    let (protocol, host) = (parts.next()?, parts.next()?);
+    let host = match protocol {
+        "ip4" => Host::Ip(host.parse::<Ipv4Addr>().ok()?.into()),
+        // An IPv4 address in IPv6's clothes is an IPv4 address.
+        "ip6" => Host::Ip(IpAddr::from(host.parse::<Ipv6Addr>().ok()?).to_canonical()),
+        "dns" | "dns4" | "dns6" => named(protocol, host)?,
+        _ => return None,
+    };
+    if parts.next()? != "tcp" {
+        return None;
+    }
+    let port = parts.next()?.parse().ok()?;
+    let peer_id = match (parts.next(), parts.next(), parts.next()) {
+        (None, ..) => None,
+        (Some("p2p"), Some(id), None) if is_peer_id(id) => Some(id.to_owned()),
+        _ => return None,
+    };
+    Some(PeerAddress {
+        endpoint: Endpoint { host, port },
+        peer_id,
+    })
+}
+
+/// As people write it: `HOST:PORT`.
+fn read_plain(text: &str) -> Option<PeerAddress> {
+    let endpoint = match text.parse::<SocketAddr>() {
+        Ok(socket) => Endpoint {
+            host: Host::Ip(socket.ip().to_canonical()),
+            port: socket.port(),
+        },
+        Err(_) => {
+            let (host, port) = text.rsplit_once(':')?;
+            Endpoint {
+                host: named("dns", host)?,
+                port: port.parse().ok()?,
+            }
+        }
+    };
+    Some(PeerAddress {
+        endpoint,
+        peer_id: None,
+    })
+}
+
+fn named(protocol: &str, name: &str) -> Option<Host> {
+    is_name(name).then(|| Host::Name {
+        protocol: protocol.to_owned(),
+        name: name.to_ascii_lowercase(),
+    })
 }
 
 fn why_unroutable(ip: &IpAddr) -> Option<&'static str> {
@@ -175,7 +204,7 @@ fn why_unroutable(ip: &IpAddr) -> Option<&'static str> {
 
 fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    name.len() <= 253 && name.chars().all(allowed)
+    !name.is_empty() && name.len() <= 253 && name.chars().all(allowed)
 }
 
 /// Peer ids are base 58, 46 to 64 characters; whether one is right only libp2p can tell.
@@ -230,6 +259,7 @@ mod tests {
         };
         assert_eq!(written("127.0.0.1:18444"), "/ip4/127.0.0.1/tcp/18444");
         assert_eq!(written("[::1]:18444"), "/ip6/::1/tcp/18444");
+        assert_eq!(written("Node-1:18444"), "/dns/node-1/tcp/18444");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
+use crate::book::{Host, PeerAddress};
+
 /// Whom to dial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
@@ -58,67 +60,30 @@ impl Family {
 ///
 /// In words, with an example.
 pub(super) fn parse(text: &str) -> Result<Target, String> {
-    let target = if text.starts_with('/') {
-        parse_multiaddr(text)
-    } else {
-        parse_plain(text)
-    };
-    target.ok_or_else(|| {
+    read(text).ok_or_else(|| {
         format!(
             "{text:?} is not an address of a node: write /ip4/127.0.0.1/tcp/9333 or 127.0.0.1:9333"
         )
     })
 }
 
-fn parse_multiaddr(text: &str) -> Option<Target> {
-    let address: Multiaddr = text.parse().ok()?;
-    let mut parts = address.iter();
-    let host = parts.next()?;
-    let Protocol::Tcp(port) = parts.next()? else {
-        return None;
-    };
-    let peer = match parts.next() {
-        None => None,
-        Some(Protocol::P2p(peer)) => Some(peer),
-        Some(_) => return None,
-    };
-    if parts.next().is_some() {
-        return None;
-    }
-    let name = |host: &str, family| Place::Name {
-        host: host.to_owned(),
-        port,
-        family,
-    };
-    let place = match host {
-        Protocol::Ip4(ip) => Place::Socket((ip, port).into()),
-        Protocol::Ip6(ip) => Place::Socket((ip, port).into()),
-        Protocol::Dns(host) => name(&host, Family::Any),
-        Protocol::Dns4(host) => name(&host, Family::V4),
-        Protocol::Dns6(host) => name(&host, Family::V6),
-        _ => return None,
+fn read(text: &str) -> Option<Target> {
+    let PeerAddress { endpoint, peer_id } = PeerAddress::of_form(text).ok()?;
+    let peer = peer_id.map(|id| id.parse()).transpose().ok()?;
+    let port = endpoint.port;
+    let place = match endpoint.host {
+        Host::Ip(ip) => Place::Socket((ip, port).into()),
+        Host::Name { protocol, name } => Place::Name {
+            host: name,
+            port,
+            family: match protocol.as_str() {
+                "dns4" => Family::V4,
+                "dns6" => Family::V6,
+                _ => Family::Any,
+            },
+        },
     };
     Some(Target { place, peer })
-}
-
-fn parse_plain(text: &str) -> Option<Target> {
-    let place = match text.parse::<SocketAddr>() {
-        Ok(socket) => Place::Socket(socket),
-        Err(_) => {
-            let (host, port) = text.rsplit_once(':')?;
-            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-            if host.is_empty() || !host.chars().all(plain) {
-                return None;
-            }
-            let port = port.parse().ok()?;
-            Place::Name {
-                host: host.to_owned(),
-                port,
-                family: Family::Any,
-            }
-        }
-    };
-    Some(Target { place, peer: None })
 }
 
 /// A socket address as a multiaddress.

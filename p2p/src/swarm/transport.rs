@@ -20,7 +20,10 @@ use super::counters::Way;
 use super::handshakes::{Handshakes, Ticket};
 use super::meter::{Meter, Metered};
 use super::traffic::Traffic;
-use crate::wire::limits::{HANDSHAKE_TIMEOUT, INBOUND_HANDSHAKE_TIMEOUT, MAX_PENDING_HANDSHAKES};
+use crate::wire::limits::{
+    HANDSHAKE_TIMEOUT, INBOUND_HANDSHAKE_TIMEOUT, MAX_PENDING_HANDSHAKES,
+    MAX_STREAMS_PER_CONNECTION,
+};
 
 /// A polite end may take this long. Over a stalled link it never comes, and the connection is dropped instead.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -33,6 +36,8 @@ pub(super) fn build(
     let noise = noise::Config::new(key)
         .map_err(|error| SwarmError::new(format!("encryption cannot be set up: {error}")))?;
     let meters = Arc::clone(&traffic);
+    let mut streams = yamux::Config::default();
+    streams.set_max_num_streams(MAX_STREAMS_PER_CONNECTION);
     let handshakes = Arc::new(Handshakes::new(MAX_PENDING_HANDSHAKES));
     let begun = Arc::clone(&handshakes);
     let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
@@ -43,7 +48,7 @@ pub(super) fn build(
         })
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
-        .multiplex(yamux::Config::default())
+        .multiplex(streams)
         .outbound_timeout(HANDSHAKE_TIMEOUT)
         .inbound_timeout(INBOUND_HANDSHAKE_TIMEOUT);
     let transport = transport.map(move |(peer, muxer), point| {

@@ -73,6 +73,9 @@ pub const MAX_OUTBOUND_REQUESTS_PER_PEER: usize = 64;
 /// Request streams of one connection, both ways; more are reset.
 pub const MAX_STREAMS_PER_PEER: usize =
     MAX_INBOUND_REQUESTS_PER_PEER + MAX_OUTBOUND_REQUESTS_PER_PEER;
+/// Streams of one connection of any kind: all that both sides may ask, and some for gossip, pings and identify. With more the
+/// connection ends. Each may hold 256 KiB that were not read yet, as Yamux has it.
+pub const MAX_STREAMS_PER_CONNECTION: usize = 2 * MAX_OUTBOUND_REQUESTS_PER_PEER + 32;
 /// An inbound connection has this long for its handshake.
 pub const INBOUND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Dials under way; more fail.

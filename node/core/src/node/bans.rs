@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chain::Timestamp;
 use p2p::Mono;
-use p2p::book::PeerAddress;
+use p2p::book::{Host, PeerAddress, Reach};
 use serde::{Deserialize, Serialize};
 
 use super::{NodeCore, Output};
@@ -159,18 +159,16 @@ impl BanList {
 
 /// The IP address in a multiaddress, an IPv4 address always as such.
 fn ip_of(address: &str) -> Option<IpAddr> {
-    let mut parts = address.split('/').skip(1);
-    match parts.next() {
-        Some("ip4" | "ip6") => Some(parts.next()?.parse::<IpAddr>().ok()?.to_canonical()),
-        _ => None,
+    match PeerAddress::of_form(address).ok()?.endpoint.host {
+        Host::Ip(ip) => Some(ip),
+        Host::Name { .. } => None,
     }
 }
 
 /// The same, if it is one that few share.
 fn public_ip_of(address: &str) -> Option<IpAddr> {
-    let is_public = |address: &PeerAddress| address.reach() == p2p::book::Reach::Public;
-    let known = address.parse::<PeerAddress>().ok().filter(is_public)?;
-    ip_of(&known.to_string())
+    let known = PeerAddress::of_form(address).ok()?;
+    ip_of(address).filter(|_| known.reach() == Reach::Public)
 }
 
 /// A subject as it is kept: an IP address in its canonical form, or a peer id.

@@ -1,7 +1,5 @@
 //! Nodes by address: added, removed, disconnected.
 
-use std::net::SocketAddr;
-
 use p2p::{Direction, PeerNum};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,18 +10,14 @@ use crate::rpc::error::{Failure, code};
 use crate::rpc::reply::Reply;
 use crate::rpc::reply::{null, reply};
 use node_core::{AddNode, AddNodeError, PeerInfo};
+use p2p::book::PeerAddress;
 
 /// A multiaddress, also from HOST:PORT as Bitcoin's scripts write it.
 fn multiaddress(text: &str) -> String {
-    match text.parse::<SocketAddr>() {
-        Ok(SocketAddr::V4(address)) => format!("/ip4/{}/tcp/{}", address.ip(), address.port()),
-        Ok(SocketAddr::V6(address)) => format!("/ip6/{}/tcp/{}", address.ip(), address.port()),
-        Err(_) => match text.rsplit_once(':') {
-            Some((host, port)) if !host.contains('/') && port.parse::<u16>().is_ok() => {
-                format!("/dns/{host}/tcp/{port}")
-            }
-            _ => text.to_owned(),
-        },
+    match PeerAddress::of_form(text) {
+        Ok(address) => address.to_string(),
+        // Whoever takes it says what is wrong with it.
+        Err(_) => text.to_owned(),
     }
 }
 

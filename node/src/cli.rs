@@ -168,7 +168,7 @@ pub fn run(args: NodeArgs) -> anyhow::Result<()> {
     logging::start(&args.log, args.log_format == LogFormat::Json)?;
     let json = args.json;
     let options = start_options(args)?;
-    start::run(options, |started| {
+    let ended = start::run(options, |started| {
         let told = if json {
             tell_json(started)
         } else {
@@ -177,7 +177,9 @@ pub fn run(args: NodeArgs) -> anyhow::Result<()> {
         if let Err(error) = told {
             tracing::warn!(%error, "standard output is closed");
         }
-    })
+    });
+    logging::finish();
+    ended
 }
 
 fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {

@@ -10,6 +10,7 @@
 //! [`Chain`] is the only part with state. Everything under [`rules`] is a pure function.
 //! The crate reads no clock and no randomness and does no IO except redb; times are passed in as [`Timestamp`].
 
+pub mod address;
 pub mod assemble;
 pub mod backup;
 pub mod block;

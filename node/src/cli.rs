@@ -2,10 +2,9 @@
 use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail};
-use bitcoin::{Address, Network};
+use bitcoin::Address;
 use chain::{ChainOptions, OnDamage, Params};
 use clap::{Args, ValueEnum};
 
@@ -274,12 +273,9 @@ fn parse_address(option: &str, text: Option<&str>) -> anyhow::Result<Option<Addr
         return Ok(None);
     };
     let remedy = "give one that begins with bcrt1; mend wallet address makes one";
-    let address = Address::from_str(text)
-        .map_err(|error| anyhow!("{option} {text} is not an address ({error}); {remedy}"))?;
-    address
-        .require_network(Network::Regtest)
+    chain::address::parse_address(text)
         .map(Some)
-        .map_err(|_| anyhow!("{option} {text} is an address of another network; {remedy}"))
+        .map_err(|error| anyhow!("{option} {text}: {error}; {remedy}"))
 }
 
 fn parse_socket(option: &str, text: &str, example: &str) -> anyhow::Result<SocketAddr> {

@@ -6,13 +6,13 @@ use bitcoin::hashes::Hash;
 use bitcoin::script::{Builder, PushBytesBuf};
 use bitcoin::transaction::Version as TxVersion;
 use bitcoin::{
-    Address, Amount, Block, BlockHash, OutPoint, ScriptBuf, Sequence, Transaction, TxIn,
-    TxMerkleNode, TxOut, Txid, Witness,
+    Amount, Block, BlockHash, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxMerkleNode,
+    TxOut, Txid, Witness,
 };
 
 use super::error::GenesisError;
 use super::file::{Allocation, GenesisSection};
-use crate::params::ADDRESS_NETWORK;
+use crate::address::{AddressError, parse_address};
 use crate::script::is_spendable_kind;
 
 /// Bytes of the message: enough that the coinbase is not 64 bytes long, and few enough for one plain push.
@@ -85,13 +85,10 @@ fn output(index: usize, allocation: &Allocation) -> Result<TxOut, GenesisError> 
         let problem = format!("got {:?}: {problem}", allocation.address);
         GenesisError::new(format!("allocations[{index}].address"), problem)
     };
-    let address: Address<_> = allocation
-        .address
-        .parse::<Address<_>>()
-        .map_err(|error| wrong(error.to_string()))?;
-    let address = address
-        .require_network(ADDRESS_NETWORK)
-        .map_err(|_| wrong("expected an address of regtest, bcrt1...".to_owned()))?;
+    let address = parse_address(&allocation.address).map_err(|error| match error {
+        AddressError::Malformed(error) => wrong(error.to_string()),
+        AddressError::OtherNetwork => wrong("expected an address of regtest, bcrt1...".to_owned()),
+    })?;
     let script_pubkey = address.script_pubkey();
     if !is_spendable_kind(&script_pubkey) {
         return Err(wrong(

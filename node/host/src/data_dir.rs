@@ -100,7 +100,7 @@ impl Drop for RuntimeFile {
     }
 }
 
-/// Writes a file that only its owner may read, so that a reader sees the old content or the new one.
+/// Writes a file that only its owner may read, so that a reader sees the old content or the new one, also after the power fails.
 ///
 /// # Errors
 ///
@@ -122,7 +122,19 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     drop(file);
-    fs::rename(&temporary, path)
+    fs::rename(&temporary, path)?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// A new name is durable when its folder is.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]

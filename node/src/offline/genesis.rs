@@ -1,10 +1,9 @@
 //! `mend genesis`: showing, checking and making networks.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail};
-use bitcoin::{Address, Amount, CompactTarget, Denomination, Network};
+use bitcoin::{Address, Amount, CompactTarget, Denomination};
 use chain::Params;
 use chain::genesis::{Algorithm, AnchorName, GenesisSpec, HexBits};
 use clap::{Args, Subcommand};
@@ -188,10 +187,7 @@ fn make(args: NewArgs) -> anyhow::Result<()> {
 fn allocation_from(text: &str) -> anyhow::Result<(Address, Amount)> {
     let wrong = || anyhow!("--alloc {text} is not ADDRESS=BTC; write it as bcrt1q...=100");
     let (address, amount) = text.split_once('=').ok_or_else(wrong)?;
-    let address = Address::from_str(address)
-        .ok()
-        .and_then(|address| address.require_network(Network::Regtest).ok())
-        .ok_or_else(wrong)?;
+    let address = chain::address::parse_address(address).map_err(|_| wrong())?;
     let amount = Amount::from_str_in(amount, Denomination::Bitcoin).map_err(|_| wrong())?;
     Ok((address, amount))
 }

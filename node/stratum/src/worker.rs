@@ -1,8 +1,7 @@
 //! Workers' names, and whom they want to be paid.
 
-use std::str::FromStr;
-
-use bitcoin::{Address, Network, ScriptBuf};
+use bitcoin::ScriptBuf;
+use chain::address::{AddressError, parse_address};
 
 use super::limits::MAX_NAME_BYTES;
 use super::message::Refusal;
@@ -10,13 +9,11 @@ use super::message::Refusal;
 /// Whom a worker's name wants to be paid: `ADDRESS` or `ADDRESS.anything`. `None`: the name is no address.
 pub(super) fn payout_of(user: &str) -> Result<Option<ScriptBuf>, Refusal> {
     let text = user.split('.').next().unwrap_or_default();
-    match Address::from_str(text) {
-        Ok(address) => match address.require_network(Network::Regtest) {
-            Ok(address) => Ok(Some(address.script_pubkey())),
-            Err(_) => Err(Refusal::Unauthorized(
-                "an address of another network: addresses here begin with bcrt1",
-            )),
-        },
+    match parse_address(text) {
+        Ok(address) => Ok(Some(address.script_pubkey())),
+        Err(AddressError::OtherNetwork) => Err(Refusal::Unauthorized(
+            "an address of another network: addresses here begin with bcrt1",
+        )),
         Err(_) if text.to_ascii_lowercase().starts_with("bcrt1") => Err(Refusal::Unauthorized(
             "the address is mistyped: its checksum is wrong",
         )),
@@ -41,8 +38,7 @@ mod tests {
     #[test]
     fn a_workers_name_may_be_an_address() {
         let address = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
-        let parsed = Address::from_str(address).expect("valid");
-        let script = parsed.assume_checked().script_pubkey();
+        let script = parse_address(address).expect("valid").script_pubkey();
         assert_eq!(payout_of(address), Ok(Some(script.clone())));
         assert_eq!(payout_of(&format!("{address}.rig.1")), Ok(Some(script)));
         assert_eq!(payout_of("worker1"), Ok(None));

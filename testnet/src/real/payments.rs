@@ -1,6 +1,7 @@
 //! Mining and paying by order.
 
-use bitcoin::{Address, Amount, ScriptBuf};
+use bitcoin::{Amount, ScriptBuf};
+use chain::address::parse_address;
 
 use super::network::Network;
 use super::{LabError, NodeState, Probe};
@@ -111,11 +112,7 @@ impl Network {
                 "{to:?} is no account number and no address of a test network: {problem}; use 0, 1, ... or bcrt1..."
             ))
         };
-        let address: Address<_> = to
-            .parse::<Address<_>>()
-            .map_err(|error| refused(error.to_string()))?;
-        address
-            .require_network(bitcoin::Network::Regtest)
+        parse_address(to)
             .map(|address| address.script_pubkey())
             .map_err(|error| refused(error.to_string()))
     }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use bitcoin::Address;
 use bitcoin::consensus::Decodable;
 use bitcoin::hashes::Hash;
-use bitcoin::{Address, Network};
+use chain::address::{AddressError, parse_address};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::{Map, Value};
 
@@ -236,13 +237,14 @@ pub fn hash_from<H: Hash + FromStr>(text: &str, name: &str) -> Result<H, Failure
 
 /// An address of the kind that this network uses.
 pub fn address_from(text: &str) -> Result<Address, Failure> {
-    let address = Address::from_str(text)
-        .map_err(|_| Failure::not_found(format!("Invalid address: {}", shortened(text))))?;
-    address.require_network(Network::Regtest).map_err(|_| {
-        Failure::not_found(format!(
-            "Invalid address: {} is of another network; addresses here begin with bcrt1",
-            shortened(text)
-        ))
+    parse_address(text).map_err(|error| {
+        let shown = shortened(text);
+        Failure::not_found(match error {
+            AddressError::Malformed(_) => format!("Invalid address: {shown}"),
+            AddressError::OtherNetwork => format!(
+                "Invalid address: {shown} is of another network; addresses here begin with bcrt1"
+            ),
+        })
     })
 }
 

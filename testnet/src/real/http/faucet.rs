@@ -8,7 +8,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bitcoin::{Address, Amount, OutPoint, Script, ScriptBuf, Transaction, Txid};
+use bitcoin::{Amount, OutPoint, Script, ScriptBuf, Transaction, Txid};
+use chain::address::parse_address;
 use node_api::http::read_body;
 use node_api::rpc::model::amount_from;
 use serde_json::{Value, json};
@@ -189,13 +190,9 @@ pub(super) fn script_of(address: &str) -> Result<ScriptBuf, Refusal> {
             "{address:?} is no address of this network ({problem}); use bcrt1..."
         ))
     };
-    let parsed: Address<_> = address
-        .parse::<Address<_>>()
-        .map_err(|error| refused(error.to_string()))?;
-    let checked = parsed.require_network(bitcoin::Network::Regtest);
-    Ok(checked
-        .map_err(|error| refused(error.to_string()))?
-        .script_pubkey())
+    parse_address(address)
+        .map(|address| address.script_pubkey())
+        .map_err(|error| refused(error.to_string()))
 }
 
 /// How often: up to [`BURST`] at once, and [`PER_SECOND`] in the long run.

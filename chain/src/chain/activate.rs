@@ -163,6 +163,10 @@ impl Chain {
             self.heal(error)?;
         }
         self.is_healthy();
+        if self.is_at_best() {
+            // Where an operator took the chain back, the work that was left is not regained.
+            self.work_left = None;
+        }
         self.tree.prune_candidates();
         Ok(self.change_since(old_tip))
     }
@@ -178,7 +182,6 @@ impl Chain {
         loop {
             let (tip, target) = (self.tip_id(), self.next_target());
             if tip == target {
-                self.work_left = None;
                 self.flush_when_large()?;
                 if walk.feed.more(self)? {
                     continue;

@@ -300,6 +300,7 @@ fn a_block_deep_down_is_invalidated_in_steps_and_its_mark_survives_a_crash_on_th
     assert_eq!(chain.tip().hash, between);
     walk(&mut chain, STEP, |_| {}).unwrap();
     assert_eq!(chain.tip().hash, second);
+    assert!(!chain.is_between_chains(), "no more work is to be had");
     scene.check_coins(&chain, "below the block");
     chain.reconsider(&third);
     walk(&mut chain, STEP, |_| {}).unwrap();

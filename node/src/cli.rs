@@ -106,6 +106,12 @@ pub struct NodeArgs {
     /// Memory for unconfirmed transactions, in MB.
     #[arg(long, value_name = "MB", default_value_t = 50)]
     mempool: usize,
+    /// Save unconfirmed transactions every minute and at the end, and read them at the start.
+    #[arg(
+        long,
+        alias = "persistmempool",
+        value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    persist_mempool: bool,
     /// Take payments to outputs that can never be spent on this network (P2PKH, P2SH, ...), as tests for other chains make them.
     #[arg(long)]
     any_outputs: bool,
@@ -210,6 +216,7 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
         },
         on_damage: args.on_damage.into(),
         txindex: args.txindex,
+        persist_mempool: args.persist_mempool,
         core: CoreOptions {
             no_discovery: args.no_discovery,
             connect: args.connect,

@@ -50,6 +50,8 @@ pub struct StartOptions {
     pub on_damage: OnDamage,
     /// Whether confirmed transactions are indexed.
     pub txindex: bool,
+    /// Whether the mempool is saved and read again.
+    pub persist_mempool: bool,
     /// For the core; the peer book is read from the folder.
     pub core: CoreOptions,
     /// Multiaddresses for peers; none for the default one.
@@ -126,6 +128,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
     let (node, ends) = NodeHandle::start(Parts {
         chain,
         index,
+        persist_mempool: options.persist_mempool,
         core: std::mem::take(&mut options.core),
         mining: options.mining.clone(),
         clock_offset_s: options.clock_offset_s,
@@ -155,6 +158,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         };
         let server = tokio::spawn(service.serve(rpc));
         node.start_indexing();
+        node.start_loading_mempool()?;
         let miners =
             stratum.map(|endpoint| tokio::spawn(endpoint.serve(node.clone(), miner_stats)));
         let life = async {

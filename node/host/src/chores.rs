@@ -12,18 +12,22 @@ const MINING_PAUSE: Duration = Duration::from_secs(1);
 /// How often the disk is looked at, and known peers are saved if they changed: a lost one is harmless.
 const HOUSE_PAUSE: Duration = Duration::from_secs(10);
 
+/// How often the mempool is saved if it changed: what came since is lost by a crash.
+const MEMPOOL_PAUSE: Duration = Duration::from_secs(60);
+
 /// What is due, and when.
 #[derive(Debug, Default)]
 pub(crate) struct Chores {
     next_mining: Mono,
     next_house: Mono,
+    next_mempool: Mono,
     saved_changes: u64,
 }
 
 impl Chores {
     /// When to call [`Chores::work`] at the latest.
     pub(crate) fn next(&self) -> Mono {
-        self.next_mining.min(self.next_house)
+        self.next_mining.min(self.next_house).min(self.next_mempool)
     }
 
     /// Does what is due.
@@ -35,7 +39,12 @@ impl Chores {
         if self.next_house <= now {
             self.next_house = now + HOUSE_PAUSE;
             self.save_peers(node);
+            node.save_bans();
             watch_disk(node);
+        }
+        if self.next_mempool <= now {
+            self.next_mempool = now + MEMPOOL_PAUSE;
+            save_mempool_aside(node);
         }
     }
 
@@ -49,6 +58,15 @@ impl Chores {
             peers::save(node, &text);
             self.saved_changes = changes;
         }
+    }
+}
+
+/// Saves the mempool on a thread of its own: it may be large, and the disk slow.
+fn save_mempool_aside(node: &NodeHandle) {
+    let saver = node.clone();
+    let builder = std::thread::Builder::new().name("mempool".to_owned());
+    if let Err(error) = builder.spawn(move || saver.save_changed_mempool()) {
+        tracing::warn!(%error, "the mempool cannot be saved: no thread");
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bitcoin::hex::DisplayHex;
+use chain::new_file::sync_directory;
 use chain::store::DirectoryLock;
 
 /// The user that the cookie file names.
@@ -123,18 +124,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     drop(file);
     fs::rename(&temporary, path)?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
-}
-
-/// A new name is durable when its folder is.
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    fs::File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => sync_directory(dir),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 )]
 
 mod background;
+mod ban_file;
 mod chain_thread;
 mod chores;
 mod clock;
@@ -18,6 +19,7 @@ mod event_log;
 mod give_way;
 mod indexer;
 mod mailbox;
+mod mempool_file;
 mod mining;
 mod peers;
 mod stages;
@@ -35,15 +37,19 @@ use p2p::budget::Full;
 use p2p::swarm::{Command, Told, Traffic};
 use tokio::sync::{mpsc, watch};
 
+use ban_file::BanFile;
 use chain_thread::Wake;
+use mempool_file::MempoolFile;
 use stages::Stages;
 
 pub use background::{Background, WorkLost};
+pub use ban_file::BAN_FILE_NAME;
 pub use chain_thread::Message;
 pub use clock::{Clock, unix_millis};
 pub use data_dir::{COOKIE_USER, DataDir, RuntimeFile, write_atomically};
 pub use event_log::{EventId, EventLog, Gone, KEPT_EVENTS, NumberedEvent, RunId};
 pub use indexer::Indexer;
+pub use mempool_file::{ImportMempoolError, ImportedTransactions, MEMPOOL_FILE_NAME};
 pub use mining::{Mining, MiningSettings, MiningStatus, TipSwitches};
 pub use peers::load as load_peers;
 pub use stop::{StopReason, StopSwitch};
@@ -77,6 +83,8 @@ struct Inner {
     background: Background,
     timings: Arc<Timings>,
     indexer: Option<Arc<Indexer>>,
+    mempool_file: MempoolFile,
+    ban_file: BanFile,
     data_dir: DataDir,
 }
 
@@ -86,6 +94,8 @@ pub struct Parts {
     pub chain: Chain,
     /// The index of confirmed transactions, if there is one.
     pub index: Option<TxIndex>,
+    /// Whether the mempool outlives the node: read at the start, saved on the way and at the end.
+    pub persist_mempool: bool,
     /// For the core.
     pub core: CoreOptions,
     /// The dial of its own miner.
@@ -138,9 +148,12 @@ impl NodeHandle {
                 background: Background::default(),
                 timings,
                 indexer: parts.index.map(|index| Arc::new(Indexer::new(index))),
+                mempool_file: MempoolFile::new(parts.persist_mempool),
+                ban_file: BanFile::default(),
                 data_dir: parts.data_dir,
             }),
         };
+        node.load_bans();
         let chain_thread = chain_thread::spawn(node.clone())?;
         let ends = Ends {
             commands,
@@ -311,6 +324,8 @@ impl NodeHandle {
     /// When storage fails.
     pub fn shut_down(&self) -> Result<(), chain::StoreError> {
         peers::save(self, &self.read(|core| core.book_json(self.now())));
+        self.save_bans();
+        self.save_changed_mempool();
         self.write_lock().shutdown()
     }
 

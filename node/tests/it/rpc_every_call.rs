@@ -239,6 +239,23 @@ fn mempool(scene: &Scene) {
     let all = scene.good("getrawmempool", json!([false, true]));
     assert_eq!(all["txids"].as_array().map(Vec::len), Some(2));
     scene.bad("getrawmempool", json!([true, true]), -8);
+    let saved = scene.good("savemempool", json!([]));
+    assert!(
+        saved["filename"]
+            .as_str()
+            .is_some_and(|name| name.ends_with("mempool.dat"))
+    );
+    scene.bad("savemempool", json!([1]), -1);
+    assert_eq!(
+        scene.good("importmempool", json!(["mempool.dat"])),
+        json!({})
+    );
+    scene.bad("importmempool", json!(["nothing.dat"]), -1);
+    scene.bad(
+        "importmempool",
+        json!(["mempool.dat", {"use_current_time": 1}]),
+        -3,
+    );
     let asked = json!([[{"txid": parent, "vout": 0}, {"txid": child, "vout": 0}]]);
     let spending = scene.good("gettxspendingprevout", asked);
     assert_eq!(spending[0]["spendingtxid"], child.to_string());

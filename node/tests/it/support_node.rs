@@ -44,6 +44,7 @@ pub(crate) fn options(dir: &Path) -> StartOptions {
         },
         on_damage: chain::OnDamage::Mend,
         txindex: false,
+        persist_mempool: true,
         core: CoreOptions {
             seed: 1,
             no_discovery: true,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::args::{Args, hash_from};
-use super::call::Handler::Read;
+use super::call::Handler::{Read, Scan};
 use super::call::{Call, Kind, Likeness, optional, required};
 use super::error::Failure;
 use super::model::Btc;
@@ -86,7 +86,63 @@ pub(super) const CALLS: &[Call] = &[
         likeness: Likeness::Core,
         handler: Read(get_spending),
     },
+    Call {
+        name: "importmempool",
+        params: &[
+            required(
+                "filepath",
+                Kind::Text,
+                "a mempool.dat of this program or of Bitcoin Core, in the data directory unless the path is absolute",
+            ),
+            optional(
+                "options",
+                Kind::Object,
+                "use_current_time (true by default): whether the transactions count as having come now. apply_fee_delta_priority and apply_unbroadcast_set are taken, and change nothing",
+            ),
+        ],
+        help: "Takes the transactions of a file into the mempool. What is refused is passed over.",
+        likeness: Likeness::Subset(
+            "changes of fees and the set of unbroadcast transactions are not kept",
+        ),
+        handler: Scan(import),
+    },
+    Call {
+        name: "savemempool",
+        params: &[],
+        help: "Writes the mempool to mempool.dat, which is read again at the start.",
+        likeness: Likeness::Core,
+        handler: Scan(save),
+    },
 ];
+
+fn import(node: &Api, args: &Args) -> Result<Reply, Failure> {
+    let path = node.data_dir().path().join(args.text(0)?);
+    let as_new = match &args.value(1)["use_current_time"] {
+        Value::Null => true,
+        Value::Bool(flag) => *flag,
+        _ => {
+            return Err(Failure::wrong_type(
+                "use_current_time must be true or false",
+            ));
+        }
+    };
+    match node.import_mempool(&path, as_new) {
+        Ok(_) => reply(&json!({})),
+        Err(error) => Err(Failure::misc(format!(
+            "Unable to import mempool file: {error}"
+        ))),
+    }
+}
+
+fn save(node: &Api, _: &Args) -> Result<Reply, Failure> {
+    if !node.is_mempool_loaded() {
+        return Err(Failure::misc("The mempool was not loaded yet"));
+    }
+    let saved = node.save_mempool();
+    let path =
+        saved.map_err(|error| Failure::misc(format!("Unable to dump mempool to disk: {error}")))?;
+    reply(&json!({"filename": path}))
+}
 
 /// A fee rate in BTC per 1000 virtual bytes.
 pub(super) fn rate(rate: SatPerKvb) -> Btc {
@@ -226,7 +282,7 @@ fn get_info(node: &Api, _: &Args) -> Result<Reply, Failure> {
         let pool = core.mempool();
         let total_fee: Amount = pool.total_fee();
         Info {
-            loaded: true,
+            loaded: node.is_mempool_loaded(),
             size: pool.len(),
             bytes: pool.totals().vsize,
             usage: pool.memory_bytes(),

@@ -11,7 +11,7 @@ use super::rate::{FeeRate, SatPerKvb};
 use super::{Change, Mempool, RemovalReason};
 
 /// Seconds after which a transaction that is in no block goes: two weeks, as in Core.
-pub(super) const EXPIRY_S: u32 = 336 * 3_600;
+pub const EXPIRY_S: u32 = 336 * 3_600;
 
 /// Seconds in which the floor falls by half; faster while the mempool is half or three quarters empty.
 const FLOOR_HALF_LIFE_S: u64 = 12 * 3_600;

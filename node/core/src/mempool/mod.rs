@@ -9,6 +9,7 @@
 //! | `on_reorg` | follows the active chain: confirmed, conflicting, given back |
 //! | `aside` | what the chain contradicted, kept in case it changes again |
 //! | `template` | what the next block holds |
+//! | `dump` | the mempool as bytes, as Bitcoin Core writes them |
 //! | `orphans`, `refused` | transactions whose parents are missing; those that were refused lately |
 //!
 //! *Invariant*: every entry is valid in the next block together with its ancestors here, and no two entries spend the same
@@ -16,6 +17,7 @@
 
 mod accept;
 mod aside;
+pub mod dump;
 mod entry;
 mod error;
 mod evict;
@@ -41,6 +43,7 @@ use chain::{Chain, Timestamp};
 pub use accept::Candidate;
 pub use entry::{Entry, Footing, Sums};
 pub use error::{ChainLimit, MempoolError};
+pub use evict::EXPIRY_S;
 pub use on_reorg::Returning;
 pub use orphans::Orphans;
 pub use rate::{FeeRate, SatPerKvb};

@@ -310,6 +310,12 @@ impl NodeCore {
         &self.chain
     }
 
+    /// Whether stored blocks are yet to be connected, as after the start.
+    #[must_use]
+    pub fn is_connecting(&self) -> bool {
+        self.activation_due && self.failed.is_none()
+    }
+
     /// The mempool, to read.
     #[must_use]
     pub fn mempool(&self) -> &Mempool {

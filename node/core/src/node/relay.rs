@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bitcoin::hashes::Hash;
 use bitcoin::{Transaction, Txid};
-use chain::{Reorg, StoreError};
+use chain::{Reorg, StoreError, Timestamp};
 use p2p::AnswerToken;
 use p2p::PeerNum;
 use p2p::sync::{self, GossipId, Input as EngineInput};
@@ -41,6 +41,26 @@ impl NodeCore {
             }
             Err(error) => return Err(error),
         };
+        self.adopt_orphans(now, txid, out);
+        self.settle(now, out);
+        Ok(txid)
+    }
+
+    /// Takes a transaction that was saved when it had come at `time`, which is not after now. Nobody is told of it: it was told when it
+    /// came, and peers compare mempools.
+    ///
+    /// # Errors
+    ///
+    /// The rule or policy that it does not meet any more.
+    pub fn restore_transaction(
+        &mut self,
+        now: Now,
+        transaction: Arc<Transaction>,
+        time: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Result<Txid, MempoolError> {
+        let then = Now { wall: time, ..now };
+        let txid = self.accept_transaction(then, transaction, out)?;
         self.adopt_orphans(now, txid, out);
         self.settle(now, out);
         Ok(txid)

@@ -47,10 +47,12 @@ pub(super) fn set_ban(node: &Api, args: &Args) -> Result<Reply, Failure> {
                 return Err(Failure::new(code::NODE_ALREADY_ADDED, text));
             }
             node.act(|core, now, out| core.ban(now, &subject, seconds, out));
+            node.save_bans();
             null()
         }
         "remove" => {
             if node.act(|core, _, out| core.unban(&subject, out)) {
+                node.save_bans();
                 return null();
             }
             let text =

@@ -33,6 +33,7 @@ pub(super) const CALLS: &[Call] = &[
         likeness: Likeness::Core,
         handler: Read(|node, _| {
             node.act(|core, _, out| core.clear_bans(out));
+            node.save_bans();
             null()
         }),
     },

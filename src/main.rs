@@ -21,6 +21,7 @@ enum Command {
     Node(Box<node::NodeArgs>),
     Mine(miner::MineArgs),
     Cli(rpc_client::cli::CliArgs),
+    Compare(rpc_client::compare::CompareArgs),
     Wallet(wallet_cli::WalletArgs),
     Testnet(testnet::TestnetArgs),
     Sim(testnet::SimArgs),
@@ -38,6 +39,8 @@ fn main() -> ExitCode {
         Command::Mine(args) => miner::run(args),
         // Its exit code is the error code, as bitcoin-cli's.
         Command::Cli(args) => return rpc_client::cli::run(&args),
+        // 0 the same, 1 different, 2 trouble, as diff.
+        Command::Compare(args) => return rpc_client::compare::run(&args),
         Command::Wallet(args) => wallet_cli::run(args),
         Command::Testnet(args) => testnet::run(args),
         Command::Sim(args) => testnet::run_sim(args),

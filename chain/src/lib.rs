@@ -21,6 +21,7 @@ pub mod export;
 pub mod fixtures;
 pub mod framing;
 pub mod genesis;
+pub mod history;
 pub mod import;
 pub mod new_file;
 pub mod params;

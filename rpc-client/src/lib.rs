@@ -5,6 +5,7 @@
 mod auth;
 pub mod cli;
 mod client;
+pub mod compare;
 mod error;
 
 pub use auth::Auth;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cli;
+mod compare;
 mod data;
 mod emitter;
 mod full_disk;

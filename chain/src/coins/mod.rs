@@ -19,7 +19,7 @@ pub(crate) use encoding::PackedCoin;
 pub(crate) use merge::{Visit, merge};
 pub use muhash::{MuHash, NotASetHash, SetHash};
 pub use stats::CoinSetStats;
-pub(crate) use stats::{StatsBuilder, element};
+pub(crate) use stats::{StatsBuilder, bogo_bytes, element};
 pub use view::CoinView;
 
 /// An unspent transaction output and where it was created.

@@ -75,6 +75,13 @@ impl StatsBuilder {
         self.stats
     }
 
+    /// The totals, and the set itself, for changing it further.
+    pub(crate) fn finish_with_muhash(mut self) -> (CoinSetStats, MuHash) {
+        self.hash_batch();
+        let muhash = self.muhash.clone();
+        (self.finish(), muhash)
+    }
+
     /// The set itself, for changing it further.
     pub(crate) fn finish_muhash(mut self) -> MuHash {
         self.hash_batch();
@@ -123,6 +130,6 @@ pub(crate) fn element(outpoint: &OutPoint, coin: &PackedCoin) -> Vec<u8> {
 }
 
 /// Bitcoin Core's `GetBogoSize`: outpoint 36, height and coinbase 4, amount 8, script length 2, and the script.
-fn bogo_bytes(coin: &PackedCoin) -> u64 {
+pub(crate) fn bogo_bytes(coin: &PackedCoin) -> u64 {
     50 + coin.script.unpack().len() as u64
 }

@@ -204,7 +204,42 @@ fn coins(scene: &Scene) {
     assert_eq!(scene.good("gettxout", without)["value"], json!(1.0));
     assert_eq!(scene.good("gettxoutsetinfo", json!(["none"]))["height"], 3);
     scene.bad("gettxoutsetinfo", json!(["md5"]), -8);
-    scene.bad("gettxoutsetinfo", json!(["none", 1]), -8);
+    let past = scene.good("gettxoutsetinfo", json!(["muhash", 1]));
+    assert_eq!(
+        (&past["height"], &past["bestblock"]),
+        (&json!(1), &json!(scene.blocks[0]))
+    );
+    scene.bad("gettxoutsetinfo", json!(["hash_serialized_3", 1]), -8);
+    scene.bad("gettxoutsetinfo", json!(["muhash", 9]), -8);
+    assert_eq!(
+        scene.good("gettxout", json!([txid, 0, false, 0])),
+        Value::Null
+    );
+    assert_eq!(
+        scene.good("gettxout", json!([txid, 0, false, 1]))["confirmations"],
+        1
+    );
+    let hashes = scene.good("getcoinhashes", json!([1]));
+    assert_eq!(hashes["ranges"][0]["muhash"], past["muhash"]);
+    let halves = json!([["", "80"], ["80", ""]]);
+    let halves = scene.good("getcoinhashes", json!([scene.blocks[0], halves]));
+    let count = |half: usize| halves["ranges"][half]["coins"].as_u64();
+    assert_eq!(
+        count(0).zip(count(1)).map(|(a, b)| a + b),
+        past["txouts"].as_u64()
+    );
+    scene.bad("getcoinhashes", json!([1, [["80", "80"]]]), -8);
+    scene.bad("getcoinhashes", json!([1, [["80", ""], ["00", "80"]]]), -8);
+    scene.bad("getcoinhashes", json!([1, [["8", ""]]]), -8);
+    let listed = scene.good("listcoins", json!([1, "", ""]));
+    assert_eq!(
+        listed.as_array().map(Vec::len),
+        past["txouts"]
+            .as_u64()
+            .and_then(|n| usize::try_from(n).ok())
+    );
+    scene.bad("listcoins", json!([1, "80", "00"]), -8);
+    scene.bad("listcoins", json!([UNKNOWN, "", ""]), -5);
     let object = format!("addr({ADDRESS})");
     let found = scene.good("scantxoutset", json!(["start", [object]]));
     assert_eq!(found["unspents"].as_array().map(Vec::len), Some(3));

@@ -10,6 +10,7 @@ pub mod args;
 pub(crate) mod blockchain;
 pub mod call;
 mod candidate;
+mod coins;
 mod control;
 mod description;
 pub mod error;

@@ -6,7 +6,7 @@ use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::merkle_tree::MerkleBlock;
 use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, Txid};
 use chain::tree::HeaderInfo;
-use chain::{Coin, Height};
+use chain::{Coin, FrozenChain, Height, history};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,6 +14,7 @@ use super::args::{Args, decoded, hash_from};
 use super::blockchain::{by_hash_or_height, known_header, read_body};
 use super::call::Handler::{Read, Scan};
 use super::call::{Call, Kind, Likeness, optional, required};
+use super::coins::{check_active, told};
 use super::error::Failure;
 use super::model::script::ScriptPubKey;
 use super::model::{Btc, descriptor};
@@ -49,8 +50,13 @@ pub(super) const CALLS: &[Call] = &[
                 Kind::Bool,
                 "count what the mempool spends and creates; true by default",
             ),
+            optional(
+                "hash_or_height",
+                Kind::Any,
+                "the active block at which the output is meant, without the mempool; the tip by default. It reads the blocks above",
+            ),
         ],
-        help: "Gives an unspent output, or null if it is spent or was never there.",
+        help: "Gives an unspent output, or null if it is spent or was never there; at an earlier block too.",
         likeness: Likeness::Core,
         handler: Read(get_tx_out),
     },
@@ -76,11 +82,17 @@ pub(super) const CALLS: &[Call] = &[
                 Kind::Text,
                 "hash_serialized_3 (default), muhash or none",
             ),
-            optional("hash_or_height", Kind::Any, "only the tip is possible"),
+            optional(
+                "hash_or_height",
+                Kind::Any,
+                "the active block at which they are meant; the tip by default. It takes back the blocks above, one by one; not for hash_serialized_3",
+            ),
             optional("use_index", Kind::Bool, "taken for compatibility"),
         ],
         help: "Gives number, sum and hash of all unspent outputs. It reads them all and takes its time.",
-        likeness: Likeness::Subset("only at the tip"),
+        likeness: Likeness::Subset(
+            "at an earlier block without its figures (block_info, unspendable)",
+        ),
         handler: Scan(get_set_info),
     },
     Call {
@@ -126,6 +138,9 @@ fn get_tx_out(node: &Api, args: &Args) -> Result<Reply, Failure> {
         vout: args.count(1)?,
     };
     let with_mempool = args.flag(2, true)?;
+    if args.has(3) {
+        return past_tx_out(node, args, &outpoint);
+    }
     let output = node.read(|core| {
         let tip = core.chain().tip();
         if with_mempool {
@@ -155,6 +170,20 @@ fn get_tx_out(node: &Api, args: &Args) -> Result<Reply, Failure> {
     reply(&output)
 }
 
+fn past_tx_out(node: &Api, args: &Args, outpoint: &OutPoint) -> Result<Reply, Failure> {
+    let chain = node.frozen_chain()?;
+    let block = by_hash_or_height(&chain, args.value(3))?;
+    check_active(&chain, &block.hash)?;
+    let coin = history::coin_at(&chain, outpoint, block.height).map_err(told)?;
+    reply(&coin.map(|coin| Output {
+        bestblock: block.hash,
+        confirmations: block.height.0.saturating_sub(coin.height.0) + 1,
+        value: Btc(coin.output.value),
+        script: ScriptPubKey::new(&coin.output.script_pubkey),
+        coinbase: coin.coinbase,
+    }))
+}
+
 #[derive(Serialize)]
 struct SetInfo {
     height: Height,
@@ -179,9 +208,11 @@ fn get_set_info(node: &Api, args: &Args) -> Result<Reply, Failure> {
     }
     let chain = node.frozen_chain()?;
     let tip = chain.tip();
-    if args.has(1) && by_hash_or_height(&chain, args.value(1))?.hash != tip.hash {
-        let text = "Querying specific block heights requires coinstatsindex, which is not here: only the tip is possible";
-        return Err(Failure::invalid(text));
+    if args.has(1) {
+        let block = by_hash_or_height(&chain, args.value(1))?;
+        if block.hash != tip.hash {
+            return past_set_info(&chain, &block, kind);
+        }
     }
     let stats = chain.coin_set_stats(kind == "hash_serialized_3")?;
     reply(&SetInfo {
@@ -194,6 +225,36 @@ fn get_set_info(node: &Api, args: &Args) -> Result<Reply, Failure> {
         total_amount: Btc(stats.total),
         transactions: stats.transactions,
         disk_size: chain.coins_disk_bytes()?,
+    })
+}
+
+#[derive(Serialize)]
+struct PastSetInfo {
+    height: Height,
+    bestblock: BlockHash,
+    txouts: u64,
+    bogosize: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muhash: Option<String>,
+    total_amount: Btc,
+}
+
+/// Of an earlier block. As in Bitcoin Core, which keeps an index for it, without number of transactions and size on disk.
+fn past_set_info(chain: &FrozenChain, block: &HeaderInfo, kind: &str) -> Result<Reply, Failure> {
+    if kind == "hash_serialized_3" {
+        return Err(Failure::invalid(
+            "hash_serialized_3 hash type cannot be queried for a specific block",
+        ));
+    }
+    check_active(chain, &block.hash)?;
+    let past = history::coins_at(chain, block.height).map_err(told)?;
+    reply(&PastSetInfo {
+        height: past.block.height,
+        bestblock: past.block.hash,
+        txouts: past.coins,
+        bogosize: past.bogo_bytes,
+        muhash: (kind == "muhash").then(|| past.muhash.to_string()),
+        total_amount: Btc(past.total),
     })
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::call::{Call, Group, Likeness};
 use super::{
-    blockchain, control, filters, generate, mempool, mining, network, rawtransactions, scan,
+    blockchain, coins, control, filters, generate, mempool, mining, network, rawtransactions, scan,
     snapshots, stats, util, wait,
 };
 
@@ -17,6 +17,10 @@ pub const GROUPS: &[Group] = &[
     Group {
         title: "Coins",
         calls: scan::CALLS,
+    },
+    Group {
+        title: "Coins at a block",
+        calls: coins::CALLS,
     },
     Group {
         title: "Control",

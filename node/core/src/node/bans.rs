@@ -228,15 +228,14 @@ impl NodeCore {
             },
         );
         refuse(&subject, out);
-        let matches = |peer: &&super::PeerInfo| {
+        for peer in self.peers.iter() {
             let ip = ip_of(&peer.address).map(|ip| ip.to_string());
-            peer.peer_id == subject || ip.as_ref() == Some(&subject)
-        };
-        for peer in self.peers.iter().filter(matches).map(|peer| peer.num) {
-            out.push(Output::Disconnect {
-                peer,
-                reason: reason.clone(),
-            });
+            if peer.peer_id == subject || ip.as_ref() == Some(&subject) {
+                out.push(Output::Disconnect {
+                    peer: peer.num,
+                    reason: reason.clone(),
+                });
+            }
         }
         self.settle(now, out);
     }

@@ -12,10 +12,11 @@ use chain::{AcceptError, Acceptance, BlockPosition, Reorg, RuleError, StepLimit,
 use p2p::sync::Input as EngineInput;
 use p2p::wire::Gossip;
 
+use super::output::tell_changes;
 use super::relay::salt_of;
 use super::{NodeCore, Output};
 use crate::events::NodeEvent;
-use crate::mempool::{Change, Surroundings};
+use crate::mempool::Surroundings;
 use crate::now::Now;
 
 /// Transactions that are gossiped anew when a change of the chain gives them back or makes them good again. Further ones are
@@ -345,14 +346,4 @@ impl NodeCore {
         out.push(Output::Event(NodeEvent::HeaderTip { hash, height }));
         true
     }
-}
-
-/// Tells what changed in the mempool.
-pub(super) fn tell_changes(changes: &[Change], out: &mut Vec<Output>) {
-    out.extend(changes.iter().map(|change| {
-        Output::Event(match *change {
-            Change::Added(txid) => NodeEvent::TransactionAdded { txid },
-            Change::Removed(txid, reason) => NodeEvent::TransactionRemoved { txid, reason },
-        })
-    }));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bitcoin::Transaction;
 use chain::{Reorg, StoreError};
 
-use super::blocks::tell_changes;
+use super::output::tell_changes;
 use super::{NodeCore, Output};
 use crate::mempool::{Change, Mempool, Returning, Surroundings};
 use crate::now::Now;

@@ -275,7 +275,7 @@ impl NodeCore {
         {
             let mut changes = Vec::new();
             self.mempool.expire(now.wall, &mut changes);
-            blocks::tell_changes(&changes, out);
+            output::tell_changes(&changes, out);
         }
     }
 

@@ -8,6 +8,7 @@ use p2p::wire::{Gossip, Request, Response, Verdict};
 use p2p::{Mono, PeerNum};
 
 use crate::events::NodeEvent;
+use crate::mempool::Change;
 
 /// One act for the host.
 #[derive(Debug)]
@@ -63,4 +64,14 @@ pub enum Output {
     WakeAt(Mono),
     /// Storage failed: stop with this error and a non-zero exit.
     Fatal(StoreError),
+}
+
+/// Tells what changed in the mempool.
+pub(super) fn tell_changes(changes: &[Change], out: &mut Vec<Output>) {
+    out.extend(changes.iter().map(|change| {
+        Output::Event(match *change {
+            Change::Added(txid) => NodeEvent::TransactionAdded { txid },
+            Change::Removed(txid, reason) => NodeEvent::TransactionRemoved { txid, reason },
+        })
+    }));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bitcoin::Transaction;
 use p2p::wire::Gossip;
 
-use super::blocks::tell_changes;
+use super::output::tell_changes;
 use super::{NodeCore, Output};
 use crate::mempool::package::{PackageOutcome, Verdict};
 use crate::mempool::{MempoolError, SatPerKvb, Surroundings};

@@ -11,7 +11,7 @@ use p2p::PeerNum;
 use p2p::sync::{self, GossipId, Input as EngineInput};
 use p2p::wire::{Gossip, Request, Verdict};
 
-use super::blocks::tell_changes;
+use super::output::tell_changes;
 use super::{NodeCore, Output};
 use crate::mempool::{Candidate, MempoolError, Surroundings};
 use crate::now::Now;

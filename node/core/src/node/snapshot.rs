@@ -67,7 +67,7 @@ impl NodeCore {
             now: now.wall,
         };
         let followed = self.mempool.on_reorg(&reorg, &world, &mut changes);
-        super::blocks::tell_changes(&changes, out);
+        super::output::tell_changes(&changes, out);
         if let Err(error) = followed {
             return Err(SnapshotError::from(self.fail_with(error, out)).into());
         }

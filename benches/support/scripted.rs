@@ -118,6 +118,11 @@ fn answer(manner: Manner, request: &Request, chain: &Chain) -> Option<Response> 
             let block = BlockBytes::Ours(block.expect("it is there"));
             Some(Response::Blocks(vec![block]))
         }
-        _ => p2p::sync::answer(request, chain, &Empty, &[]).expect("the chain can be read"),
+        _ => {
+            let now = p2p::Mono::ZERO;
+            let mut served = p2p::sync::ServedBlocks::default();
+            p2p::sync::answer(now, request, chain, &Empty, &[], &mut served)
+                .expect("the chain can be read")
+        }
     }
 }

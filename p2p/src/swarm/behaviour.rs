@@ -54,7 +54,7 @@ impl Behaviour {
                 Codec::new(traffic),
                 [(exchange_protocol(&config.network), ProtocolSupport::Full)],
                 request_response::Config::default()
-                    .with_request_timeout(limits::REQUEST_TIMEOUT)
+                    .with_request_timeout(limits::BLOCKS_TIMEOUT)
                     .with_max_concurrent_streams(limits::MAX_STREAMS_PER_PEER),
             ),
         })

@@ -239,7 +239,9 @@ impl Announcements {
             // Whoever forwards has checked the header; what it cannot know is our operator's mind.
             Some(problem @ HeaderProblem::Rule(_)) => {
                 let direction = parts.peers.get(peer).map(|peer| peer.direction);
-                if let Some(reason) = direction.and_then(|way| blame::for_header(problem, way)) {
+                if let Some(reason) =
+                    direction.and_then(|way| blame::for_header(problem, way, false))
+                {
                     cx.out.punish(peer, reason);
                 }
             }

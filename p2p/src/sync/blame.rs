@@ -19,10 +19,16 @@ pub(super) enum Origin {
 }
 
 /// Why the sender of a refused header is to blame; `None`: it is not.
-pub(super) fn for_header(problem: &HeaderProblem, direction: Direction) -> Option<String> {
+///
+/// `broken`: it follows a block that broke a rule.
+pub(super) fn for_header(
+    problem: &HeaderProblem,
+    direction: Direction,
+    broken: bool,
+) -> Option<String> {
     match problem {
         HeaderProblem::UnknownParent => None,
-        HeaderProblem::KnownInvalid => for_known_invalid(direction),
+        HeaderProblem::KnownInvalid => for_known_invalid(direction, broken),
         HeaderProblem::Rule(rule) => match rule.standing() {
             Standing::Never | Standing::OtherBytes => Some(format!("sent a bad header: {rule}")),
             Standing::NotYet => None,
@@ -35,11 +41,12 @@ pub(super) fn for_block(
     outcome: &BlockOutcome,
     origin: Origin,
     direction: Direction,
+    broken: bool,
 ) -> Option<String> {
     match (outcome, origin) {
         (BlockOutcome::Accepted | BlockOutcome::UnknownParent, _) => None,
         (_, Origin::Rebuilt) => None,
-        (BlockOutcome::KnownInvalid, Origin::Asked) => for_known_invalid(direction),
+        (BlockOutcome::KnownInvalid, Origin::Asked) => for_known_invalid(direction, broken),
         (BlockOutcome::Rule(rule), Origin::Asked) => for_asked_block(rule),
     }
 }
@@ -52,10 +59,13 @@ fn for_asked_block(rule: &RuleError) -> Option<String> {
     }
 }
 
-/// Whom we chose to dial should be on a valid chain; who dialled us may need our help to get there.
-fn for_known_invalid(direction: Direction) -> Option<String> {
+/// Whom we chose to dial should be on a valid chain; who dialled us may need our help to get there. What an operator marked, or
+/// what is damaged here, is nobody's fault.
+fn for_known_invalid(direction: Direction, broken: bool) -> Option<String> {
     match direction {
-        Direction::Outbound => Some("is on a chain that is known to be invalid".to_owned()),
-        Direction::Inbound => None,
+        Direction::Outbound if broken => {
+            Some("is on a chain that is known to be invalid".to_owned())
+        }
+        Direction::Outbound | Direction::Inbound => None,
     }
 }

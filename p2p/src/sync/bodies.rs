@@ -11,13 +11,12 @@ use chain::Height;
 use super::blame::Origin;
 use super::outbox::Context;
 use super::peers::Peers;
-use super::refill::has_on_path;
 use super::senders::Senders;
 use super::timing::{
     BODY_PAUSE, BODY_PAUSE_MAX, MAX_BROKEN_PROMISES, MAX_EXTRA_WANTS, MAX_FAILURES, NOT_YET_PAUSE,
     STALL_TIMEOUT, doubled, earlier,
 };
-use super::wants::{State, Wants};
+use super::wants::{State, Want, Wants};
 use super::withheld::Withheld;
 use super::{Action, BlockOutcome, KnownHeader, RequestId, blame};
 use crate::wire::BlockBytes;
@@ -35,6 +34,12 @@ pub(super) struct PeerBodies {
     /// When it counts as stalled, if it delivers nothing until then. Only meaningful with blocks in flight.
     pub(super) stall_at: Mono,
     pub(super) stalls: u32,
+    /// It has delivered a block.
+    pub(super) proven: bool,
+    /// When it last delivered, or joined.
+    pub(super) delivered_at: Mono,
+    /// What it lately brought, from question to answer; 0 before the first.
+    pub(super) bytes_per_s: u64,
     failures: u32,
     broken_promises: u32,
     /// Nothing is asked of it before.
@@ -46,7 +51,7 @@ pub(super) struct PeerBodies {
 pub(super) struct Bodies {
     pub(super) wants: Wants,
     pub(super) peers: BTreeMap<PeerNum, PeerBodies>,
-    pub(super) requests: BTreeMap<RequestId, (PeerNum, Vec<BlockHash>)>,
+    pub(super) requests: BTreeMap<RequestId, (PeerNum, Mono, Vec<BlockHash>)>,
     /// The end of the best chain that a peer has, and how far it was looked through.
     pub(super) target: Option<KnownHeader>,
     pub(super) next: Height,
@@ -59,6 +64,8 @@ pub(super) struct Bodies {
     pub(super) stall_timeout: Duration,
     /// Bytes of a block, about, as lately seen.
     pub(super) average_bytes: usize,
+    /// That is not a guess.
+    pub(super) sizes_seen: bool,
     /// Something changed that may let blocks be asked for.
     pub(super) refill_due: bool,
     /// Something changed that may move the target.
@@ -80,17 +87,21 @@ impl Bodies {
             senders: Senders::default(),
             stall_timeout: STALL_TIMEOUT,
             average_bytes: FIRST_GUESS_BYTES,
+            sizes_seen: false,
             refill_due: false,
             target_due: false,
         }
     }
 
-    pub(super) fn join(&mut self, peer: PeerNum) {
+    pub(super) fn join(&mut self, now: Mono, peer: PeerNum) {
         let state = PeerBodies {
             in_flight: BTreeSet::new(),
             shared: None,
             stall_at: Mono::ZERO,
             stalls: 0,
+            proven: false,
+            delivered_at: now,
+            bytes_per_s: 0,
             failures: 0,
             broken_promises: 0,
             rest_until: Mono::ZERO,
@@ -105,7 +116,7 @@ impl Bodies {
                 self.release(now, &hash, None);
             }
         }
-        self.requests.retain(|_, (asked, _)| *asked != peer);
+        self.requests.retain(|_, (asked, ..)| *asked != peer);
         self.wants.forget_peer(peer);
         self.target_due = true;
     }
@@ -219,11 +230,12 @@ impl Bodies {
         peer: PeerNum,
         blocks: Vec<BlockBytes>,
     ) {
-        let Some((_, asked)) = self.requests.remove(&id) else {
+        let Some((_, asked_at, asked)) = self.requests.remove(&id) else {
             return;
         };
         self.take_off_flight(peer, &asked);
         self.refill_due = true;
+        let mut bytes = 0;
         if blocks.len() > asked.len() {
             cx.out
                 .punish(peer, "sent more blocks than it was asked for");
@@ -236,7 +248,7 @@ impl Bodies {
                 cx.out.punish(peer, reason);
                 break;
             }
-            self.note_size(block.block());
+            bytes += self.note_size(block.block());
             self.deliver(cx, peer, hash, block.into_block(), Origin::Asked);
             good += 1;
         }
@@ -249,7 +261,7 @@ impl Bodies {
             None => {}
         }
         if good > 0 {
-            self.progress(cx.now, peer);
+            self.progress(cx.now, peer, bytes, asked_at);
         }
     }
 
@@ -280,7 +292,7 @@ impl Bodies {
 
     /// A request for blocks failed or took too long.
     pub(super) fn failed(&mut self, cx: &mut Context<'_>, id: RequestId, peer: PeerNum) {
-        let Some((_, asked)) = self.requests.remove(&id) else {
+        let Some((_, _, asked)) = self.requests.remove(&id) else {
             return;
         };
         self.take_off_flight(peer, &asked);
@@ -310,9 +322,17 @@ impl Bodies {
             _ => None,
         });
         let sender = handed.or_else(|| self.senders.of(&hash));
+        if let BlockOutcome::Rule(rule) = outcome
+            && rule.standing() == chain::Standing::Never
+        {
+            cx.broken.note(cx.chain, &hash);
+        }
+        let broken = cx.broken.is_on(cx.chain, &hash);
         if let Some((peer, origin)) = sender {
             let direction = peers.get(peer).map(|peer| peer.direction);
-            if let Some(reason) = direction.and_then(|way| blame::for_block(outcome, origin, way)) {
+            if let Some(reason) =
+                direction.and_then(|way| blame::for_block(outcome, origin, way, broken))
+            {
                 cx.out.punish(peer, reason);
             }
         }
@@ -388,17 +408,26 @@ impl Bodies {
         }
     }
 
-    fn note_size(&mut self, block: &Block) {
-        // A payment is 200 to 400 bytes; to measure exactly would cost as much as to decode.
-        let bytes = 100 + 300 * block.txdata.len();
-        self.average_bytes = (self.average_bytes * 7 + bytes) / 8;
+    fn note_size(&mut self, block: &Block) -> usize {
+        let bytes = block.total_size();
+        self.sizes_seen = true;
+        self.average_bytes = ((self.average_bytes * 7 + bytes) / 8).max(1);
+        bytes
     }
 
-    fn progress(&mut self, now: Mono, peer: PeerNum) {
+    fn progress(&mut self, now: Mono, peer: PeerNum, bytes: usize, asked_at: Mono) {
         self.decay_stall_timeout();
+        let micros = now.since(asked_at).as_micros().max(1_000);
+        let rate = u64::try_from(bytes as u128 * 1_000_000 / micros).unwrap_or(u64::MAX);
         if let Some(state) = self.peers.get_mut(&peer) {
             state.stall_at = now + self.stall_timeout;
             state.stalls = 0;
+            state.proven = true;
+            state.delivered_at = now;
+            state.bytes_per_s = match state.bytes_per_s {
+                0 => rate,
+                before => (before / 4) * 3 + rate / 4,
+            };
             state.failures = 0;
             state.broken_promises = 0;
             state.rest_until = now;
@@ -422,4 +451,9 @@ impl Bodies {
         }
         due
     }
+}
+
+/// Whether a wanted block is on the part of the path that is a peer's chain, too.
+pub(super) fn has_on_path(state: &PeerBodies, want: &Want) -> bool {
+    want.on_path && state.shared.is_some_and(|shared| want.height <= shared)
 }

@@ -256,7 +256,7 @@ impl PeerHeaders {
         }
         self.claim = None;
         let direction = peers.get(peer).map(|peer| peer.direction);
-        if let Some(reason) = direction.and_then(|way| blame::for_header(problem, way)) {
+        if let Some(reason) = direction.and_then(|way| blame::for_header(problem, way, false)) {
             cx.out.punish(peer, reason);
         }
     }

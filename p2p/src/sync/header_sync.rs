@@ -211,7 +211,9 @@ impl HeaderSync {
         if !parent.may_be_valid {
             let direction = peers.get(peer).map(|peer| peer.direction);
             let problem = HeaderProblem::KnownInvalid;
-            if let Some(reason) = direction.and_then(|way| blame::for_header(&problem, way)) {
+            let broken = cx.broken.is_on(cx.chain, &parent.hash);
+            if let Some(reason) = direction.and_then(|way| blame::for_header(&problem, way, broken))
+            {
                 cx.out.punish(peer, reason);
             }
             return state.finish(cx, peers, peer);

@@ -9,8 +9,8 @@
 //! | `bodies`, `window`, `withheld`, `refill`, `wants`, `stall` | which block is asked of whom |
 //! | `announce`, `rebuild`, `compact`, `overdue` | pushed blocks: verdict, rebuilding, what is missing, who else has it |
 //! | `mempool_sync` | transactions whose gossip was lost, and parents of orphans |
-//! | `blame` | whether a peer is at fault |
-//! | `serve` | answers to peers (apart from the engine: reads the chain) |
+//! | `blame`, `broken` | whether a peer is at fault |
+//! | `serve`, `served` | answers to peers (apart from the engine: reads the chain) |
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use chain::{CheckedBlock, Height, Params};
 mod announce;
 mod blame;
 mod bodies;
+mod broken;
 mod budget;
 mod compact;
 mod groups;
@@ -39,6 +40,7 @@ mod rebuild;
 mod refill;
 mod senders;
 mod serve;
+mod served;
 mod stall;
 mod status;
 mod timing;
@@ -50,10 +52,12 @@ mod withheld;
 pub use announce::announcement;
 pub use io::{Action, BlockOutcome, GossipId, HeaderProblem, Input, RequestId};
 pub use serve::answer;
+pub use served::ServedBlocks;
 pub use view::{ChainView, KnownHeader, PoolView};
 
 use announce::{Announcements, Parts};
 use bodies::Bodies;
+use broken::Broken;
 use header_sync::HeaderSync;
 use mempool_sync::MempoolSync;
 use outbox::{Context, Handed, Kind, Outbox};
@@ -77,6 +81,7 @@ pub struct SyncEngine {
     overdue: Overdue,
     mempool: MempoolSync,
     outbox: Outbox,
+    broken: Broken,
     /// The earliest time at which something is due, as last computed.
     due: Option<Mono>,
     /// The wake-up that the host was last asked for and that has not come yet.
@@ -96,6 +101,7 @@ impl SyncEngine {
             overdue: Overdue::default(),
             mempool: MempoolSync::default(),
             outbox: Outbox::default(),
+            broken: Broken::default(),
             due: None,
             armed: None,
         }
@@ -113,18 +119,21 @@ impl SyncEngine {
         pool: &impl PoolView,
     ) -> Vec<Action> {
         let mut outbox = std::mem::take(&mut self.outbox);
+        let mut broken = std::mem::take(&mut self.broken);
         let params = Arc::clone(&self.params);
         let cx = &mut Context {
             now,
             chain,
             pool,
             params: &params,
+            broken: &mut broken,
             out: &mut outbox,
         };
         self.dispatch(cx, input);
         self.settle(cx);
         let actions = outbox.take_actions();
         self.outbox = outbox;
+        self.broken = broken;
         actions
     }
 
@@ -200,7 +209,7 @@ impl SyncEngine {
     ) {
         self.peers.join(peer, direction, group);
         self.headers.join(peer, direction, group);
-        self.bodies.join(peer);
+        self.bodies.join(cx.now, peer);
         self.mempool.join(peer);
         self.status.join(cx, peer);
         if direction == Direction::Outbound {

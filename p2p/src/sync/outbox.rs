@@ -1,13 +1,15 @@
 //! [`Outbox`]: the one place where intents become actions, and where requests wait for their answers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use chain::Params;
 
-use super::timing::REQUEST_TIMEOUT;
+use super::broken::Broken;
 use super::{Action, ChainView, PoolView, RequestId};
+use crate::wire::limits::{BLOCKS_TIMEOUT, REQUEST_TIMEOUT};
 use crate::wire::{Request, Response};
 use crate::{Mono, PeerNum};
 
@@ -17,6 +19,7 @@ pub(super) struct Context<'a> {
     pub(super) chain: &'a dyn ChainView,
     pub(super) pool: &'a dyn PoolView,
     pub(super) params: &'a Params,
+    pub(super) broken: &'a mut Broken,
     pub(super) out: &'a mut Outbox,
 }
 
@@ -45,6 +48,13 @@ impl Kind {
         }
     }
 
+    fn timeout(self) -> Duration {
+        match self {
+            Kind::Blocks => BLOCKS_TIMEOUT,
+            _ => REQUEST_TIMEOUT,
+        }
+    }
+
     pub(super) fn of_response(response: &Response) -> Kind {
         match response {
             Response::Status(_) => Kind::Status,
@@ -63,7 +73,8 @@ impl Kind {
 pub(super) struct Outstanding {
     pub(super) peer: PeerNum,
     pub(super) kind: Kind,
-    sent: Mono,
+    /// When it counts as failed. The swarm most likely notices sooner; this holds for hosts that never do.
+    due: Mono,
 }
 
 /// Why headers were handed to the chain.
@@ -81,8 +92,9 @@ pub(super) struct Outbox {
     actions: Vec<Action>,
     dismissed: Vec<PeerNum>,
     next_id: u64,
-    /// In order of their ids, which grow with time: the first is the oldest.
+    /// In order of their ids, which grow with time.
     outstanding: VecDeque<(RequestId, Outstanding)>,
+    dues: BTreeSet<(Mono, RequestId)>,
     /// Headers that are with the chain, with their sender, in the order they were handed over.
     handed: Vec<(PeerNum, Handed)>,
 }
@@ -99,8 +111,9 @@ impl Outbox {
         let asked = Outstanding {
             peer,
             kind,
-            sent: now,
+            due: now + kind.timeout(),
         };
+        self.dues.insert((asked.due, id));
         self.outstanding.push_back((id, asked));
         self.actions.push(Action::Request { peer, id, request });
         id
@@ -160,23 +173,34 @@ impl Outbox {
             .binary_search_by_key(&id, |(id, _)| *id)
             .ok()
             .filter(|at| self.outstanding[*at].1.peer == peer)?;
-        self.outstanding.remove(at).map(|(_, asked)| asked)
+        let (_, asked) = self.outstanding.remove(at)?;
+        self.dues.remove(&(asked.due, id));
+        Some(asked)
     }
 
-    /// Takes the oldest request that has waited too long.
+    /// Takes a request that has waited too long.
     pub(super) fn take_expired(&mut self, now: Mono) -> Option<(RequestId, Outstanding)> {
-        let (_, oldest) = self.outstanding.front()?;
-        let expired = oldest.sent + REQUEST_TIMEOUT <= now;
-        expired.then(|| self.outstanding.pop_front()).flatten()
+        let (due, id) = self.dues.first().copied()?;
+        if due > now {
+            return None;
+        }
+        self.dues.pop_first();
+        let at = self.outstanding.binary_search_by_key(&id, |(id, _)| *id);
+        self.outstanding.remove(at.ok()?)
     }
 
     pub(super) fn next_due(&self) -> Option<Mono> {
-        self.outstanding
-            .front()
-            .map(|(_, asked)| asked.sent + REQUEST_TIMEOUT)
+        self.dues.first().map(|(due, _)| *due)
     }
 
     pub(super) fn forget_peer(&mut self, peer: PeerNum) {
-        self.outstanding.retain(|(_, asked)| asked.peer != peer);
+        let dues = &mut self.dues;
+        self.outstanding.retain(|(id, asked)| {
+            let stays = asked.peer != peer;
+            if !stays {
+                dues.remove(&(asked.due, *id));
+            }
+            stays
+        });
     }
 }

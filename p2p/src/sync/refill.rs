@@ -6,12 +6,13 @@ use std::time::Duration;
 use bitcoin::BlockHash;
 use chain::Height;
 
-use super::bodies::{Bodies, PeerBodies};
+use super::bodies::{Bodies, PeerBodies, has_on_path};
 use super::outbox::Context;
 use super::peers::Peers;
 use super::timing::{
     BODY_PAUSE, BODY_PAUSE_MAX, DAMAGED_PAUSE_MAX, IN_FLIGHT_BLOCKS, IN_FLIGHT_BYTES,
-    IN_FLIGHT_SMALL_BLOCKS, MAX_ANNOUNCED_ROUNDS, MAX_HANDED_BLOCKS, REQUEST_BYTES, doubled,
+    IN_FLIGHT_BYTES_QUICK, IN_FLIGHT_FIRST, MAX_ANNOUNCED_ROUNDS, MAX_HANDED_BLOCKS,
+    QUICK_BYTES_PER_S, REQUEST_BYTES, doubled,
 };
 use super::wants::{State, Want};
 use crate::wire::Request;
@@ -72,20 +73,27 @@ impl Bodies {
     /// How many more blocks each peer may be asked for now. Nothing until a whole request fits, so that small blocks
     /// are not asked for one by one.
     fn room(&self, now: Mono) -> BTreeMap<PeerNum, usize> {
-        let limit = self.in_flight_limit();
         let rested = self
             .peers
             .iter()
             .filter(|(_, state)| state.rest_until <= now);
         rested
-            .map(|(number, state)| (*number, limit.saturating_sub(state.in_flight.len())))
-            .filter(|(_, room)| *room >= self.blocks_per_request())
+            .map(|(number, state)| {
+                let limit = self.in_flight_limit(state);
+                let room = limit.saturating_sub(state.in_flight.len());
+                (*number, room, self.blocks_per_request(state))
+            })
+            .filter(|(_, room, request)| room >= request)
+            .map(|(number, room, _)| (number, room))
             .collect()
     }
 
     fn send(&mut self, cx: &mut Context<'_>, batches: BTreeMap<PeerNum, Vec<BlockHash>>) {
-        let per_request = self.blocks_per_request();
         for (peer, hashes) in batches {
+            let Some(state) = self.peers.get(&peer) else {
+                continue;
+            };
+            let per_request = self.blocks_per_request(state);
             let Some(state) = self.peers.get_mut(&peer) else {
                 continue;
             };
@@ -100,7 +108,7 @@ impl Bodies {
                 let id = cx
                     .out
                     .request(cx.now, peer, Request::Blocks(chunk.to_vec()));
-                self.requests.insert(id, (peer, chunk.to_vec()));
+                self.requests.insert(id, (peer, cx.now, chunk.to_vec()));
             }
         }
     }
@@ -114,7 +122,7 @@ impl Bodies {
         want: &Want,
         room: &BTreeMap<PeerNum, usize>,
     ) -> Choice {
-        let mut best: Option<((bool, usize), PeerNum)> = None;
+        let mut best: Option<((bool, bool, usize), PeerNum)> = None;
         let (mut tried, mut busy) = (false, false);
         for (number, state) in &self.peers {
             let has = want.announcers.contains(number)
@@ -127,10 +135,13 @@ impl Bodies {
                 continue;
             }
             let fresh = !want.avoid.contains(number);
-            let key = (fresh, room.get(number).copied().unwrap_or(0));
+            // Where one has failed, rather one that has delivered before.
+            let room = room.get(number).copied().unwrap_or(0);
+            let trusted = state.proven && !want.avoid.is_empty();
+            let key = (fresh, trusted, room);
             if !fresh && !want.second_chance {
                 tried = true;
-            } else if key.1 == 0 {
+            } else if room == 0 {
                 busy = true;
             } else if best.is_none_or(|(most, _)| key > most) {
                 best = Some((key, *number));
@@ -143,12 +154,21 @@ impl Bodies {
         }
     }
 
-    /// Blocks in flight from one peer: few when they are large, many when they are small.
-    pub(super) fn in_flight_limit(&self) -> usize {
-        (IN_FLIGHT_BYTES / self.average_bytes).clamp(IN_FLIGHT_BLOCKS, IN_FLIGHT_SMALL_BLOCKS)
+    /// Blocks in flight from one peer: few when they are large or the peer is slow, many when they are small.
+    pub(super) fn in_flight_limit(&self, state: &PeerBodies) -> usize {
+        let bytes = match state.bytes_per_s {
+            0 => return IN_FLIGHT_FIRST,
+            quick if quick >= QUICK_BYTES_PER_S => IN_FLIGHT_BYTES_QUICK,
+            _ => IN_FLIGHT_BYTES,
+        };
+        (bytes / self.average_bytes).clamp(1, IN_FLIGHT_BLOCKS)
     }
 
-    fn blocks_per_request(&self) -> usize {
+    /// One at a time, as long as nothing is known of the peer: a whole request may be too much for its link.
+    fn blocks_per_request(&self, state: &PeerBodies) -> usize {
+        if state.bytes_per_s == 0 {
+            return 1;
+        }
         (REQUEST_BYTES / self.average_bytes).clamp(1, MAX_BLOCKS_PER_REQUEST)
     }
 }
@@ -185,10 +205,6 @@ enum Choice {
     AllTried,
     /// Those who have it are busy, or nobody has it.
     Wait,
-}
-
-pub(super) fn has_on_path(state: &PeerBodies, want: &Want) -> bool {
-    want.on_path && state.shared.is_some_and(|shared| want.height <= shared)
 }
 
 fn has_on_its_chain(

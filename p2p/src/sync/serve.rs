@@ -4,7 +4,9 @@ use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, Transaction, Txid};
 use chain::{Chain, Height, StoreError};
 
+use super::served::ServedBlocks;
 use super::{ChainView, PoolView};
+use crate::Mono;
 use crate::wire::limits::{
     MAX_BLOCKS_PER_REQUEST, MAX_HEADERS, MAX_LOCATOR, MAX_MEMPOOL_IDS, MAX_PEER_ADDRESSES,
     MAX_RESPONSE_BYTES, MAX_TRANSACTIONS_PER_REQUEST,
@@ -16,16 +18,18 @@ const OVERHEAD_BYTES: usize = 16;
 
 /// How a response to a request of a peer is made: reads only. `None`: the request is not to be answered (over a limit).
 ///
-/// `peers` are the addresses worth passing on, best first.
+/// `peers` are the addresses worth passing on, best first. `served` is what the node keeps from one question to the next.
 ///
 /// # Errors
 ///
 /// [`StoreError`] when a body could not be read; fatal for the node.
 pub fn answer(
+    now: Mono,
     request: &Request,
     chain: &Chain,
     pool: &impl PoolView,
     peers: &[String],
+    served: &mut ServedBlocks,
 ) -> Result<Option<Response>, StoreError> {
     Ok(match request {
         Request::Status(_) => Some(Response::Status(ChainView::tip(chain))),
@@ -36,7 +40,7 @@ pub fn answer(
             Some(Response::Blocks(blocks(chain, hashes)?))
         }
         Request::BlockTransactions { block, indexes } => {
-            block_transactions(chain, block, indexes)?.map(Response::BlockTransactions)
+            block_transactions(now, chain, block, indexes, served)?.map(Response::BlockTransactions)
         }
         Request::MempoolIds => Some(Response::MempoolIds(pool.txids(MAX_MEMPOOL_IDS))),
         Request::Transactions(txids) if txids.len() <= MAX_TRANSACTIONS_PER_REQUEST => {
@@ -101,16 +105,18 @@ fn blocks(chain: &Chain, hashes: &[BlockHash]) -> Result<Vec<BlockBytes>, StoreE
     Ok(blocks)
 }
 
-/// The transactions at `indexes`; empty if the block is not here, `None` if one of them is beyond its end.
+/// The transactions at `indexes`; empty if the block is not here or is only given as a whole, `None` if one of them is beyond its end.
 fn block_transactions(
+    now: Mono,
     chain: &Chain,
     hash: &BlockHash,
     indexes: &[u32],
+    served: &mut ServedBlocks,
 ) -> Result<Option<Vec<Transaction>>, StoreError> {
     if is_invalid(chain, hash) {
         return Ok(Some(Vec::new()));
     }
-    let Some(block) = chain.block(hash)? else {
+    let Some(block) = served.get(now, chain, hash)? else {
         return Ok(Some(Vec::new()));
     };
     let all = &block.block().txdata;

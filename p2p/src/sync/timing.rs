@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use crate::Mono;
 
-/// A request without answer counts as failed. The swarm gives up sooner (10 s); this one holds for hosts that never do.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// Peers that disagree about the tip ask each other again after this, doubling up to [`STATUS_DISAGREE_MAX`].
 pub(super) const STATUS_DISAGREE: Duration = Duration::from_secs(3);
 /// See [`STATUS_DISAGREE`].
@@ -56,12 +53,16 @@ pub(super) const NOT_YET_PAUSE: Duration = Duration::from_secs(10);
 
 /// Bodies are fetched at most this far above the lowest missing one.
 pub(super) const BODY_WINDOW: u32 = 1_024;
-/// Blocks in flight from one peer, when they are large.
-pub(super) const IN_FLIGHT_BLOCKS: usize = 16;
-/// Blocks in flight from one peer, when they are small.
-pub(super) const IN_FLIGHT_SMALL_BLOCKS: usize = 128;
-/// Bytes in flight from one peer that are aimed at between these two.
+/// Blocks in flight from a peer that has not delivered any: its link may be slow, and the blocks large.
+pub(super) const IN_FLIGHT_FIRST: usize = 4;
+/// Most blocks in flight from one peer.
+pub(super) const IN_FLIGHT_BLOCKS: usize = 128;
+/// Bytes in flight from one peer, but for one block at least: what a link of 1 Mbit/s brings in half a minute.
 pub(super) const IN_FLIGHT_BYTES: usize = 4_000_000;
+/// The same from a peer that was seen to bring [`QUICK_BYTES_PER_S`].
+pub(super) const IN_FLIGHT_BYTES_QUICK: usize = 16_000_000;
+/// See [`IN_FLIGHT_BYTES_QUICK`].
+pub(super) const QUICK_BYTES_PER_S: u64 = 8_000_000;
 /// Bytes that one request for blocks aims at.
 pub(super) const REQUEST_BYTES: usize = 500_000;
 /// Blocks handed to the chain whose result is not known yet.
@@ -82,7 +83,8 @@ pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const STALL_TIMEOUT_MAX: Duration = Duration::from_secs(64);
 /// ... and decays by this factor, in percent, with every delivery, as in Core.
 pub(super) const STALL_DECAY_PERCENT: u32 = 85;
-/// Stalls in a row before a peer is given up.
+/// Stalls in a row before a peer is given up, if it has also brought nothing for as long as what was asked of it takes on the
+/// slowest link that is served.
 pub(super) const MAX_STALLS: u32 = 2;
 /// Empty answers in a row about blocks that a peer says to have, before it is given up.
 pub(super) const MAX_BROKEN_PROMISES: u32 = 3;
@@ -94,6 +96,8 @@ pub(super) const BODY_PAUSE_MAX: Duration = Duration::from_secs(2);
 pub(super) const DAMAGED_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Times that all announcers of a block are asked in vain before it is forgotten.
 pub(super) const MAX_ANNOUNCED_ROUNDS: u32 = 12;
+/// Blocks that broke a rule and are remembered, to know who follows them.
+pub(super) const REMEMBERED_BROKEN: usize = 64;
 /// Blocks whose sender is remembered, in case they fail on connecting.
 pub(super) const REMEMBERED_SENDERS: usize = 2_048;
 

@@ -8,9 +8,8 @@ use bitcoin::BlockHash;
 use chain::Height;
 
 use super::KnownHeader;
-use super::bodies::Bodies;
 use super::outbox::Context;
-use super::timing::{MAX_WITHHELD, WITHHELD_AFTER, WITHHELD_PAUSE, WITHHELD_PAUSE_MAX, doubled};
+use super::timing::{MAX_WITHHELD, WITHHELD_PAUSE, WITHHELD_PAUSE_MAX, doubled};
 use crate::Mono;
 
 /// A block that did not come.
@@ -35,6 +34,11 @@ impl Withheld {
         self.moved = now;
     }
 
+    /// When the download of the path began, or last went on.
+    pub(super) fn moved(&self) -> Mono {
+        self.moved
+    }
+
     /// Whether a chain leads over a block that is to be left for later.
     pub(super) fn is_on(&self, cx: &Context<'_>, tip: &KnownHeader) -> bool {
         self.branches.iter().any(|(hash, branch)| {
@@ -46,7 +50,8 @@ impl Withheld {
         })
     }
 
-    fn add(&mut self, hash: BlockHash, height: Height, now: Mono) {
+    /// This block keeps its branch back.
+    pub(super) fn add(&mut self, hash: BlockHash, height: Height, now: Mono) {
         if self.branches.len() >= MAX_WITHHELD && !self.branches.contains_key(&hash) {
             let oldest = self.branches.iter().min_by_key(|(_, branch)| branch.until);
             if let Some(oldest) = oldest.map(|(hash, _)| *hash) {
@@ -61,24 +66,5 @@ impl Withheld {
         branch.until = now + doubled(WITHHELD_PAUSE, branch.times, WITHHELD_PAUSE_MAX);
         branch.times += 1;
         self.moved = now;
-    }
-}
-
-impl Bodies {
-    /// The path does not get on: what keeps it back is left for later.
-    pub(super) fn notice_withholding(&mut self, cx: &Context<'_>) {
-        if self.withholding_due().is_none_or(|due| due > cx.now) {
-            return;
-        }
-        if let Some((height, hash)) = self.wants.lowest_of_path() {
-            self.withheld.add(hash, height, cx.now);
-            self.target_due = true;
-        }
-    }
-
-    /// When the path has not got on for too long.
-    pub(super) fn withholding_due(&self) -> Option<Mono> {
-        let waits = self.wants.lowest_of_path().is_some() && self.wants.handed() == 0;
-        waits.then(|| self.withheld.moved + WITHHELD_AFTER)
     }
 }

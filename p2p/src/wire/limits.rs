@@ -30,6 +30,13 @@ const _: () = {
     assert!(MAX_HEADERS_AHEAD as usize * 2 <= MAX_SIDE_HEADERS_INBOUND);
 };
 
+/// Single transactions are given of blocks that are at most so far below the tip, as in Bitcoin Core; older ones as a whole.
+pub const MAX_PART_DEPTH: u32 = 10;
+/// Blocks that are decoded so that all peers together get single transactions of them; one more each second. Fresh blocks are
+/// decoded already.
+pub const PART_DECODINGS: u32 = 40;
+/// Bytes of blocks that are kept decoded for that.
+pub const SERVED_BYTES: usize = 8_000_000;
 /// Blocks asked in one request.
 pub const MAX_BLOCKS_PER_REQUEST: usize = 16;
 /// Bytes of one response on the wire; two blocks of the largest weight fit.
@@ -59,8 +66,12 @@ pub const MAX_ADDRESS_BYTES: usize = 400;
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connected peer has this long to say which network it belongs to.
 pub const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
-/// A request, ours or a peer's, is given up after this time; then it is asked of someone else.
+/// A request of ours is given up after this time; then it is asked of someone else. Blocks have longer, see [`BLOCKS_TIMEOUT`].
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for blocks, and for whatever a peer asks of us: the largest answer over the slowest link that is served. Who is
+/// merely slow is not given up while nobody else could give them; the engine asks others long before.
+pub const BLOCKS_TIMEOUT: Duration =
+    Duration::from_secs((MAX_RESPONSE_BYTES / MIN_READ_BYTES_PER_S) as u64 + 6);
 /// Idle time between two pings of a peer.
 pub const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// A ping without an answer for this long has failed; the second one in a row ends the connection.

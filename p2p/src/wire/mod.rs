@@ -68,7 +68,7 @@ pub enum Response {
     Headers(Vec<Header>),
     /// See [`Request::Blocks`]: raw blocks in the order asked, from the first on; stops at the first one that is missing.
     Blocks(Vec<BlockBytes>),
-    /// See [`Request::BlockTransactions`]. Empty: the block is not here.
+    /// See [`Request::BlockTransactions`]. Empty: the block is not here, or only given as a whole.
     BlockTransactions(Vec<Transaction>),
     /// See [`Request::MempoolIds`].
     MempoolIds(Vec<Txid>),

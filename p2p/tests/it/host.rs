@@ -1,5 +1,6 @@
 //! A node for tests: the shipped engine over the shipped chain, driven by hand.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use chain::fixtures::BlockBuilder;
 use chain::rules::spend::SignatureCache;
 use chain::{AcceptError, Chain, Params, Timestamp};
 use p2p::sync::{
-    Action, BlockOutcome, GossipId, HeaderProblem, Input, PoolView, RequestId, SyncEngine, answer,
+    Action, BlockOutcome, GossipId, HeaderProblem, Input, PoolView, RequestId, ServedBlocks,
+    SyncEngine, answer,
 };
 use p2p::wire::{Gossip, Request, Response, TipStatus, Verdict};
 use p2p::{Direction, Mono, PeerGroup, PeerNum};
@@ -89,6 +91,7 @@ pub struct Node {
     pub accepted_blocks: usize,
     pub accepted_headers: usize,
     signatures: SignatureCache,
+    served: RefCell<ServedBlocks>,
 }
 
 impl Node {
@@ -102,6 +105,7 @@ impl Node {
             accepted_blocks: 0,
             accepted_headers: 0,
             signatures: SignatureCache::default(),
+            served: RefCell::default(),
         }
     }
 
@@ -258,7 +262,17 @@ impl Node {
 
     /// Answers a request as an honest peer does.
     pub fn serve(&self, request: &Request) -> Option<Response> {
-        answer(request, &self.chain, &self.pool, &self.addresses).expect("in memory")
+        let mut served = self.served.borrow_mut();
+        let now = Mono::ZERO;
+        answer(
+            now,
+            request,
+            &self.chain,
+            &self.pool,
+            &self.addresses,
+            &mut served,
+        )
+        .expect("in memory")
     }
 
     /// A stored block.

@@ -42,7 +42,7 @@ pub enum Answer {
 pub type Script = Box<dyn FnMut(&Node, &Request) -> Answer>;
 
 /// When the swarm gives a request up.
-const REQUEST_TIMEOUT: Duration = p2p::wire::limits::REQUEST_TIMEOUT;
+const REQUEST_TIMEOUT: Duration = p2p::wire::limits::BLOCKS_TIMEOUT;
 
 #[derive(Debug)]
 enum Event {
@@ -93,6 +93,8 @@ pub struct Net {
     pub delay: Duration,
     /// Links that take longer.
     delays: BTreeMap<(usize, usize), Duration>,
+    /// Bytes of blocks a second that a node sends at most, and until when it is busy.
+    rates: BTreeMap<usize, (u64, Mono)>,
     /// Of a hundred gossiped messages, so many are lost.
     pub gossip_loss: u64,
     /// Requests by kind, and bodies served by node.
@@ -120,6 +122,7 @@ impl Net {
             now: Mono::ZERO,
             delay: Duration::from_millis(10),
             delays: BTreeMap::new(),
+            rates: BTreeMap::new(),
             gossip_loss: 0,
             requests: BTreeMap::new(),
             bodies_served: vec![0; count],
@@ -196,6 +199,25 @@ impl Net {
     pub fn slow(&mut self, a: usize, b: usize, delay: Duration) {
         self.delays.insert((a, b), delay);
         self.delays.insert((b, a), delay);
+    }
+
+    /// A node sends blocks no faster than this, one after the other.
+    pub fn narrow(&mut self, n: usize, bytes_per_s: u64) {
+        self.rates.insert(n, (bytes_per_s, Mono::ZERO));
+    }
+
+    /// How long a node takes to send a response.
+    fn sending(&mut self, n: usize, response: &Response) -> Duration {
+        let Response::Blocks(blocks) = response else {
+            return Duration::ZERO;
+        };
+        let Some((rate, busy)) = self.rates.get_mut(&n) else {
+            return Duration::ZERO;
+        };
+        let bytes: usize = blocks.iter().map(|block| block.block().total_size()).sum();
+        let start = (*busy).max(self.now);
+        *busy = start + Duration::from_micros(bytes as u64 * 1_000_000 / *rate);
+        busy.since(self.now)
     }
 
     fn delay(&self, a: usize, b: usize) -> Duration {
@@ -345,8 +367,10 @@ impl Net {
                     let status = self.claims.get(&from).copied().unwrap_or(*status);
                     self.feed(to, Input::PeerStatus { peer, status });
                 }
-                let (time, event) = match self.respond(to, &request) {
+                let answer = self.respond(to, &request);
+                let (time, event) = match answer {
                     Answer::Say(response, after) => {
+                        let after = after + self.sending(to, &response);
                         let event = Event::Response {
                             to: from,
                             from: to,

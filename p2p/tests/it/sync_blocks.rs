@@ -471,15 +471,17 @@ fn case_48_a_block_that_nobody_gives_is_forgotten() {
     let mut asked = 0;
     for tick in 0..6_000 {
         let now = at(0.1 + 0.01 * f64::from(tick));
+        let mut next = Vec::new();
         for (_, id, _) in part_requests(&sent) {
             asked += 1;
-            let _ = give_parts(&mut node, now, ALICE, id, Vec::new());
+            next.extend(give_parts(&mut node, now, ALICE, id, Vec::new()));
         }
         for (_, id, _) in body_requests(&sent) {
             asked += 1;
-            let _ = give_blocks(&mut node, now, ALICE, id, &[]);
+            next.extend(give_blocks(&mut node, now, ALICE, id, &[]));
         }
-        sent = node.input(now, Input::Tick);
+        next.extend(node.input(now, Input::Tick));
+        sent = next;
         assert!(dismissed(&sent).is_empty(), "it never claimed to have it");
     }
     assert!((10..25).contains(&asked), "{asked}");
@@ -527,4 +529,35 @@ fn case_44_requests_beyond_the_chain_are_answered_with_nothing() {
     let absent = parts(missing, vec![1]);
     assert!(matches!(absent, Some(Response::BlockTransactions(txs)) if txs.is_empty()));
     assert!(matches!(served(Request::Peers), Some(Response::Peers(all)) if all.len() == 100));
+}
+
+#[test]
+fn single_transactions_of_old_blocks_are_not_given_and_those_of_fresh_ones_cost_one_decoding() {
+    let (_, mut miner, block, payments) = two_nodes(3);
+    let part = |miner: &Node| {
+        let request = Request::BlockTransactions {
+            block: block.block_hash(),
+            indexes: vec![1],
+        };
+        match miner.serve(&request) {
+            Some(Response::BlockTransactions(transactions)) => transactions,
+            other => panic!("{other:?}"),
+        }
+    };
+    for _ in 0..1_000 {
+        assert_eq!(
+            part(&miner),
+            payments[..1],
+            "kept from the first question on"
+        );
+    }
+    miner.grow(11, 7);
+    let mut other = Node::new(miner.chain.params(), 2);
+    for height in 1..=12 {
+        let hash = miner.chain.at_height(Height(height)).expect("grown").hash;
+        other.take(miner.block(&hash));
+    }
+    assert_eq!(part(&other), [], "as a whole only");
+    let whole = other.serve(&Request::Blocks(vec![block.block_hash()]));
+    assert!(matches!(whole, Some(Response::Blocks(blocks)) if blocks.len() == 1));
 }

@@ -239,7 +239,7 @@ impl Wires {
 /// A reset is noticed by the other end after about this.
 pub(super) const RESET_US: u64 = 1_000;
 /// A request without answer fails after this, as in the swarm.
-pub(super) const REQUEST_TIMEOUT_US: u64 = 10_000_000;
+pub(super) const REQUEST_TIMEOUT_US: u64 = p2p::wire::limits::BLOCKS_TIMEOUT.as_micros() as u64;
 /// A dial that meets nobody fails after this: one retransmission of the first packet.
 pub(super) const DIAL_FAILS_US: u64 = RETRANSMISSION_US;
 

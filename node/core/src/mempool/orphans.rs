@@ -4,25 +4,26 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bitcoin::{Transaction, Txid, Wtxid};
+use p2p::PeerGroup;
 
 use super::entry::memory_bytes;
 
-/// Most orphans, and bytes of memory of all of them; the oldest goes first.
+/// Most orphans, and bytes of memory of all of them. The oldest of the group of peers that sent most goes first.
 const MAX_ORPHANS: usize = 100;
 const MAX_ORPHAN_BYTES: usize = 2_000_000;
 
 /// Transactions that wait for parents.
 #[derive(Debug, Default)]
 pub struct Orphans {
-    by_wtxid: BTreeMap<Wtxid, Arc<Transaction>>,
+    by_wtxid: BTreeMap<Wtxid, (Arc<Transaction>, PeerGroup)>,
     by_parent: BTreeMap<Txid, BTreeSet<Wtxid>>,
     order: VecDeque<Wtxid>,
     memory_bytes: usize,
 }
 
 impl Orphans {
-    /// Keeps a transaction until a parent comes or newer ones need its room.
-    pub fn add(&mut self, transaction: Arc<Transaction>) {
+    /// Keeps a transaction until a parent comes, or others need its room more: those of senders that have less of it.
+    pub fn add(&mut self, transaction: Arc<Transaction>, sender: PeerGroup) {
         let wtxid = transaction.compute_wtxid();
         if self.by_wtxid.contains_key(&wtxid) {
             return;
@@ -34,18 +35,19 @@ impl Orphans {
                 .insert(wtxid);
         }
         self.memory_bytes += memory_bytes(&transaction);
-        self.by_wtxid.insert(wtxid, transaction);
+        self.by_wtxid.insert(wtxid, (transaction, sender));
         self.order.push_back(wtxid);
         while self.by_wtxid.len() > MAX_ORPHANS || self.memory_bytes > MAX_ORPHAN_BYTES {
-            let Some(oldest) = self.order.pop_front() else {
+            let Some(least) = self.least_entitled() else {
                 break;
             };
-            self.remove(&oldest);
+            self.order.retain(|wtxid| *wtxid != least);
+            self.remove(&least);
         }
     }
 
-    /// Takes out those that spend an output of `parent`.
-    pub fn take_children(&mut self, parent: &Txid) -> Vec<Arc<Transaction>> {
+    /// Takes out those that spend an output of `parent`, with their senders.
+    pub fn take_children(&mut self, parent: &Txid) -> Vec<(Arc<Transaction>, PeerGroup)> {
         let children = self.by_parent.get(parent).cloned().unwrap_or_default();
         let taken = children
             .iter()
@@ -73,8 +75,22 @@ impl Orphans {
         self.by_wtxid.is_empty()
     }
 
-    fn remove(&mut self, wtxid: &Wtxid) -> Option<Arc<Transaction>> {
-        let transaction = self.by_wtxid.remove(wtxid)?;
+    /// The oldest of the group that takes most room.
+    fn least_entitled(&self) -> Option<Wtxid> {
+        let mut shares: BTreeMap<PeerGroup, usize> = BTreeMap::new();
+        for (transaction, sender) in self.by_wtxid.values() {
+            *shares.entry(*sender).or_default() += memory_bytes(transaction);
+        }
+        let (largest, _) = shares.into_iter().max_by_key(|(_, bytes)| *bytes)?;
+        let of_largest = |wtxid: &&Wtxid| {
+            let kept = self.by_wtxid.get(*wtxid);
+            kept.is_some_and(|(_, sender)| *sender == largest)
+        };
+        self.order.iter().find(of_largest).copied()
+    }
+
+    fn remove(&mut self, wtxid: &Wtxid) -> Option<(Arc<Transaction>, PeerGroup)> {
+        let (transaction, sender) = self.by_wtxid.remove(wtxid)?;
         self.memory_bytes -= memory_bytes(&transaction);
         for input in &transaction.input {
             let parent = input.previous_output.txid;
@@ -85,7 +101,7 @@ impl Orphans {
                 }
             }
         }
-        Some(transaction)
+        Some((transaction, sender))
     }
 }
 
@@ -116,9 +132,9 @@ mod tests {
     #[test]
     fn children_are_taken_once() {
         let mut orphans = Orphans::default();
-        orphans.add(spending(&[1, 2]));
-        orphans.add(spending(&[1, 2]));
-        orphans.add(spending(&[2, 3]));
+        orphans.add(spending(&[1, 2]), PeerGroup(1));
+        orphans.add(spending(&[1, 2]), PeerGroup(1));
+        orphans.add(spending(&[2, 3]), PeerGroup(1));
         assert_eq!(orphans.len(), 2);
         assert_eq!(orphans.take_children(&Txid::hash(&[1])).len(), 1);
         assert_eq!(orphans.take_children(&Txid::hash(&[2])).len(), 1);
@@ -130,11 +146,22 @@ mod tests {
     fn a_flood_pushes_out_the_oldest() {
         let mut orphans = Orphans::default();
         for parent in 0..=255 {
-            orphans.add(spending(&[parent]));
+            orphans.add(spending(&[parent]), PeerGroup(1));
         }
         assert_eq!(orphans.len(), MAX_ORPHANS);
         assert_eq!(orphans.by_parent.len(), MAX_ORPHANS);
         assert!(orphans.contains(&spending(&[255]).compute_wtxid()));
         assert!(!orphans.contains(&spending(&[0]).compute_wtxid()));
+    }
+
+    #[test]
+    fn a_flood_pushes_out_its_own() {
+        let mut orphans = Orphans::default();
+        orphans.add(spending(&[7]), PeerGroup(2));
+        for parent in 0..=255 {
+            orphans.add(spending(&[parent, parent]), PeerGroup(1));
+        }
+        assert_eq!(orphans.len(), MAX_ORPHANS);
+        assert!(orphans.contains(&spending(&[7]).compute_wtxid()));
     }
 }

@@ -53,7 +53,7 @@ use std::sync::Arc;
 use bitcoin::BlockHash;
 use chain::rules::spend::SignatureCache;
 use chain::{Chain, StoreError};
-use p2p::sync::{Input as EngineInput, SyncEngine};
+use p2p::sync::{Input as EngineInput, ServedBlocks, SyncEngine};
 
 use crate::events::NodeEvent;
 use crate::mempool::policy::OutputKinds;
@@ -89,6 +89,7 @@ pub struct NodeCore {
     chain: Chain,
     mempool: Mempool,
     orphans: Orphans,
+    served: ServedBlocks,
     signatures: Arc<SignatureCache>,
     engine: SyncEngine,
     peers: PeerTable,
@@ -134,6 +135,7 @@ impl NodeCore {
         NodeCore {
             mempool: Mempool::new(options.mempool_bytes).with_outputs(options.outputs),
             orphans: Orphans::default(),
+            served: ServedBlocks::default(),
             signatures: options.signatures.unwrap_or_default(),
             engine: SyncEngine::new(Arc::clone(chain.params()), options.seed),
             peers: PeerTable::default(),

@@ -7,14 +7,17 @@ use bitcoin::hashes::Hash;
 use bitcoin::{Transaction, Txid};
 use chain::{Reorg, StoreError, Timestamp};
 use p2p::AnswerToken;
-use p2p::PeerNum;
 use p2p::sync::{self, GossipId, Input as EngineInput};
 use p2p::wire::{Gossip, Request, Verdict};
+use p2p::{PeerGroup, PeerNum};
 
 use super::output::tell_changes;
 use super::{NodeCore, Output};
 use crate::mempool::{Candidate, MempoolError, Surroundings};
 use crate::now::Now;
+
+/// Every input of an orphan is looked up. One with more inputs is found when mempools are compared, after its parents.
+const MAX_ORPHAN_INPUTS: usize = 100;
 
 impl NodeCore {
     /// Takes a transaction from a wallet: checked, kept, gossiped. One that is here already is gossiped again.
@@ -129,7 +132,16 @@ impl NodeCore {
                 self.keep_orphan(now, peer, transaction, out);
                 Verdict::Ignore
             }
-            Err(error) if error.is_invalid_anywhere() => Verdict::Reject,
+            Err(error) if error.is_invalid_anywhere() => {
+                // Whoever passes it on has checked it, if it is honest. Checking it cost us as much.
+                self.punish(
+                    now,
+                    peer,
+                    format!("it sent an invalid transaction: {error}"),
+                    out,
+                );
+                Verdict::Reject
+            }
             Err(_) => Verdict::Ignore,
         }
     }
@@ -155,7 +167,11 @@ impl NodeCore {
                 Err(MempoolError::MissingInput { .. }) => {
                     self.keep_orphan(now, peer, transaction, out);
                 }
-                // Fetched by txid, not signed for by the peer's own verdict: nothing to blame it for.
+                // It gave what is in its own mempool, so it has checked it.
+                Err(error) if error.is_invalid_anywhere() => {
+                    let reason = format!("it gave an invalid transaction: {error}");
+                    return self.punish(now, peer, reason, out);
+                }
                 Err(_) => {}
             }
         }
@@ -169,10 +185,15 @@ impl NodeCore {
         transaction: Arc<Transaction>,
         out: &mut Vec<Output>,
     ) {
+        if transaction.input.len() > MAX_ORPHAN_INPUTS {
+            return;
+        }
         match self.missing_parents(&transaction) {
             Ok(txids) if txids.is_empty() => {}
             Ok(txids) => {
-                self.orphans.add(transaction);
+                let sender = self.peers.get(peer);
+                let sender = sender.map(|info| PeerGroup::of(info.direction, &info.address));
+                self.orphans.add(transaction, sender.unwrap_or_default());
                 self.drive(now, EngineInput::ParentsMissing { peer, txids }, out);
             }
             Err(error) => self.fail(error, out),
@@ -223,14 +244,14 @@ impl NodeCore {
     pub(super) fn adopt_orphans(&mut self, now: Now, parent: Txid, out: &mut Vec<Output>) {
         let mut parents = VecDeque::from([parent]);
         while let Some(parent) = parents.pop_front() {
-            for transaction in self.orphans.take_children(&parent) {
+            for (transaction, sender) in self.orphans.take_children(&parent) {
                 match self.accept_transaction(now, Arc::clone(&transaction), out) {
                     Ok(txid) => {
                         let salt = salt_of(&parent.to_byte_array());
                         out.push(Output::Publish(Gossip::Again { transaction, salt }));
                         parents.push_back(txid);
                     }
-                    Err(MempoolError::MissingInput { .. }) => self.orphans.add(transaction),
+                    Err(MempoolError::MissingInput { .. }) => self.orphans.add(transaction, sender),
                     Err(_) => {}
                 }
             }
@@ -269,7 +290,14 @@ impl NodeCore {
             Request::Peers => self.addresses_to_tell(peer),
             _ => Vec::new(),
         };
-        let response = match sync::answer(request, &self.chain, &self.mempool, &addresses) {
+        let response = match sync::answer(
+            now.mono,
+            request,
+            &self.chain,
+            &self.mempool,
+            &addresses,
+            &mut self.served,
+        ) {
             Ok(response) => response,
             Err(error) => {
                 self.fail(error, out);

@@ -95,7 +95,10 @@ fn who_spends_what_is_spent_is_neither_kept_nor_asked_about() {
     });
     assert_eq!(verdict, Some(Verdict::Ignore));
     // Whether the confirmed parent ever had such an output is not known: asking once is all it costs.
-    assert!(take_requests(&mut lone).len() <= 1);
+    let wanted = Request::Transactions(vec![spent.compute_txid()]);
+    assert_eq!(take_requests(&mut lone), [(ALICE, wanted)]);
+    gossip(&mut lone, ALICE, &bad);
+    assert_eq!(take_requests(&mut lone), []);
 }
 
 #[test]
@@ -237,4 +240,24 @@ fn case_53_a_stale_tip_is_a_reason_to_dial_one_peer_more() {
     // Without the id that was told: anyone of the network will do.
     let told = others.iter().any(|other| other.starts_with(&more[0]));
     assert!(told, "{more:?}");
+}
+
+#[test]
+fn who_sends_an_invalid_transaction_is_let_go() {
+    let mut lone = Lone::new();
+    peer_up(&mut lone, ALICE, Direction::Outbound);
+    lone.out.clear();
+    let mut bad = pay(&alice(), 0, &bob(), FEE);
+    let mut signature = bad.input[0].witness[0].to_vec();
+    signature[10] ^= 1;
+    let key = bad.input[0].witness.iter().nth(1).map(<[u8]>::to_vec);
+    bad.input[0].witness.clear();
+    bad.input[0].witness.push(signature);
+    if let Some(key) = key {
+        bad.input[0].witness.push(key);
+    }
+    gossip(&mut lone, ALICE, &bad);
+    let gone =
+        |output: &Output| matches!(output, Output::Disconnect { peer, .. } if *peer == ALICE);
+    assert!(lone.out.iter().any(gone));
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chain::fixtures::grind;
-use p2p::sync::{GossipId, Input, RequestId};
+use p2p::sync::{BlockOutcome, GossipId, Input, RequestId};
 use p2p::wire::{Gossip, Response, Verdict};
-use p2p::{Direction, Mono, PeerGroup};
+use p2p::{Direction, Mono, PeerGroup, PeerNum};
 
 use super::{claim, header_requests, headers_on, huge_work, meet, params, respond, serve};
 use crate::host::{ALICE, BOB, Node, at, dismissed, up, verdicts};
@@ -134,40 +134,61 @@ fn a_malformed_answer_is_punished_and_a_failed_one_is_not() {
     }
 }
 
-#[test]
-fn known_invalid_chains_are_held_against_those_we_dialled_only() {
+/// Gives the headers of a chain whose first block is invalid here to a node that is connected to who sends them.
+fn follows_an_invalid_block(direction: Direction, broke_a_rule: bool) -> Vec<(PeerNum, bool)> {
     let params = params();
-    for (direction, expected) in [
-        (Direction::Outbound, vec![(ALICE, true)]),
-        (Direction::Inbound, vec![]),
-    ] {
-        let chain = headers_on(&params, &params.genesis.header, 5, 1);
-        let mut node = Node::new(&params, 0);
-        node.chain
-            .accept_header(&chain[0], node.clock)
-            .expect("good");
-        node.chain
-            .invalidate(&chain[0].block_hash())
-            .expect("in memory");
+    let chain = headers_on(&params, &params.genesis.header, 5, 1);
+    let hash = chain[0].block_hash();
+    let mut node = Node::new(&params, 0);
+    node.chain
+        .accept_header(&chain[0], node.clock)
+        .expect("good");
+    node.chain.invalidate(&hash).expect("in memory");
+    if broke_a_rule {
+        let rule = chain::RuleError::TimeNotAfterMedian {
+            time: node.clock,
+            median: node.clock,
+        };
+        let outcome = BlockOutcome::Rule(rule);
+        let peer = PeerNum(u64::MAX);
         let _ = node.input(
             at(0.0),
-            Input::PeerUp {
-                peer: ALICE,
-                direction,
-                group: PeerGroup(1),
+            Input::BlockProcessed {
+                peer,
+                hash,
+                outcome,
             },
         );
-        let status = claim(&chain, huge_work());
-        let sent = node.input(
-            at(0.0),
-            Input::PeerStatus {
-                peer: ALICE,
-                status,
-            },
-        );
-        let (_, id, ..) = header_requests(&sent)[0];
-        let sent = respond(&mut node, at(0.1), ALICE, id, chain);
-        assert_eq!(dismissed(&sent), expected, "{direction:?}");
+    }
+    let up = Input::PeerUp {
+        peer: ALICE,
+        direction,
+        group: PeerGroup(1),
+    };
+    let _ = node.input(at(0.0), up);
+    let status = claim(&chain, huge_work());
+    let told = Input::PeerStatus {
+        peer: ALICE,
+        status,
+    };
+    let sent = node.input(at(0.0), told);
+    let (_, id, ..) = header_requests(&sent)[0];
+    dismissed(&respond(&mut node, at(0.1), ALICE, id, chain))
+}
+
+#[test]
+fn chains_that_broke_a_rule_are_held_against_those_we_dialled_only() {
+    assert_eq!(
+        follows_an_invalid_block(Direction::Outbound, true),
+        [(ALICE, true)]
+    );
+    assert_eq!(follows_an_invalid_block(Direction::Inbound, true), []);
+}
+
+#[test]
+fn what_an_operator_marked_invalid_is_held_against_nobody() {
+    for direction in [Direction::Outbound, Direction::Inbound] {
+        assert_eq!(follows_an_invalid_block(direction, false), []);
     }
 }
 

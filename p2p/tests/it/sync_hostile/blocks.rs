@@ -14,7 +14,7 @@ use crate::net::{Answer, Net, Script};
 use crate::sync_headers::{claim, headers_on, serve};
 
 /// A network where "alice" has coins from the start.
-fn rich_params() -> Arc<Params> {
+pub(super) fn rich_params() -> Arc<Params> {
     let coin = (Key::p2wpkh("alice").address(), Amount::from_sat(1_000_000));
     Arc::new(test_params_with(&vec![coin; 40]))
 }

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod headers;
+mod slow;
 
 use std::sync::Arc;
 use std::time::Duration;

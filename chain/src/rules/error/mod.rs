@@ -315,8 +315,7 @@ impl RuleError {
             | E::WitnessReservedValue { .. }
             | E::WitnessCommitmentMismatch { .. }
             | E::UnexpectedWitness { .. }
-            | E::CoinbaseMissing { ambiguous: true }
-            | E::SixtyFourBytes { .. } => Standing::OtherBytes,
+            | E::CoinbaseMissing { ambiguous: true } => Standing::OtherBytes,
             E::BitsOutOfRange { .. }
             | E::HashAboveTarget { .. }
             | E::WrongBits { .. }
@@ -335,6 +334,8 @@ impl RuleError {
             | E::DuplicateInput { .. }
             | E::CoinbaseScriptLength { .. }
             | E::NullInput { .. }
+            // It follows a coinbase, whose bytes no inner node of a merkle tree can have.
+            | E::SixtyFourBytes { .. }
             | E::NotFinal { .. }
             | E::CoinbaseHeight { .. }
             | E::WeightAboveLimit { .. }

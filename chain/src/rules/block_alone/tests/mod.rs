@@ -156,6 +156,21 @@ fn a_body_that_may_be_merkle_nodes_is_other_bytes() {
     assert_eq!(error.standing(), Standing::OtherBytes);
 }
 
+/// Case 13: behind a coinbase a transaction of 64 bytes is a transaction, for the bytes of a coinbase cannot be those of inner nodes.
+#[test]
+fn sixty_four_bytes_behind_a_coinbase_condemn_the_header() {
+    let mut tx = payment(0);
+    tx.input[0].witness = Witness::new();
+    tx.output[0].script_pubkey = ScriptBuf::from_bytes(vec![0x51; 4]);
+    assert_eq!(tx.base_size(), 64);
+    let mut block = block_of(0);
+    block.txdata.push(tx);
+    remine(&mut block);
+    let error = error(block, &test_params(), &PLACE).expect("a rule is broken");
+    assert_eq!(error.reject_reason(), "bad-txns-size-64");
+    assert_eq!(error.standing(), Standing::Never);
+}
+
 /// Cases 16, 17 as part of a block: a transaction that is wrong by itself makes the block so.
 #[test]
 fn every_transaction_is_checked_by_itself() {

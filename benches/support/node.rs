@@ -156,6 +156,21 @@ impl Node {
         cpu_seconds_of(self.child.id())
     }
 
+    /// Peak resident memory so far, in MiB; 0 where the system does not tell.
+    pub fn peak_mib(&self) -> f64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        kib.map_or(0.0, |kib: f64| kib / 1024.0)
+    }
+
+    /// Ends it as a power cut does.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("a child can be waited for");
+    }
+
     /// Everything it logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("its log can be read")
@@ -186,6 +201,14 @@ pub struct ComposedCall {
 }
 
 impl ComposedCall {
+    /// Sends it and does not wait: the call goes on while the result lives.
+    pub fn begin(mut self) -> TcpStream {
+        self.stream
+            .write_all(self.request.as_bytes())
+            .expect("sent");
+        self.stream
+    }
+
     /// Sends it and gives its result.
     pub fn send(mut self) -> Value {
         self.stream

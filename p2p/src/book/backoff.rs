@@ -18,6 +18,8 @@ const LASTING_PAUSE: Duration = Duration::from_secs(15);
 const LONGEST_LASTING_NAMED: Duration = Duration::from_secs(60);
 /// ... and for the rest.
 const LONGEST_LASTING: Duration = Duration::from_secs(1_800);
+/// First pause for a learnt address whose peer parted from us right after we met: it has no use for us.
+const PARTED_PAUSE: Duration = Duration::from_secs(10);
 /// A connection is good once it has lasted so long; one that ends sooner was a failure, however friendly its beginning.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
 /// Without any word of it, a dial is lost after this.
@@ -108,6 +110,9 @@ impl Backoff {
             self.not_before = now + SHORT_PAUSE;
         } else {
             self.failed(now, place, given_up);
+            if !place.is_named && !given_up {
+                self.not_before = now + doubled(PARTED_PAUSE, self.failures, LONGEST);
+            }
         }
     }
 

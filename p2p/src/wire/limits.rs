@@ -108,6 +108,8 @@ pub const VERDICT_TIMEOUT: Duration = Duration::from_secs(4);
 pub const MAX_VERDICTS: usize = 2 * MAX_INBOX_BYTES / INBOX_ITEM_BYTES;
 /// Requests of one connection that are dropped for being too many, until it is let go.
 pub const MAX_DROPPED_REQUESTS: u32 = 256;
+/// Malformed gossip of one connection, until it is let go without waiting for the core's verdict on it.
+pub const MAX_MALFORMED_GOSSIP: u32 = 16;
 /// Gossip of one connection that is refused for being too much, until it is let go.
 pub const MAX_REFUSED_GOSSIP: u32 = 20_000;
 /// Messages of a peer that are held back until it has said which network it belongs to.

@@ -50,6 +50,8 @@ pub(super) struct Connection {
     pub(super) asked: BTreeSet<OutboundRequestId>,
     /// Requests of the peer that were dropped for being too many.
     pub(super) dropped_requests: u32,
+    /// Gossip of the peer that could not be read.
+    pub(super) malformed_gossip: u32,
     /// Gossip of the peer that was refused for being too much.
     pub(super) refused_gossip: u32,
     listens: Vec<Multiaddr>,
@@ -102,6 +104,7 @@ impl Connection {
             is_foreign: false,
             asked: BTreeSet::new(),
             dropped_requests: 0,
+            malformed_gossip: 0,
             refused_gossip: 0,
             listens: Vec::new(),
             listen_updates: 0,

@@ -13,7 +13,7 @@ use crate::swarm::counters::{Channel, Way};
 use crate::swarm::gossip::Waiting;
 use crate::swarm::{Event, Told};
 use crate::sync::GossipId;
-use crate::wire::limits::MAX_REFUSED_GOSSIP;
+use crate::wire::limits::{MAX_MALFORMED_GOSSIP, MAX_REFUSED_GOSSIP};
 use crate::wire::{Gossip, Verdict};
 
 impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
@@ -161,14 +161,24 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
         if let Some(more) = self.rubbish.pass(Instant::now()) {
             tracing::warn!(peer = %source, more, "a peer sent malformed gossip");
         }
-        match self.connections.payer(connection) {
-            Some(payer) => {
-                let blame = Event::MalformedGossip { peer: payer.peer };
-                self.outlet.tell_firmly(payer, 0, blame);
-            }
+        let Some(payer) = self.connections.payer(connection) else {
             // A peer that starts like this need not go on.
-            None => self.end(connection, "the peer sent malformed gossip"),
+            self.end(connection, "the peer sent malformed gossip");
+            return;
+        };
+        let Some(known) = self.connections.get_mut(connection) else {
+            return;
+        };
+        known.malformed_gossip += 1;
+        if known.malformed_gossip > MAX_MALFORMED_GOSSIP {
+            self.let_go(
+                connection,
+                "the peer sent malformed gossip, again and again",
+            );
+            return;
         }
+        let blame = Event::MalformedGossip { peer: payer.peer };
+        self.outlet.tell_firmly(payer, 0, blame);
     }
 
     fn report(&mut self, id: &MessageId, source: &PeerId, acceptance: MessageAcceptance) -> bool {

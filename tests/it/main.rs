@@ -8,6 +8,7 @@ mod emitter;
 mod full_disk;
 mod kill;
 mod limits;
+mod network;
 mod owner;
 mod process;
 mod regtest_http;

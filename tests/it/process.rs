@@ -147,6 +147,12 @@ impl Node {
         assert_eq!(code, Some(0), "{errors}");
     }
 
+    /// Stops the node by RPC: its exit code and what it said on standard error.
+    pub(crate) fn stopped(self) -> (Option<i32>, String) {
+        self.call(&["stop"]);
+        self.wait()
+    }
+
     /// Kills the node as a power cut does.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("killed");

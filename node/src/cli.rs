@@ -79,6 +79,9 @@ pub struct NodeArgs {
     /// Index all confirmed transactions, so that getrawtransaction finds them without their block.
     #[arg(long)]
     txindex: bool,
+    /// Bytes of what is stored that are looked at in a second, in the background, to find damage early; or off.
+    #[arg(long, value_name = "RATE|off", default_value = "1M", value_parser = parse_scrub)]
+    scrub: ScrubArg,
     /// What to do when stored data turn out to be damaged: heal them, or stop and say what is damaged.
     #[arg(long, value_name = "WHAT", default_value = "mend")]
     on_damage: OnDamageArg,
@@ -135,6 +138,17 @@ pub struct NodeArgs {
     /// Stop when standard input ends, as when the parent process dies.
     #[arg(long)]
     exit_with_stdin: bool,
+}
+
+/// Bytes in a second; `None` for off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ScrubArg(Option<u64>);
+
+fn parse_scrub(text: &str) -> Result<ScrubArg, String> {
+    match text {
+        "off" => Ok(ScrubArg(None)),
+        rate => parse_rate(rate).map(|rate| ScrubArg(Some(rate))),
+    }
 }
 
 /// What is done about damage.
@@ -215,6 +229,7 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
             cache_bytes: megabytes(args.dbcache),
         },
         on_damage: args.on_damage.into(),
+        scrub: args.scrub.0,
         txindex: args.txindex,
         persist_mempool: args.persist_mempool,
         core: CoreOptions {

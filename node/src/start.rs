@@ -48,6 +48,8 @@ pub struct StartOptions {
     pub chain: ChainOptions,
     /// What is done about damage to what is stored.
     pub on_damage: OnDamage,
+    /// Bytes that are scrubbed in a second; `None` for no scrubbing.
+    pub scrub: Option<u64>,
     /// Whether confirmed transactions are indexed.
     pub txindex: bool,
     /// Whether the mempool is saved and read again.
@@ -129,6 +131,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         chain,
         index,
         persist_mempool: options.persist_mempool,
+        scrub: options.scrub,
         core: std::mem::take(&mut options.core),
         mining: options.mining.clone(),
         clock_offset_s: options.clock_offset_s,
@@ -159,6 +162,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         let server = tokio::spawn(service.serve(rpc));
         node.start_indexing();
         node.start_loading_mempool()?;
+        node.start_scrubbing();
         let miners =
             stratum.map(|endpoint| tokio::spawn(endpoint.serve(node.clone(), miner_stats)));
         let life = async {

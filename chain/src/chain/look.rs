@@ -16,29 +16,32 @@ impl Chain {
             return Ok(Stretch::default());
         };
         let mut broken = Vec::new();
-        let mut bodies = Vec::new();
         let stretch = pages.look(table, after, budget, &mut |key, row| match table {
-            Table::Blocks => bodies.push((*key, row.to_vec())),
-            _ => broken.extend(check_row(table, key, row)),
+            Table::Blocks => self.look_at_body(&position(key), row),
+            _ => {
+                let damage = check_row(table, key, row);
+                let is_sound = damage.is_none();
+                broken.extend(damage);
+                is_sound
+            }
         });
         let mut stretch =
             stretch.map_err(|error| StoreError::read(redb::StorageError::Io(error)))?;
-        for (key, row) in bodies {
-            self.look_at_body(&position(&key), row);
-        }
         stretch.damage.extend(broken);
         Ok(stretch)
     }
 
-    /// A body that does not prove itself counts as damaged from now on.
-    fn look_at_body(&self, block: &BlockPosition, row: Vec<u8>) {
+    /// Whether a stored body proves itself. One that does not counts as damaged from now on.
+    fn look_at_body(&self, block: &BlockPosition, row: &[u8]) -> bool {
         let Some(id) = self.tree.id_of(&block.hash) else {
-            return;
+            return true;
         };
+        let is_sound = self.on_disk(id, row.to_vec()).open().is_some();
         // One that is known to be lost, or was replaced and is not committed yet, is no news.
         let is_news = self.tree.status(id).has_body && !self.pending.bodies.contains_key(&id);
-        if is_news && self.on_disk(id, row).open().is_none() {
+        if !is_sound && is_news {
             self.damaged_set().insert(block.hash);
         }
+        is_sound
     }
 }

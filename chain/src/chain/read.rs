@@ -8,7 +8,7 @@ use super::coins::ReadOnlyView;
 use super::{CacheBudgets, Chain};
 use crate::block::CheckedBlock;
 use crate::coins::encoding::decode_undo;
-use crate::coins::{Coin, CoinSetStats, CoinView, StatsBuilder, Visit, merge};
+use crate::coins::{Cached, Coin, CoinSetStats, CoinView, StatsBuilder, Visit, merge};
 use crate::store::{Damage, Extent, Place, Snapshot, StoreError, Table, block_key};
 use crate::tree::NodeId;
 
@@ -124,6 +124,20 @@ impl Chain {
         }
     }
 
+    /// As [`Chain::coin`], for whoever tells others: that a coin is not there is proved, too. That takes some 50 µs.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails: fatal.
+    pub fn proved_coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
+        let found = self.coin(outpoint)?;
+        if found.is_some() || !matches!(self.coins.get(outpoint), Cached::Unknown) {
+            return Ok(found);
+        }
+        let found = self.absent_coin(outpoint)?;
+        Ok(found.map(|coin| coin.unpack()))
+    }
+
     /// The coins of the tip, on the disk as `disk` shows it.
     pub(super) fn view<'a>(&'a self, disk: &'a Snapshot) -> ReadOnlyView<'a> {
         ReadOnlyView {
@@ -168,7 +182,11 @@ impl Chain {
         let changes = self.coins.changes();
         self.store
             .read(|disk| {
-                let mend = |outpoint, error| self.coin_instead(&outpoint, error);
+                let mend = |outpoint, error| match self.coins.get(&outpoint) {
+                    Cached::Unspent(coin) => Ok(Some(coin)),
+                    Cached::Spent => Ok(None),
+                    Cached::Unknown => self.coin_instead_on_a_walk(&outpoint, error),
+                };
                 merge(&changes, |base| disk.for_each_coin(mend, base), visit)
             })
             .inspect_err(|error| self.note_error(error))

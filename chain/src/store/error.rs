@@ -38,7 +38,7 @@ pub enum OpenError {
     },
     /// It is not ours, or damaged.
     #[error(
-        "{path} cannot be read: {problem}; move it away and start again to fetch the chain from peers, or restore a backup"
+        "{path} cannot be read: {problem}; run `mend verify --repair` on its directory, restore a backup, or move it away and start again to fetch the chain from peers"
     )]
     Damaged {
         /// The file.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use redb::{ReadTransaction, StorageBackend};
 use twox_hash::XxHash3_128;
 
+use super::StoreError;
 use super::damage::{Damage, Extent, Place, Table};
 use super::disk::Disk;
 use super::tables::RowKey;
@@ -126,8 +127,8 @@ pub(crate) struct Stretch {
     pub(crate) resume: Option<Vec<u8>>,
 }
 
-/// Takes a row of a sound page.
-pub(crate) type VisitRow<'a> = dyn FnMut(&RowKey, &[u8]) + 'a;
+/// Takes a row, and says whether it proves itself.
+pub(crate) type VisitRow<'a> = dyn FnMut(&RowKey, &[u8]) -> bool + 'a;
 
 impl Pages {
     /// The state that `head` describes, whose pages `pinned` keeps. Tables that cannot be found are damage.
@@ -164,8 +165,9 @@ impl Pages {
         }
     }
 
-    /// Looks at the pages of `table` behind the key `after`, until about `budget` bytes are seen, and gives the rows of sound
-    /// ones to `visit`. The `meta` table, which has other keys, gives none.
+    /// Looks at the pages of `table` behind the key `after`, until about `budget` bytes are seen, and gives their rows to `visit`. A
+    /// page that does not match its checksum is damage, unless rows on it do not prove themselves: then these are. The `meta`
+    /// table, which has other keys, gives no rows.
     pub(crate) fn look(
         &self,
         table: Table,
@@ -197,12 +199,60 @@ impl Pages {
             stretch,
             visit,
         };
-        look.go_down(*root, None, 0)?;
+        look.go_down(*root, None, None, 0)?;
         Ok(look.stretch)
     }
 
-    /// Reads a page and compares it with the checksum that its parent holds.
+    /// Looks at the pages that lead to the place of `key` in `table`: what is damaged of them.
+    pub(crate) fn is_sound_at(
+        &self,
+        table: Table,
+        key: &RowKey,
+    ) -> Result<Option<Damage>, StoreError> {
+        let key_bytes = Some(size_of::<RowKey>());
+        let mut next = self.roots.get(table.name()).copied();
+        for _ in 0..=MAX_DEPTH {
+            let Some(page) = next else {
+                return Ok(None);
+            };
+            let bytes = match self.page(page, key_bytes) {
+                Ok(bytes) => bytes,
+                Err(Fault::Damaged { offset }) => {
+                    return Ok(Some(damaged_page(Some(table), offset)));
+                }
+                Err(Fault::Io(error)) => {
+                    return Err(StoreError::read(redb::StorageError::Io(error)));
+                }
+            };
+            next = match children(&bytes, key_bytes).filter(|_| bytes[0] == BRANCH) {
+                None => return Ok(None),
+                Some((children, _)) => {
+                    let leads_there = |upper: &Option<Range<usize>>| {
+                        upper.clone().is_none_or(|at| key[..] <= bytes[at])
+                    };
+                    children
+                        .into_iter()
+                        .find(|(_, upper)| leads_there(upper))
+                        .map(|(page, _)| page)
+                }
+            };
+        }
+        let offset = next.map_or(0, |page| self.head.layout.place(page.number).start);
+        Ok(Some(damaged_page(Some(table), offset)))
+    }
+
+    /// Reads a page, which has to match the checksum that its parent holds.
     fn page(&self, page: PageRef, key_bytes: Option<usize>) -> Result<Vec<u8>, Fault> {
+        match self.read(page, key_bytes)? {
+            (bytes, true) => Ok(bytes),
+            (_, false) => Err(Fault::Damaged {
+                offset: self.head.layout.place(page.number).start,
+            }),
+        }
+    }
+
+    /// Reads a page, and tells whether it matches the checksum that its parent holds.
+    fn read(&self, page: PageRef, key_bytes: Option<usize>) -> Result<(Vec<u8>, bool), Fault> {
         let place = self.head.layout.place(page.number);
         let damaged = Fault::Damaged {
             offset: place.start,
@@ -220,8 +270,11 @@ impl Pages {
             _ => None,
         };
         match used {
-            Some(end) if XxHash3_128::oneshot(&bytes[..end]) == page.checksum => Ok(bytes),
-            _ => Err(damaged),
+            Some(end) => {
+                let is_sound = XxHash3_128::oneshot(&bytes[..end]) == page.checksum;
+                Ok((bytes, is_sound))
+            }
+            None => Err(damaged),
         }
     }
 
@@ -261,14 +314,22 @@ struct Look<'a, 'v> {
 }
 
 impl Look<'_, '_> {
-    /// Looks at a page and those below it, none of whose keys is above `last`. `false`: enough was seen.
-    fn go_down(&mut self, page: PageRef, last: Option<&[u8]>, depth: usize) -> io::Result<bool> {
+    /// Looks at a page and those below it, all of whose keys are above `first` and none above `last`. `false`: enough was seen.
+    fn go_down(
+        &mut self,
+        page: PageRef,
+        first: Option<&[u8]>,
+        last: Option<&[u8]>,
+        depth: usize,
+    ) -> io::Result<bool> {
         let key_bytes = Some(size_of::<RowKey>());
-        let bytes = match self.pages.page(page, key_bytes) {
-            Ok(bytes) if depth <= MAX_DEPTH => bytes,
+        let offset = self.pages.head.layout.place(page.number).start;
+        let (bytes, is_sound) = match self.pages.read(page, key_bytes) {
+            Ok((bytes, is_sound)) if depth <= MAX_DEPTH && (is_sound || bytes[0] == LEAF) => {
+                (bytes, is_sound)
+            }
             Err(Fault::Io(error)) => return Err(error),
             Ok(_) | Err(Fault::Damaged { .. }) => {
-                let offset = self.pages.head.layout.place(page.number).start;
                 self.stretch
                     .damage
                     .push(damaged_page(Some(self.table), offset));
@@ -279,24 +340,42 @@ impl Look<'_, '_> {
         self.stretch.bytes += bytes.len() as u64;
         if bytes[0] == BRANCH {
             let (children, _) = children(&bytes, key_bytes).unwrap_or_default();
+            let mut first = first;
             for (child, upper) in children {
                 let upper = upper.map(|key| &bytes[key]);
-                if let (Some(upper), Some(after)) = (upper, self.after)
-                    && upper <= after
-                {
-                    continue;
-                }
-                if !self.go_down(child, upper.or(last), depth + 1)? {
+                let is_behind = match (upper, self.after) {
+                    (Some(upper), Some(after)) => upper > after,
+                    _ => true,
+                };
+                if is_behind && !self.go_down(child, first, upper.or(last), depth + 1)? {
                     return Ok(false);
                 }
+                first = upper;
             }
             return Ok(true);
         }
+        let is_astray = |key: &RowKey| {
+            first.is_some_and(|first| key[..] <= *first) || last.is_some_and(|last| key[..] > *last)
+        };
+        let mut all_prove_themselves = true;
         for (key, row) in rows(&bytes, key_bytes).unwrap_or_default() {
             let key: &RowKey = bytes[key].try_into().expect("keys have 36 bytes");
-            if self.after.is_none_or(|after| &key[..] > after) {
-                (self.visit)(key, &bytes[row]);
+            if is_astray(key) {
+                // A damaged branch was written anew: looking the row up does not lead here.
+                self.stretch.damage.push(Damage {
+                    problem: format!("the page at byte {offset} holds rows of another place"),
+                    ..damaged_page(Some(self.table), offset)
+                });
+                return Ok(self.goes_on(last));
             }
+            if self.after.is_none_or(|after| &key[..] > after) {
+                all_prove_themselves &= (self.visit)(key, &bytes[row]);
+            }
+        }
+        if !is_sound && all_prove_themselves {
+            self.stretch
+                .damage
+                .push(damaged_page(Some(self.table), offset));
         }
         Ok(self.goes_on(last))
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bitrot;
 mod cases;
 mod coin_hash;
 mod copies;

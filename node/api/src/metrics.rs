@@ -121,6 +121,22 @@ fn process(page: &mut Page, node: &Api) {
     ] {
         page.sample("healed_total", &[("what", what)], count);
     }
+    let (scrubbed, _) = node.scrubber().progress();
+    page.counter(
+        "scrubbed_bytes_total",
+        "Stored bytes looked at in search of damage.",
+        scrubbed.total_bytes,
+    );
+    page.counter(
+        "scrub_rounds_total",
+        "Times that everything stored was looked at.",
+        scrubbed.rounds,
+    );
+    page.counter(
+        "scrub_found_total",
+        "Damage found by looking.",
+        scrubbed.found,
+    );
     let events = *node.events().latest().borrow();
     page.counter("events_total", "Events told so far.", events);
 }

@@ -22,6 +22,7 @@ mod mailbox;
 mod mempool_file;
 mod mining;
 mod peers;
+mod scrubber;
 mod stages;
 mod stop;
 mod submit;
@@ -52,6 +53,7 @@ pub use indexer::Indexer;
 pub use mempool_file::{ImportMempoolError, ImportedTransactions, MEMPOOL_FILE_NAME};
 pub use mining::{Mining, MiningSettings, MiningStatus, TipSwitches};
 pub use peers::load as load_peers;
+pub use scrubber::Scrubber;
 pub use stop::{StopReason, StopSwitch};
 pub use timings::{BUCKET_BOUNDS_S, StageTimes, Timings};
 
@@ -85,6 +87,7 @@ struct Inner {
     indexer: Option<Arc<Indexer>>,
     mempool_file: MempoolFile,
     ban_file: BanFile,
+    scrubber: Arc<Scrubber>,
     data_dir: DataDir,
 }
 
@@ -96,6 +99,8 @@ pub struct Parts {
     pub index: Option<TxIndex>,
     /// Whether the mempool outlives the node: read at the start, saved on the way and at the end.
     pub persist_mempool: bool,
+    /// Bytes that are scrubbed in a second; `None` for no scrubbing.
+    pub scrub: Option<u64>,
     /// For the core.
     pub core: CoreOptions,
     /// The dial of its own miner.
@@ -147,6 +152,7 @@ impl NodeHandle {
                 listening: watch::Sender::new(Vec::new()),
                 background: Background::default(),
                 timings,
+                scrubber: Arc::new(Scrubber::new(parts.scrub)),
                 indexer: parts.index.map(|index| Arc::new(Indexer::new(index))),
                 mempool_file: MempoolFile::new(parts.persist_mempool),
                 ban_file: BanFile::default(),
@@ -186,6 +192,16 @@ impl NodeHandle {
         if let Some(indexer) = self.inner.indexer.clone() {
             tokio::spawn(indexer::follow(self.clone(), indexer));
         }
+    }
+
+    /// Begins to look for damage in the background, unless that is switched off. Call within a runtime.
+    pub fn start_scrubbing(&self) {
+        tokio::spawn(scrubber::run(self.clone(), self.scrubber()));
+    }
+
+    /// What looks for damage in the background.
+    pub fn scrubber(&self) -> Arc<Scrubber> {
+        Arc::clone(&self.inner.scrubber)
     }
 
     /// Reads the core. Blocks while an input is handled: call from blocking threads only.

@@ -187,6 +187,7 @@ fn chain_of_blocks(scene: &Scene) {
     let info = scene.good("getindexinfo", json!([]));
     assert_eq!(info["txindex"]["synced"], true, "{info}");
     assert_eq!(scene.good("getindexinfo", json!(["nonsense"])), json!({}));
+    assert_eq!(scene.good("getscrubinfo", json!([]))["enabled"], true);
 }
 
 fn coins(scene: &Scene) {

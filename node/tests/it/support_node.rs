@@ -43,6 +43,7 @@ pub(crate) fn options(dir: &Path) -> StartOptions {
             cache_bytes: 8 << 20,
         },
         on_damage: chain::OnDamage::Mend,
+        scrub: Some(1 << 20),
         txindex: false,
         persist_mempool: true,
         core: CoreOptions {

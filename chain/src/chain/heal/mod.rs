@@ -21,9 +21,10 @@ use bitcoin::OutPoint;
 
 use super::{BlockPosition, Chain};
 use crate::block::CheckedBlock;
-use crate::coins::encoding::encode_undo;
+use crate::coins::encoding::{encode_outpoint, encode_undo};
 use crate::coins::{Coin, PackedCoin, creations};
 use crate::store::{Damage, Extent, Place, StoreError, Table};
+use crate::tree::NodeId;
 use crate::units::Height;
 
 pub(crate) use origin::Origin;
@@ -179,17 +180,28 @@ impl Chain {
     ///
     /// As [`Chain::heal`].
     pub fn heal_findings(&mut self) -> Result<bool, StoreError> {
+        let is_news = |id: &NodeId| self.tree.status(*id).has_body;
+        let lost = self
+            .damaged()
+            .into_iter()
+            .filter_map(|hash| self.tree.id_of(&hash));
         if self.on_damage == OnDamage::Stop
-            && let Some(lost) = self.damaged().iter().find_map(|hash| self.tree.id_of(hash))
+            && let Some(lost) = lost.into_iter().find(is_news)
         {
             return Err(self.damaged_row(Table::Blocks, lost));
         }
         self.settle_damaged();
         let findings = std::mem::take(&mut *self.found());
         let found = !findings.is_empty();
+        let databases = self.cure_counts.databases;
         for damage in findings {
             self.heal(StoreError::damaged(damage))?;
+            if self.cure_counts.databases > databases {
+                // The others were found in the old one.
+                break;
+            }
         }
+        self.is_healthy();
         Ok(found)
     }
 
@@ -262,8 +274,8 @@ impl Chain {
     fn heal_coin(&mut self, outpoint: &OutPoint) -> Result<bool, StoreError> {
         match &self.origins(self.tip_id(), [*outpoint])?[outpoint] {
             Origin::Unspent(coin) => self.coins.overwrite(outpoint, coin.clone()),
-            Origin::Absent => self.coins.remove(outpoint),
-            Origin::Unclear | Origin::BelowSnapshot => return Ok(false),
+            // It may be the key that is damaged: then another row is missing.
+            Origin::Absent | Origin::Unclear | Origin::BelowSnapshot => return Ok(false),
         }
         self.tell_cure(Cure::Coin {
             outpoint: *outpoint,
@@ -293,7 +305,7 @@ impl Chain {
         self.cures.push(cure);
     }
 
-    /// The coin at `outpoint` that a walk found damaged: what bodies say instead.
+    /// The coin at `outpoint`, whose row was found damaged: what bodies say instead.
     pub(super) fn coin_instead(
         &self,
         outpoint: &OutPoint,
@@ -307,10 +319,46 @@ impl Chain {
         }
     }
 
+    /// As [`Chain::coin_instead`], on a walk over all coins: a damaged row of a coin that bodies know nothing of stands in the place of
+    /// another that is not known.
+    pub(super) fn coin_instead_on_a_walk(
+        &self,
+        outpoint: &OutPoint,
+        error: StoreError,
+    ) -> Result<Option<PackedCoin>, StoreError> {
+        match self.coin_instead(outpoint, error.clone())? {
+            Some(coin) => Ok(Some(coin)),
+            None => Err(error),
+        }
+    }
+
+    /// Makes sure that a coin which the disk does not show is not there: by the checksums of the pages that lead to its place, and by
+    /// bodies if they do not match. Gives the coin if it is there.
+    pub(super) fn absent_coin(
+        &self,
+        outpoint: &OutPoint,
+    ) -> Result<Option<PackedCoin>, StoreError> {
+        let damage = match self.store.pages() {
+            Ok(None) => return Ok(None),
+            Ok(Some(pages)) => match pages.is_sound_at(Table::Coins, &encode_outpoint(outpoint))? {
+                None => return Ok(None),
+                Some(damage) => StoreError::damaged(damage),
+            },
+            Err(error) if error.damage.is_some() => error,
+            Err(error) => return Err(error),
+        };
+        // What exactly is damaged there the scrub finds out.
+        match self.origins(self.tip_id(), [*outpoint])?.remove(outpoint) {
+            Some(Origin::Unspent(coin)) => Ok(Some(coin)),
+            Some(Origin::Absent) => Ok(None),
+            _ => Err(damage),
+        }
+    }
+
     /// The undo data of a block that were found damaged: what bodies say instead.
     pub(super) fn undo_instead(
         &self,
-        id: crate::tree::NodeId,
+        id: NodeId,
         error: StoreError,
     ) -> Result<Vec<Coin>, StoreError> {
         self.note_error(&error);

@@ -158,7 +158,7 @@ fn get_tx_out(node: &Api, args: &Args) -> Result<Reply, Failure> {
                 }));
             }
         }
-        let coin = core.chain().coin(&outpoint)?;
+        let coin = core.chain().proved_coin(&outpoint)?;
         Ok::<_, Failure>(coin.map(|coin| Output {
             bestblock: tip.hash,
             confirmations: tip.height.0.saturating_sub(coin.height.0) + 1,

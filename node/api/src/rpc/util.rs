@@ -58,6 +58,13 @@ pub(super) const CALLS: &[Call] = &[
         handler: Read(get_index_info),
     },
     Call {
+        name: "getscrubinfo",
+        params: &[],
+        help: "Tells how far the search for damage to what is stored has come, what it found, and what was healed so far.",
+        likeness: Likeness::Ours,
+        handler: Read(get_scrub_info),
+    },
+    Call {
         name: "setmocktime",
         params: &[required(
             "timestamp",
@@ -148,6 +155,33 @@ fn get_index_info(node: &Api, args: &Args) -> Result<Reply, Failure> {
     let tip = node.read(|core| core.chain().tip().hash);
     let (height, synced) = indexer.progress(&tip);
     reply(&json!({"txindex": {"synced": synced, "best_block_height": height}}))
+}
+
+fn get_scrub_info(node: &Api, _: &Args) -> Result<Reply, Failure> {
+    let scrubber = node.scrubber();
+    let (progress, table) = scrubber.progress();
+    let (healed, waiting) = node.read(|core| {
+        let chain = core.chain();
+        let waiting = chain.findings().len() + chain.damaged().len();
+        (chain.cure_counts(), waiting)
+    });
+    reply(&json!({
+        "enabled": scrubber.rate().is_some(),
+        "bytes_per_second": scrubber.rate().unwrap_or(0),
+        "table": table.name(),
+        "round_bytes": progress.bytes,
+        "total_bytes": progress.total_bytes,
+        "rounds": progress.rounds,
+        "last_round_time": progress.finished_at.map(|time| time.0),
+        "found": progress.found,
+        "waiting": waiting,
+        "healed": {
+            "coins": healed.coins,
+            "undo": healed.undo,
+            "blocks": healed.bodies,
+            "databases": healed.databases,
+        },
+    }))
 }
 
 fn set_mock_time(node: &Api, args: &Args) -> Result<Reply, Failure> {

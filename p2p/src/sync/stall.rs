@@ -3,7 +3,7 @@
 //!
 //! As in Core the time-out starts at two seconds, doubles with every stall (so that a link that is slow for everyone is
 //! not taken for bad will) and decays with every delivery. A peer counts as stalled only while another one could
-//! deliver instead.
+//! deliver instead: one that is asked for nothing, or that delivers.
 
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ impl Bodies {
             self.peers.get(&number).is_some_and(|other| {
                 number != stalled
                     && other.in_flight.len() < self.in_flight_limit(other)
+                    && (other.in_flight.is_empty()
+                        || cx.now.since(other.delivered_at) < self.stall_timeout)
                     && other.rest_until <= cx.now
             })
         };

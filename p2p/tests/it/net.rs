@@ -220,6 +220,11 @@ impl Net {
         busy.since(self.now)
     }
 
+    /// A node's chain was changed behind its engine's back.
+    pub fn changed(&mut self, n: usize) {
+        self.feed(n, Input::ChainChanged);
+    }
+
     fn delay(&self, a: usize, b: usize) -> Duration {
         self.delays.get(&(a, b)).copied().unwrap_or(self.delay)
     }

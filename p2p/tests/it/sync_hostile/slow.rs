@@ -66,6 +66,11 @@ fn two_slow_peers_are_kept_though_each_could_be_relieved_by_the_other() {
     }
     let took = net.run_until_agreed(&[0, 1], 200 * SECOND);
     println!("two slow peers: {took:?}, served {:?}", net.bodies_served);
+    let served: usize = net.bodies_served.iter().sum();
+    assert!(
+        served <= 18,
+        "six blocks, three times each at most: {served}"
+    );
     assert!(net.dismissals.is_empty(), "{:?}", net.dismissals);
 }
 

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use bitcoin::BlockHash;
 
-use crate::chain::{Chain, ChainOptions, Cure};
+use crate::chain::{AcceptError, Chain, ChainOptions, Cure};
 use crate::framing::magic;
 use crate::import::{self, ImportError, ImportProgress};
 use crate::params::Params;
-use crate::store::{DamagedFile, DirectoryLock, FILE_NAME, FoundBody, OpenError, StoreError};
+use crate::store::{
+    DamagedFile, DirectoryLock, FILE_NAME, Found, FoundBody, OpenError, StoreError,
+};
 use crate::units::{Height, Timestamp};
 
 /// Why a damaged chain was not opened.
@@ -43,8 +45,8 @@ pub enum SalvageError {
 }
 
 /// Opens the chain in a directory as [`Chain::open_owned`]; if its database is damaged, sets that aside under another name, makes a
-/// new one, and connects all blocks of this network that are found in the damaged one, with all checks. [`Chain::take_cures`]
-/// tells of it.
+/// new one, and connects all blocks of this network that are found in the damaged one, with all checks. Headers are taken over too,
+/// so that a lost body is known to be missing. [`Chain::take_cures`] tells of it.
 ///
 /// `now` is the time that headers may not be far ahead of. `progress` is called while blocks are taken over.
 ///
@@ -72,7 +74,7 @@ pub fn open(
         error,
     };
     let file = DamagedFile::open(&path).map_err(at_file)?;
-    let bodies = file.find_bodies().map_err(at_file)?;
+    let Found { headers, bodies } = file.find().map_err(at_file)?;
     let mut roots = bodies
         .iter()
         .filter(|body| body.height() == Height::GENESIS);
@@ -83,6 +85,12 @@ pub fn open(
     // The damaged file keeps its name until all is taken over: a crash loses nothing.
     let mut chain = Chain::unnamed(&lock, Arc::clone(&params), options)?;
     let blocks: BTreeSet<BlockHash> = bodies.iter().map(FoundBody::hash).collect();
+    // Headers first: a body that is lost does not keep out those above it.
+    for row in headers.values() {
+        if let Err(AcceptError::Store(error)) = chain.accept_header(&row.header, now) {
+            return Err(error.into());
+        }
+    }
     let frames = Frames {
         file: &file,
         magic: magic(&params),
@@ -94,11 +102,18 @@ pub fn open(
         error,
     })?;
     let kept = chain.take_name()?;
+    let is_here = |hash: &BlockHash| {
+        let info = chain.tree().get(hash);
+        info.is_some_and(|info| info.status.has_body)
+    };
+    let was_here = headers.values().filter(|row| row.status.has_body);
+    let lost = was_here.filter(|row| !is_here(&row.hash)).count() as u64;
+    let bodies = blocks.iter().filter(|hash| is_here(hash)).count() as u64;
     chain.tell_cure(Cure::Database {
         damage: format!("the database could not be opened ({problem})"),
         kept,
-        bodies: blocks.len() as u64,
-        lost: 0,
+        bodies,
+        lost,
         before: None,
         after: chain.tip().height,
     });

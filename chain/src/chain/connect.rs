@@ -182,7 +182,7 @@ impl Chain {
     ) -> Result<Option<Vec<NodeId>>, StoreError> {
         loop {
             if self.pending_is_large() {
-                self.flush_bodies()?;
+                self.try_flush_bodies()?;
             }
             if !feed.more(self)? {
                 return Ok(None);

@@ -54,6 +54,15 @@ impl Chain {
     ///
     /// When storage fails: fatal.
     pub fn flush_bodies(&mut self) -> Result<(), StoreError> {
+        while let Err(error) = self.try_flush_bodies() {
+            self.heal(error)?;
+        }
+        self.is_healthy();
+        Ok(())
+    }
+
+    /// As [`Chain::flush_bodies`], while coins of blocks are applied that are not kept yet: nothing can be healed meanwhile.
+    pub(super) fn try_flush_bodies(&mut self) -> Result<(), StoreError> {
         self.settle_damaged();
         if self.pending.is_empty() {
             return Ok(());
@@ -88,7 +97,7 @@ impl Chain {
     ) -> Result<Option<OpenCommit>, StoreError> {
         if all || self.coins_are_large() {
             if self.pending.bytes() > WORTH_A_COMMIT_BYTES {
-                self.flush_bodies()?;
+                self.try_flush_bodies()?;
             }
             let batch = Batch {
                 coins: Some(self.coins_at(tip)),
@@ -100,7 +109,7 @@ impl Chain {
             return Ok(Some(open));
         }
         if self.pending_is_large() {
-            self.flush_bodies()?;
+            self.try_flush_bodies()?;
         }
         Ok(None)
     }

@@ -43,7 +43,7 @@ pub use lock::{DirectoryLock, LOCK_NAME};
 pub use memory::MemoryDisk;
 pub(crate) use open::Loaded;
 pub(crate) use pages::{Pages, Stretch};
-pub(crate) use scan::{DamagedFile, FoundBody};
+pub(crate) use scan::{DamagedFile, Found, FoundBody};
 pub(crate) use snapshot::{Snapshot, check_row};
 pub(crate) use tables::{HeaderRow, block_key, position};
 

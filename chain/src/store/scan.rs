@@ -1,9 +1,10 @@
-//! Bodies in a database file that redb cannot open: looked for page by page, without the trees that lead to them.
+//! Headers and bodies in a database file that redb cannot open: looked for page by page, without the trees that lead to them.
 //!
 //! A page of redb's (its `docs/design.md` has the format) that holds rows begins with a 1 and, after a byte, the number of rows; for
 //! rows with keys of 36 bytes follow the ends of the values, counted from the page's start, the keys, and the values. Every place
 //! where a page can begin is tried. What is found proves itself, so that what only looks like a row does no harm.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -16,7 +17,8 @@ use redb::backends::FileBackend;
 
 use super::disk::Disk;
 use super::open::MAGIC;
-use super::tables::{RowKey, position};
+use super::seal::unseal;
+use super::tables::{HeaderRow, RowKey, position};
 use crate::units::Height;
 
 /// Smallest size of redb's pages.
@@ -58,6 +60,25 @@ impl FoundBody {
     }
 }
 
+/// What was found in a file.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Headers whose rows are whole, by height. Of several rows of one block one that says that its body is there, if there is one.
+    pub(crate) headers: BTreeMap<RowKey, HeaderRow>,
+    /// Bodies by height. There may be several of one block: pages that are not used any more are looked at too.
+    pub(crate) bodies: Vec<FoundBody>,
+}
+
+impl Found {
+    fn add_header(&mut self, key: &RowKey, row: &[u8]) {
+        let row = unseal(key, row).and_then(|row| HeaderRow::decode(key, row));
+        if let Some(row) = row.filter(|row| row.header.block_hash() == row.hash) {
+            let known = self.headers.entry(*key).or_insert(row);
+            known.status.has_body |= row.status.has_body;
+        }
+    }
+}
+
 /// A database file that is only looked at.
 pub(crate) struct DamagedFile(Disk);
 
@@ -74,10 +95,9 @@ impl DamagedFile {
         self.0.read(0, &mut start).is_ok() && start == *MAGIC
     }
 
-    /// Looks for bodies in all of it, sorted by height. There may be several of one block: pages that are not used any more are
-    /// looked at too.
-    pub(crate) fn find_bodies(&self) -> io::Result<Vec<FoundBody>> {
-        find_bodies(&self.0)
+    /// Looks for headers and bodies in all of it.
+    pub(crate) fn find(&self) -> io::Result<Found> {
+        find(&self.0)
     }
 
     /// The bytes of a body, unchecked.
@@ -88,9 +108,9 @@ impl DamagedFile {
     }
 }
 
-fn find_bodies(disk: &Disk) -> io::Result<Vec<FoundBody>> {
+fn find(disk: &Disk) -> io::Result<Found> {
     let length = disk.len()?;
-    let mut found = Vec::new();
+    let mut found = Found::default();
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut start = 0;
     while start < length {
@@ -102,17 +122,12 @@ fn find_bodies(disk: &Disk) -> io::Result<Vec<FoundBody>> {
         }
         start += CHUNK_BYTES as u64;
     }
-    found.sort_unstable();
+    found.bodies.sort_unstable();
     Ok(found)
 }
 
 /// Looks at the rows of the page at `offset`, whose first bytes are `page`.
-fn find_in_page(
-    disk: &Disk,
-    offset: u64,
-    page: &[u8],
-    found: &mut Vec<FoundBody>,
-) -> io::Result<()> {
+fn find_in_page(disk: &Disk, offset: u64, page: &[u8], found: &mut Found) -> io::Result<()> {
     let count = usize::from(u16::from_le_bytes([page[2], page[3]]));
     let keys_start = HEAD_BYTES + count * size_of::<u32>();
     let mut value_start = keys_start + count * size_of::<RowKey>();
@@ -137,8 +152,12 @@ fn find_in_page(
             offset: offset + value_start as u64,
             length,
         };
-        if length > HEADER_ROW_BYTES && begins_with_its_header(disk, &body)? {
-            found.push(body);
+        if length == HEADER_ROW_BYTES {
+            let mut row = [0; HEADER_ROW_BYTES];
+            disk.read(body.offset, &mut row)?;
+            found.add_header(&key, &row);
+        } else if length > HEADER_ROW_BYTES && begins_with_its_header(disk, &body)? {
+            found.bodies.push(body);
         }
         value_start = end;
     }

@@ -321,6 +321,22 @@ fn a_page_that_is_ruined_under_a_running_chain_is_healed_when_it_writes() {
     scene.assert_same(&open(scene.dir.path()));
 }
 
+/// A block that is acknowledged is written with its body alone.
+#[test]
+fn a_page_that_is_ruined_under_a_running_chain_is_healed_when_it_writes_bodies() {
+    let scene = scene();
+    let mut hurt = open(scene.dir.path());
+    hurt.submit("b", scene.sound.block("b").clone());
+    ruin_pages(scene.dir.path(), &scene.sound.hash("a4")[..]);
+    hurt.chain_mut().flush_bodies().unwrap();
+    scene.assert_same(&hurt);
+    let cures = hurt.chain_mut().take_cures();
+    assert!(matches!(cures[..], [Cure::Database { .. }]), "{cures:?}");
+    hurt.chain_mut().flush().unwrap();
+    drop(hurt);
+    scene.assert_same(&open(scene.dir.path()));
+}
+
 #[test]
 fn a_rebuild_forgets_what_rules_said_and_keeps_what_the_operator_said() {
     let dir = tempfile::tempdir().unwrap();

@@ -107,6 +107,42 @@ fn with_its_first_page_in_ruins_every_block_is_taken_over() {
     }
 }
 
+/// A flipped bit in every copy of one body, and a first page in ruins: the bodies above it are taken over all the same.
+#[test]
+fn a_lost_body_does_not_keep_out_those_above_it() {
+    let (dir, sound) = directory();
+    let lost = sound.block("a5").clone();
+    let coinbase = bitcoin::consensus::serialize(&lost.txdata[0]);
+    let mut copies = 0;
+    change_file(dir.path(), |content| {
+        content[..4096].fill(0x55);
+        let starts: Vec<usize> = (0..=content.len() - coinbase.len())
+            .filter(|&start| content[start..].starts_with(&coinbase))
+            .collect();
+        copies = starts.len();
+        starts.iter().for_each(|&start| content[start] ^= 2);
+    });
+    assert!(copies > 0, "the body is there");
+    let (mut chain, salvage) = open(dir.path());
+    let salvage = salvage.expect("it was damaged");
+    assert!(
+        matches!(
+            salvage,
+            Cure::Database {
+                bodies: 30,
+                lost: 1,
+                after: Height(4),
+                ..
+            }
+        ),
+        "{salvage:?}"
+    );
+    chain.accept_block(lost, NOW).unwrap();
+    let mut chain = TestChain::on(chain);
+    chain.activate();
+    assert_same(chain.chain(), &sound);
+}
+
 #[test]
 fn of_a_cut_file_what_is_left_is_taken_over_and_the_rest_wanted() {
     let (dir, sound) = directory();

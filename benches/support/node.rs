@@ -8,12 +8,19 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rpc_client::{Auth, Client};
+use rpc_client::{Auth, Client, RpcError};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// Bound of every wait.
 const PATIENCE: Duration = Duration::from_secs(600);
 const MICROS_PER_DAY: u64 = 86_400_000_000;
+
+/// The program that is run: this build's, or the one that `MEND_PROGRAM` names, to compare two of them.
+pub fn program() -> PathBuf {
+    std::env::var_os("MEND_PROGRAM")
+        .map_or_else(|| env!("CARGO_BIN_EXE_mend").into(), PathBuf::from)
+}
 
 /// A node process that is ended with its owner.
 pub struct Node {
@@ -38,7 +45,7 @@ impl Node {
     pub fn start(folder: &Path, genesis: &Path, arguments: &[&str]) -> Node {
         std::fs::create_dir_all(folder).expect("the temporary folder can be written");
         let log = folder.with_extension("log");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mend"))
+        let mut child = Command::new(program())
             .args(["node", "--json", "--exit-with-stdin"])
             .args(["--listen", "/ip4/127.0.0.1/tcp/0", "--rpc", "127.0.0.1:0"])
             .arg("--data-dir")
@@ -80,6 +87,18 @@ impl Node {
         self.client
             .call(method, params)
             .unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// Any call, which the node may refuse, or not live to answer.
+    pub fn try_call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+        self.client.call(method, params)
+    }
+
+    /// Sends SIGKILL while others still call it. It is waited for when it is dropped.
+    pub fn send_kill(&self) {
+        let pid = Pid::from_child(&self.child);
+        // It may have ended by itself.
+        let _ = kill_process(pid, Signal::KILL);
     }
 
     /// A call that has only to be sent: what composing its JSON takes is the caller's time.
@@ -158,9 +177,18 @@ impl Node {
 
     /// Peak resident memory so far, in MiB; 0 where the system does not tell.
     pub fn peak_mib(&self) -> f64 {
+        self.memory_mib("VmHWM:")
+    }
+
+    /// Resident memory now, in MiB; 0 where the system does not tell.
+    pub fn resident_mib(&self) -> f64 {
+        self.memory_mib("VmRSS:")
+    }
+
+    fn memory_mib(&self, name: &str) -> f64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
         kib.map_or(0.0, |kib: f64| kib / 1024.0)
     }

@@ -54,7 +54,8 @@ pub fn blocks(blocks: usize, per_block: usize) -> Vec<Block> {
     made
 }
 
-fn pay(outpoint: OutPoint, output: &TxOut) -> Transaction {
+/// A payment of one coin: a little is given away, and output 1 is the change.
+pub fn pay(outpoint: OutPoint, output: &TxOut) -> Transaction {
     let (payer, payee) = (Key::p2tr("payer"), Key::p2tr("payee"));
     Payment::new()
         .spend(outpoint, output, &payer)

@@ -19,7 +19,8 @@ const REGTEST: [&str; 2] = ["--genesis", "bitcoin-regtest"];
 /// Dial this address only, where nobody listens, and none that is remembered.
 const NOBODY: [&str; 2] = ["--connect", "/ip4/127.0.0.1/tcp/1"];
 
-fn rounds() -> u64 {
+/// How many kills are asked for.
+pub(crate) fn rounds() -> u64 {
     let asked = std::env::var("MEND_KILL_ROUNDS").ok();
     asked.map_or(5, |text| {
         text.parse().expect("MEND_KILL_ROUNDS is a number")
@@ -27,7 +28,7 @@ fn rounds() -> u64 {
 }
 
 /// An instant below `most_ms`, the same for the same round in every run (SplitMix64).
-fn instant(phase: u64, round: u64, most_ms: u64) -> Duration {
+pub(crate) fn instant(phase: u64, round: u64, most_ms: u64) -> Duration {
     let mut dice = (phase << 32 | round)
         .wrapping_add(1)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -7,6 +7,7 @@ mod data;
 mod emitter;
 mod full_disk;
 mod kill;
+mod kill_under_load;
 mod limits;
 mod network;
 mod owner;
@@ -18,6 +19,8 @@ mod stratum;
 mod stratum_client;
 #[path = "../../node/tests/it/stratum_tcp.rs"]
 mod stratum_tcp;
+#[path = "../../benches/support/mod.rs"]
+mod support;
 mod txindex;
 mod typed_client;
 mod wallet;

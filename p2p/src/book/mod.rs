@@ -1,12 +1,12 @@
 //! [`PeerBook`]: addresses worth dialling, with back-off; sans-IO, stored as JSON by its owner.
 //!
 //! What keeps an attacker from surrounding a node with its own addresses (Heilman et al. 2015; Bitcoin Core's and nakamoto's
-//! address managers): addresses that were reached are apart from those that were only told ([`known`]); nothing that is known is
+//! address managers): addresses that were reached are apart from those that were only told (`known`); nothing that is known is
 //! overwritten by hearsay; every source has a share; what is dialled is drawn by lot, across groups of addresses; new addresses
 //! are tried out one at a time; after a restart the peers that lasted longest are dialled first; and an inbound peer is believed
 //! no address but one of the host that it comes from.
 //!
-//! What the operator gave ([`named`]) is a book of its own that nobody else writes in.
+//! What the operator gave (`named`) is a book of its own that nobody else writes in.
 
 mod address;
 mod backoff;

@@ -2,16 +2,18 @@
 //!
 //! ```text
 //! base   of a block = base of its parent * 2^((solve time of the parent - spacing) / half-life)
-//! target of a block = base of the block * 2^doublings(time since the parent), at most the limit
+//! target of a block = base of the block * 2^doublings(wait), at most the limit
+//! wait              = time since the later of the parent's time and the time of the block before it
 //! ```
 //!
 //! The solve time is the difference of two header times, at most eight spacings away from one spacing: a rest of any
 //! length counts as one slow block, and times that lie ahead and behind cancel out. Blocks that come in time
 //! have the base as their target.
 //!
-//! A block that is late is *eased*: four spacings after its parent its target doubles, and again every half spacing, up
+//! A block that is late is *eased*: after a wait of four spacings its target doubles, and again every half spacing, up
 //! to 128 times the base. So the chain goes on within ten spacings when nearly all hash power left. The doublings are taken
-//! back for the next block: they are known from the two times. Since they depend on the time that a block claims, an eased
+//! back for the next block: they are known from the times. A parent that lies back does not begin the wait sooner: else whoever
+//! withholds a block with an early time would have the next one for next to nothing. Since they depend on the time that a block claims, an eased
 //! block may lie ahead of the clock by one spacing only, whatever `max_future_s` allows others.
 
 use bitcoin::{CompactTarget, Target};
@@ -23,7 +25,7 @@ use crate::units::{Height, Timestamp};
 
 /// A solve time counts as at most this many spacings more, or less, than one spacing.
 const MAX_DEVIATION: i64 = 8;
-/// Spacings after the parent from which a block is eased.
+/// Spacings of waiting from which a block is eased.
 const EASED_AFTER: i64 = 4;
 /// Doublings per spacing from then on.
 const DOUBLINGS_PER_SPACING: i64 = 2;
@@ -47,13 +49,13 @@ pub(super) fn next_bits(
         limit_bits: params.pow.limit_bits,
         context,
     };
-    let parent_time = rule.time(context.parent_height);
+    let waits_since = rule.waits_since(context.parent_height);
     let base = rule.base_after(context.parent_height);
-    let doublings = rule.doublings(i64::from(time.0) - parent_time);
+    let doublings = rule.doublings(i64::from(time.0) - waits_since);
     let (from, until) = rule.waits_with(doublings);
     let timestamp = |wait: Option<i64>, none: Timestamp| {
         wait.map_or(none, |wait| {
-            let seconds = (parent_time + wait).clamp(0, i64::from(u32::MAX));
+            let seconds = (waits_since + wait).clamp(0, i64::from(u32::MAX));
             Timestamp(u32::try_from(seconds).unwrap_or(u32::MAX))
         })
     };
@@ -91,7 +93,13 @@ impl Ema<'_> {
         Some(self.time(height) - self.time(height.previous()?))
     }
 
-    /// By how many doublings a block is eased that comes `wait_s` after its parent.
+    /// The time, in seconds, at which the wait for a child of the block at `parent` begins.
+    fn waits_since(&self, parent: Height) -> i64 {
+        let before = parent.previous().map(|height| self.time(height));
+        before.unwrap_or(i64::MIN).max(self.time(parent))
+    }
+
+    /// By how many doublings a block is eased that comes after a wait of `wait_s`.
     fn doublings(&self, wait_s: i64) -> u32 {
         let late_s = wait_s - EASED_AFTER * self.spacing_s;
         if late_s < 0 {
@@ -144,9 +152,9 @@ impl Ema<'_> {
     /// The base of a block, as its bits and time tell it; `None` where its eased target met the limit, so that they do not.
     fn base_told_by(&self, height: Height) -> Option<Target> {
         let bits = (self.context.at)(height).bits;
-        let doublings = self
-            .solve_time(height)
-            .map_or(0, |solve_s| self.doublings(solve_s));
+        let doublings = height.previous().map_or(0, |parent| {
+            self.doublings(self.time(height) - self.waits_since(parent))
+        });
         let target = Target::from_compact(bits);
         (doublings == 0 || bits != self.limit_bits).then(|| halved(target, doublings))
     }

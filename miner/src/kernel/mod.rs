@@ -129,7 +129,7 @@ pub(crate) fn by_name(name: &str) -> Result<Arc<dyn Kernel>, ByNameError> {
     Ok(kernel)
 }
 
-/// Why [`by_name`] gave no kernel.
+/// Why `by_name` gave no kernel.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ByNameError {
     /// No such kernel here.

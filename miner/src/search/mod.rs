@@ -32,7 +32,7 @@ use turns::Turns;
 pub struct SearchOptions {
     /// Threads; 0 for one per core.
     pub threads: usize,
-    /// Name of the kernel, as [`kernel::by_name`] takes it; `None` for the fastest.
+    /// Name of the kernel, as `kernel::by_name` takes it; `None` for the fastest.
     pub kernel: Option<String>,
     /// Hashes per second at most, over all threads; `None` for as many as possible.
     pub rate: Option<u64>,

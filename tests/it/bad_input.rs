@@ -97,8 +97,9 @@ fn a_second_node_in_the_same_folder_leaves_the_first_alone() {
     assert_eq!(node.call(&["getblockcount"]), "0");
 }
 
+/// What the healing of such files gives is in `bitrot.rs`.
 #[test]
-fn a_damaged_database_is_refused_and_kept() {
+fn a_damaged_database_is_refused_and_kept_where_damage_shall_stop_the_node() {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().to_str().expect("text");
     let node = Node::start(folder.path(), &REGTEST);
@@ -113,7 +114,8 @@ fn a_damaged_database_is_refused_and_kept() {
         vec![0; 100_000],
     ] {
         fs::write(&path, &damaged).expect("written");
-        assert_no_start(dir, &REGTEST, &["chain.redb"]);
+        let stop = [&REGTEST[..], &["--on-damage", "stop"]].concat();
+        assert_no_start(dir, &stop, &["chain.redb"]);
         assert_eq!(fs::read(&path).expect("read"), damaged);
     }
     fs::write(&path, &good).expect("written");

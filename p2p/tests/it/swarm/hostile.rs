@@ -2,7 +2,9 @@
 
 use libp2p::PeerId;
 use p2p::swarm::Channel;
-use p2p::wire::limits::{MAX_PENDING_HANDSHAKES, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
+use p2p::wire::limits::{
+    BLOCKS_TIMEOUT, MAX_PENDING_HANDSHAKES, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::raw_peer::{Manners, Order, RawPeer};
@@ -90,7 +92,9 @@ async fn malformed_requests_are_dropped_and_the_rest_goes_on() {
     assert!(!raw.answer().await.unwrap().is_empty());
 }
 
+/// The engine gives up sooner, each kind of request after its own time; this is the swarm's bound for whatever the engine forgets.
 #[tokio::test]
+#[ignore = "takes as long as the largest answer may: cargo test -p p2p --test it never_answered -- --ignored"]
 async fn a_request_that_is_never_answered_fails_in_time() {
     let raw = RawPeer::start(Manners::default()).await;
     let mut node = Node::start().await;
@@ -98,13 +102,24 @@ async fn a_request_that_is_never_answered_fails_in_time() {
     let peer = node.peer_up().await;
     let started = std::time::Instant::now();
     node.ask(peer, Request::Peers);
-    let (_, malformed, reason) = node.request_failed().await;
+    let failed = async {
+        loop {
+            let event = node.events.recv().await.expect("the swarm runs");
+            if let Event::RequestFailed {
+                malformed, reason, ..
+            } = event
+            {
+                return (malformed, reason);
+            }
+        }
+    };
+    let bound = BLOCKS_TIMEOUT + PATIENCE;
+    let (malformed, reason) = tokio::time::timeout(bound, failed).await.unwrap();
     assert!(
         !malformed && reason.contains("no answer in time"),
         "{reason}"
     );
-    let waited = started.elapsed();
-    assert!((9..15).contains(&waited.as_secs()), "{waited:?}");
+    assert!(started.elapsed() + PATIENCE > BLOCKS_TIMEOUT);
 }
 
 #[tokio::test]

@@ -72,8 +72,8 @@ impl NodeCore {
     }
 }
 
-/// What is in `list` and not in `other`.
+/// What is in `list` and not in `other`. Both are in order, and may be long: a damaged file can lose thousands of bodies.
 fn without(list: &[BlockHash], other: &[BlockHash]) -> Vec<BlockHash> {
-    let missing = |hash: &&BlockHash| !other.contains(hash);
+    let missing = |hash: &&BlockHash| other.binary_search(hash).is_err();
     list.iter().filter(missing).copied().collect()
 }

@@ -218,12 +218,15 @@ fn swarm(protocol_version: &str) -> Swarm<RawBehaviour> {
                 exchange: request_response::Behaviour::new(
                     [(protocol.unwrap(), ProtocolSupport::Full)],
                     // More patient than any node, so that it is the node that gives up.
-                    request_response::Config::default().with_request_timeout(PATIENCE * 3),
+                    request_response::Config::default()
+                        .with_request_timeout(p2p::wire::limits::BLOCKS_TIMEOUT + PATIENCE),
                 ),
                 gossip,
             }
         })
         .unwrap()
-        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(60)))
+        .with_swarm_config(|config| {
+            config.with_idle_connection_timeout(p2p::wire::limits::BLOCKS_TIMEOUT + PATIENCE)
+        })
         .build()
 }

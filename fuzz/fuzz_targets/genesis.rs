@@ -3,7 +3,7 @@
 #![no_main]
 
 use chain::Params;
-use chain::params::GenesisFile;
+use chain::genesis::GenesisFile;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -1,8 +1,4 @@
 //! `mend`: one binary, one subcommand for each part.
-#![expect(
-    clippy::print_stderr,
-    reason = "errors of commands go to standard error"
-)]
 
 use std::process::ExitCode;
 
@@ -53,14 +49,6 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", one_line(&error));
-            ExitCode::FAILURE
-        }
+        Err(error) => terminal::end(error.chain()),
     }
-}
-
-/// An error with its causes on one line.
-fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").replace('\n', " ")
 }

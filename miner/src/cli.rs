@@ -132,13 +132,8 @@ fn run_bench(args: &MineArgs) -> anyhow::Result<()> {
     } else {
         result.table()
     };
-    print_line(&text);
+    terminal::line(text)?;
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "the command's result")]
-fn print_line(line: &str) {
-    println!("{line}");
 }
 
 fn run_miner(args: MineArgs) -> anyhow::Result<()> {

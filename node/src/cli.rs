@@ -1,5 +1,4 @@
 //! `mend node`: arguments and start.
-use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
@@ -7,6 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use bitcoin::Address;
 use chain::{ChainOptions, OnDamage, Params};
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use node_core::CoreOptions;
 use node_host::{DataDir, MiningSettings};
@@ -189,12 +189,12 @@ pub fn run(args: NodeArgs) -> anyhow::Result<()> {
     let options = start_options(args)?;
     let ended = start::run(options, |started| {
         let told = if json {
-            tell_json(started)
+            terminal::line(json!(started))
         } else {
-            tell(started)
+            terminal::line(for_people(started))
         };
         if let Err(error) = told {
-            tracing::warn!(%error, "standard output is closed");
+            tracing::warn!(%error, "the node runs all the same");
         }
     });
     logging::finish();
@@ -331,30 +331,20 @@ fn parse_rate(text: &str) -> Result<u64, String> {
     Ok(rate.round() as u64)
 }
 
-fn tell(started: &Started) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "network  {} (genesis {})",
-        started.network, started.genesis
-    )?;
-    writeln!(out, "rpc      {}", started.rpc)?;
-    writeln!(out, "cookie   {}", started.cookie.display())?;
-    if let Some(url) = &started.stratum {
-        writeln!(out, "stratum  {url}")?;
-    }
-    for address in &started.listen {
-        writeln!(out, "listen   {address}")?;
-    }
+/// What people want to know of a node that started.
+fn for_people(started: &Started) -> String {
+    let mut lines = vec![
+        format!("network  {} (genesis {})", started.network, started.genesis),
+        format!("rpc      {}", started.rpc),
+        format!("cookie   {}", started.cookie.display()),
+    ];
+    lines.extend(started.stratum.iter().map(|url| format!("stratum  {url}")));
+    lines.extend(started.listen.iter().map(|at| format!("listen   {at}")));
     let dir = started.data_dir.display();
-    writeln!(out, "try      mend cli -datadir={dir} getblockchaininfo")?;
-    out.flush()
-}
-
-fn tell_json(started: &Started) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", serde_json::to_string(started)?)?;
-    out.flush()
+    lines.push(format!(
+        "try      mend cli -datadir={dir} getblockchaininfo"
+    ));
+    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -413,11 +413,6 @@ fn differing_in<A: Ask>(
 
 /// Runs `mend compare`.
 #[must_use]
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command tells its result on standard output, and why there is none on standard error"
-)]
 pub fn run(args: &CompareArgs) -> ExitCode {
     let compared = client_of(&args.first).and_then(|mut first| {
         let mut second = client_of(&args.second)?;
@@ -425,15 +420,18 @@ pub fn run(args: &CompareArgs) -> ExitCode {
     });
     match compared {
         Ok(found) => {
-            if args.json {
-                println!("{}", json_of(&found));
+            let printed = if args.json {
+                terminal::line(json_of(&found))
             } else {
-                println!("{}", text_of(&found));
+                terminal::line(text_of(&found))
+            };
+            match printed {
+                Ok(()) => ExitCode::from(u8::from(found.differs())),
+                Err(error) => error.exit_code(),
             }
-            ExitCode::from(u8::from(found.differs()))
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            terminal::note(format_args!("error: {error}"));
             ExitCode::from(2)
         }
     }

@@ -12,6 +12,7 @@ mod kill_under_load;
 mod limits;
 mod network;
 mod owner;
+mod pipe;
 mod process;
 mod regtest_http;
 mod self_repair;

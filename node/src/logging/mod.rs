@@ -37,6 +37,8 @@ pub(crate) fn start(level: &str, json: bool) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would be told on standard error as well, and panic: a node runs on when nobody reads its log.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let started = if json {
         let lines = builder.json().flatten_event(true).finish();

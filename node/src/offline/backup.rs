@@ -83,13 +83,13 @@ pub fn backup(args: BackupArgs) -> anyhow::Result<()> {
             _ => return Err(error),
         },
     };
-    tell_outcomes(&args.chain, &outcomes);
+    let told = tell_outcomes(&args.chain, &outcomes);
     let failed: Vec<&Outcome> = outcomes
         .iter()
         .filter(|outcome| outcome.error.is_some())
         .collect();
     match (failed.as_slice(), outcomes.len()) {
-        ([], _) => Ok(()),
+        ([], _) => Ok(told?),
         ([only], 1) => Err(anyhow!(only.error.clone().unwrap_or_default())),
         (failed, all) => bail!(
             "{} of {all} copies were not made, see above; the others are whole",
@@ -110,7 +110,7 @@ fn outcome((destination, result): (PathBuf, Result<Manifest, BackupError>)) -> O
     }
 }
 
-fn tell_outcomes(args: &ChainArgs, outcomes: &[Outcome]) {
+fn tell_outcomes(args: &ChainArgs, outcomes: &[Outcome]) -> Result<(), terminal::PrintError> {
     let texts = outcomes.iter().map(|outcome| {
         let shown = outcome.destination.display();
         match (&outcome.manifest, &outcome.error) {
@@ -130,7 +130,7 @@ fn tell_outcomes(args: &ChainArgs, outcomes: &[Outcome]) {
         ([_], Some(manifest)) => json!(manifest),
         _ => json!(values.collect::<Vec<_>>()),
     };
-    args.tell(&text, &json);
+    args.tell(&text, &json)
 }
 
 /// The node itself makes the copies: only it can read its chain.
@@ -178,7 +178,7 @@ pub fn restore(args: RestoreArgs) -> anyhow::Result<()> {
         (manifest, done)
     };
     let text = format!("{done}\n{}", described(&manifest));
-    args.chain.tell(&text, &json!(manifest));
+    args.chain.tell(&text, &json!(manifest))?;
     Ok(())
 }
 
@@ -216,7 +216,7 @@ fn drill(args: &RestoreArgs, params: &Arc<Params>) -> anyhow::Result<()> {
                 "seconds": seconds,
                 "manifest": drill.manifest,
             });
-            args.chain.tell(&text, &json);
+            args.chain.tell(&text, &json)?;
             Ok(())
         }
         Err(error) => {
@@ -227,7 +227,8 @@ fn drill(args: &RestoreArgs, params: &Arc<Params>) -> anyhow::Result<()> {
                     "error": error.to_string(),
                     "seconds": seconds,
                 });
-                args.chain.tell("", &json);
+                // Why the backup is bad matters more than that nobody reads it.
+                let _ = args.chain.tell("", &json);
             }
             Err(anyhow!(error).context(format!("the backup in {} does not restore", dir.display())))
         }

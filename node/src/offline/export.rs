@@ -56,6 +56,6 @@ pub fn run(args: ExportArgs) -> anyhow::Result<()> {
     let (blocks, bytes) = (report.blocks, report.bytes);
     let text = format!("{blocks} blocks, {bytes} bytes in {shown}");
     let json = json!({"blocks": blocks, "bytes": bytes, "file": args.file});
-    args.chain.tell(&text, &json);
+    args.chain.tell(&text, &json)?;
     Ok(())
 }

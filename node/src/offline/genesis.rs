@@ -99,7 +99,7 @@ struct NewArgs {
 pub fn run(args: GenesisArgs) -> anyhow::Result<()> {
     match args.what {
         What::Show => {
-            println!("{}", Params::local_json().trim_end());
+            terminal::line(Params::local_json().trim_end())?;
             Ok(())
         }
         What::Check { file, json } => check(&file, json),
@@ -110,19 +110,16 @@ pub fn run(args: GenesisArgs) -> anyhow::Result<()> {
 fn check(file: &str, as_json: bool) -> anyhow::Result<()> {
     let params = load_params(file)?;
     if as_json {
-        println!(
-            "{}",
-            json!({
-                "name": params.name,
-                "genesis_hash": params.genesis_hash,
-                "digest": params.digest.to_string(),
-            })
-        );
+        terminal::line(json!({
+            "name": params.name,
+            "genesis_hash": params.genesis_hash,
+            "digest": params.digest.to_string(),
+        }))?;
     } else {
-        println!(
+        terminal::line(format_args!(
             "{file} is the network {}\ngenesis  {}\ndigest   {}",
             params.name, params.genesis_hash, params.digest
-        );
+        ))?;
     }
     Ok(())
 }
@@ -174,7 +171,7 @@ fn make(args: NewArgs) -> anyhow::Result<()> {
     }
     let text = spec.mine()?.to_json();
     match args.out {
-        None => println!("{}", text.trim_end()),
+        None => terminal::line(text.trim_end())?,
         Some(path) if path.exists() => {
             bail!("{} is there already; choose another name", path.display())
         }

@@ -93,7 +93,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<()> {
         "txouts": coins.coins,
         "muhash": coins.muhash.to_string(),
     });
-    args.chain.tell(&text, &json);
+    args.chain.tell(&text, &json)?;
     if read == 0 {
         anyhow::bail!(
             "{} holds no blocks; give a file in the framing of Bitcoin Core's blk*.dat",

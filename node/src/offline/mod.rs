@@ -1,10 +1,6 @@
 //! Commands on a data directory whose node does not run: `import`, `export`, `verify`, `backup`, `restore`; and `genesis`.
 //!
 //! Thin over the `chain` crate: they open files, show progress and tell the result.
-#![expect(
-    clippy::print_stdout,
-    reason = "a command tells its result on standard output"
-)]
 
 mod backup;
 mod export;
@@ -93,11 +89,11 @@ impl ChainArgs {
     }
 
     /// Tells a result: `text` for people, `json` for programs.
-    fn tell(&self, text: &str, json: &serde_json::Value) {
+    fn tell(&self, text: &str, json: &serde_json::Value) -> Result<(), terminal::PrintError> {
         if self.json {
-            println!("{json}");
+            terminal::line(json)
         } else {
-            println!("{text}");
+            terminal::line(text)
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn load(args: &ChainArgs, path: &Path, coins: SetHash) -> anyhow::Res
         "base_height": height,
         "muhash": info.stats.muhash.to_string(),
     });
-    args.tell(&text, &json);
+    args.tell(&text, &json)?;
     Ok(())
 }
 
@@ -76,6 +76,6 @@ pub(super) fn dump(args: &ChainArgs, chain: &FrozenChain, path: &Path) -> anyhow
         "txoutset_hash": trusted,
         "path": path,
     });
-    args.tell(&text, &json);
+    args.tell(&text, &json)?;
     Ok(())
 }

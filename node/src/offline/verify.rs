@@ -104,7 +104,7 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<()> {
         "total_sat": stats.total.to_sat(),
         "muhash": stats.muhash.to_string(),
     });
-    args.chain.tell(&text, &json);
+    args.chain.tell(&text, &json)?;
     if !problems.is_empty() {
         bail!(
             "{} problems found; damaged bodies are fetched again when the node reads them, everything else is healed by --repair",

@@ -2,11 +2,6 @@
 //!
 //! The exit code is the absolute value of the error code, 1 when the node could not be asked; strings are printed without
 //! quotes, null prints nothing, everything else is JSON indented by two.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command's output is its purpose"
-)]
 
 mod convert;
 mod indent;
@@ -78,17 +73,19 @@ impl From<RpcError> for Failure {
 /// Runs `mend cli`: prints the result or the error, and gives the exit code.
 pub fn run(args: &CliArgs) -> ExitCode {
     match call(&args.words) {
-        Ok(Some(text)) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
+        Ok(Some(text)) => match terminal::line(text) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => error.exit_code(),
+        },
         Ok(None) => ExitCode::SUCCESS,
         Err(Failure::Local(text)) => {
-            eprintln!("error: {text}");
+            terminal::note(format_args!("error: {text}"));
             ExitCode::from(1)
         }
         Err(Failure::Node(code, message)) => {
-            eprintln!("error code: {code}\nerror message:\n{message}");
+            terminal::note(format_args!(
+                "error code: {code}\nerror message:\n{message}"
+            ));
             // As a shell sees the exit status of bitcoin-cli: the low eight bits, and never success.
             let code = u8::try_from(code.unsigned_abs() & 0xff).unwrap_or(1);
             ExitCode::from(code.max(1))

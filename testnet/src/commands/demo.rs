@@ -82,7 +82,7 @@ pub(super) fn run(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
             return Err(error.context(format!("logs are in {}", directory.path().display())));
         }
     };
-    context.print(&outcome, text);
+    context.print(&outcome, text)?;
     if !outcome.ok {
         directory.keep_for_the_curious();
         bail!(
@@ -97,17 +97,18 @@ pub(super) fn run(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
 fn play(supervisor: &Supervisor, story: &Story) -> anyhow::Result<Outcome> {
     let began = Instant::now();
     let all = supervisor.network().probes();
-    story.tell("5 nodes are up, linked through proxies; nodes 0, 1 and 3 mine real proof of work");
+    story
+        .tell("5 nodes are up, linked through proxies; nodes 0, 1 and 3 mine real proof of work")?;
     story.wait_for_height(&all, 3, PATIENCE)?;
 
     let first = pay(supervisor, 0, "1", 2.5, 0)?;
-    story.tell(&format!("account 0 pays 2.5 BTC to account 1: {first}"));
+    story.tell(&format!("account 0 pays 2.5 BTC to account 1: {first}"))?;
     story.wait_until_confirmed(&all, &[first], PATIENCE)?;
-    story.tell("every node has it in a block");
+    story.tell("every node has it in a block")?;
 
     let groups: Groups = SPLIT.parse()?;
     let cut = supervisor.network().partition(&groups, false)?;
-    story.tell(&format!("cut: {SPLIT} ({cut} links)"));
+    story.tell(&format!("cut: {SPLIT} ({cut} links)"))?;
     let (larger, smaller) = all.split_at(3);
     // Two honest payments, and one coin spent on both sides at once.
     let on_larger = [
@@ -118,7 +119,7 @@ fn play(supervisor: &Supervisor, story: &Story) -> anyhow::Result<Outcome> {
         pay(supervisor, 2, "0", 0.7, 3)?,
         pay(supervisor, 3, "5", 5.0, 4)?,
     ];
-    story.tell("both sides pay; account 3 spends one coin on both");
+    story.tell("both sides pay; account 3 spends one coin on both")?;
     story.wait_until_confirmed(larger, &on_larger, PATIENCE)?;
     story.wait_until_confirmed(smaller, &on_smaller, PATIENCE)?;
     story.wait_for_a_clear_lead(larger, smaller, BLOCKS_A_SIDE, PATIENCE)?;
@@ -126,11 +127,11 @@ fn play(supervisor: &Supervisor, story: &Story) -> anyhow::Result<Outcome> {
     story.tell(&format!(
         "each side has its own chain:\n{}",
         status.table().trim_end()
-    ));
+    ))?;
 
     let healed = supervisor.heal(PATIENCE)?;
     let one_tip = healed.report()?;
-    story.tell(&format!("healed: one tip after {} ms", one_tip.one_tip_ms));
+    story.tell(&format!("healed: one tip after {} ms", one_tip.one_tip_ms))?;
     let report = story.wait_for_payments(&healed, PATIENCE)?;
     let checks = checks(supervisor, story, &report)?;
     Ok(Outcome {

@@ -32,7 +32,7 @@ pub(super) fn partition(context: &Context, args: PartitionArgs) -> anyhow::Resul
     })?;
     context.print(&json!({ "groups": text, "links_cut": cut }), |_| {
         format!("{text}: {cut} links are cut.")
-    });
+    })?;
     Ok(())
 }
 
@@ -48,7 +48,7 @@ pub(super) struct HealArgs {
 
 pub(super) fn heal(context: &Context, args: &HealArgs) -> anyhow::Result<()> {
     let report: HealReport = context.order(&Order::Heal { wait_s: args.wait })?;
-    context.print(&report, HealReport::to_string);
+    context.print(&report, HealReport::to_string)?;
     Ok(())
 }
 
@@ -108,7 +108,7 @@ pub(super) fn link(context: &Context, args: &LinkArgs) -> anyhow::Result<()> {
     })?;
     context.print(&settings, |settings| {
         format!("link {a}-{b}: {}", json!(settings))
-    });
+    })?;
     Ok(())
 }
 
@@ -204,7 +204,7 @@ fn each(
         let _: Value = context.order(&order(*node))?;
         context.print(&json!({ "node": node, "done": done }), |_| {
             format!("Node {node} {done}.")
-        });
+        })?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `mend testnet status|logs|down`.
 
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -26,12 +26,12 @@ pub(super) struct StatusArgs {
 pub(super) fn status(context: &Context, args: &StatusArgs) -> anyhow::Result<()> {
     loop {
         let status: Status = context.order(&Order::Status)?;
-        context.print(&status, Status::table);
+        context.print(&status, Status::table)?;
         if !args.watch {
             return Ok(());
         }
         std::thread::sleep(Duration::from_secs(1));
-        println!();
+        terminal::line("")?;
     }
 }
 
@@ -64,7 +64,7 @@ pub(super) fn logs(context: &Context, args: &LogsArgs) -> anyhow::Result<()> {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     for line in &lines[lines.len().saturating_sub(args.lines)..] {
-        println!("{line}");
+        terminal::line(line)?;
     }
     if args.follow {
         follow(&mut file)?;
@@ -84,8 +84,7 @@ fn follow(file: &mut std::fs::File) -> anyhow::Result<()> {
         }
         bytes.clear();
         file.read_to_end(&mut bytes)?;
-        std::io::stdout().write_all(&bytes)?;
-        std::io::stdout().flush()?;
+        terminal::bytes(&bytes)?;
     }
 }
 
@@ -108,6 +107,6 @@ pub(super) fn down(context: &Context, _args: &DownArgs) -> anyhow::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    context.print(&Value::Null, |_| "The testnet is down.".to_owned());
+    context.print(&Value::Null, |_| "The testnet is down.".to_owned())?;
     Ok(())
 }

@@ -1,5 +1,4 @@
 //! `mend testnet`: one file for each kind of command; the only place that prints.
-#![allow(clippy::print_stdout, reason = "commands print")]
 
 mod banner;
 mod demo;
@@ -84,11 +83,15 @@ impl Context {
     }
 
     /// Prints JSON if it is wanted, text otherwise.
-    fn print<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
+    fn print<T: Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), terminal::PrintError> {
         if self.json {
-            println!("{}", serde_json::json!(value));
+            terminal::line(serde_json::json!(value))
         } else {
-            println!("{}", text(value).trim_end());
+            terminal::line(text(value).trim_end())
         }
     }
 }

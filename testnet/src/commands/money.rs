@@ -28,7 +28,7 @@ pub(super) fn mine(context: &Context, args: &MineArgs) -> anyhow::Result<()> {
     context.print(&blocks, |blocks| {
         let lines: Vec<String> = blocks.iter().map(BlockHash::to_string).collect();
         lines.join("\n")
-    });
+    })?;
     Ok(())
 }
 
@@ -50,7 +50,7 @@ pub(super) fn mining(context: &Context, args: &MiningArgs) -> anyhow::Result<()>
     context.print(&json!({ "node": node, "rate": rate }), |_| match rate {
         0 => format!("Node {node} does not mine."),
         _ => format!("Node {node} mines at {rate} H/s."),
-    });
+    })?;
     Ok(())
 }
 
@@ -88,7 +88,7 @@ pub(super) fn pay(context: &Context, args: PayArgs) -> anyhow::Result<()> {
             sent.fee_sat,
             sent.node
         )
-    });
+    })?;
     Ok(())
 }
 
@@ -111,6 +111,6 @@ pub(super) fn accounts(context: &Context, _args: &AccountsArgs) -> anyhow::Resul
             })
             .collect();
         format!("{}\nWords: {}", lines.join("\n"), manifest.words)
-    });
+    })?;
     Ok(())
 }

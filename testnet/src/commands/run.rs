@@ -51,13 +51,13 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> anyhow::Result<()> {
     let logs = directory.path().display();
     let outcome = outcome.inspect_err(|_| directory.keep_for_the_curious());
     let outcome = outcome.with_context(|| format!("logs are in {logs}"))?;
-    context.print(&outcome, ToString::to_string);
+    context.print(&outcome, ToString::to_string)?;
     if !outcome.ok {
         directory.keep_for_the_curious();
         bail!("not what {path} expects; logs are in {logs}");
     }
     if args.keep && !context.json {
-        println!("data and logs are in {logs}");
+        terminal::line(format_args!("data and logs are in {logs}"))?;
     }
     Ok(())
 }
@@ -77,7 +77,7 @@ fn play(
         scenario.nodes,
         schedule.duration.as_secs_f64(),
         schedule.spacing_s
-    ));
+    ))?;
     let options = options(program, scenario, schedule, seed);
     let network = Network::start(Layout::new(directory.path()), &options)?;
     let supervisor = Supervisor::new(network)?;
@@ -88,7 +88,10 @@ fn play(
         std::process::exit(130);
     });
     let player = Player::new(&supervisor, schedule, seed);
-    let outcome = player.play(scenario, |what| story.tell(what));
+    let outcome = player.play(scenario, |what| {
+        // An experiment that was begun is played to its end, whoever reads about it.
+        let _ = story.tell(what);
+    });
     supervisor.end();
     Ok(outcome?)
 }

@@ -151,12 +151,12 @@ pub fn run_sim(args: SimArgs) -> anyhow::Result<()> {
         Command::Check(check) => {
             for path in &check.scenarios {
                 let scenario = read_with(path, &[])?;
-                println!(
+                terminal::line(format_args!(
                     "{}: {} ({} nodes)",
                     path.display(),
                     scenario.name,
                     scenario.nodes
-                );
+                ))?;
             }
             Ok(())
         }
@@ -200,22 +200,17 @@ fn run_once(args: &RunArgs, json: bool) -> anyhow::Result<()> {
     };
     let wall_seconds = began.elapsed().as_secs_f64();
     if json {
-        println!(
-            "{}",
-            serde_json::json!(Timed {
-                run: &run,
-                wall_seconds
-            })
-        );
+        terminal::line(serde_json::json!(Timed {
+            run: &run,
+            wall_seconds
+        }))?;
     } else {
-        println!(
-            "{} (seed {}), in {wall_seconds:.2} s",
-            run.scenario, run.seed
-        );
-        print!("{}", run.summary);
-        println!("trace        {}", run.trace_hash);
+        terminal::line(format_args!(
+            "{} (seed {}), in {wall_seconds:.2} s\n{}trace        {}",
+            run.scenario, run.seed, run.summary, run.trace_hash
+        ))?;
         for violation in &run.violations {
-            println!("VIOLATION    {violation}");
+            terminal::line(format_args!("VIOLATION    {violation}"))?;
         }
     }
     match run.violations.first() {
@@ -229,9 +224,9 @@ fn print_figures(path: &Path, json: bool) -> anyhow::Result<()> {
         .with_context(|| format!("cannot read the trace {}", path.display()))?;
     let figures = report::figures(std::io::BufReader::new(file))?;
     if json {
-        println!("{}", serde_json::json!(figures));
+        terminal::line(serde_json::json!(figures))?;
     } else {
-        print!("{figures}");
+        terminal::line(figures.to_string().trim_end())?;
     }
     Ok(())
 }
@@ -246,23 +241,20 @@ fn run_double_spend(args: &DoubleSpendArgs, json: bool) -> anyhow::Result<()> {
     let won = sim::attack::successes(share, confirmations, args.seeds.clone())?;
     let rate = won as f64 / tries as f64;
     if json {
-        println!(
-            "{}",
-            serde_json::json!({
-                "share": share,
-                "confirmations": confirmations,
-                "tries": tries,
-                "won": won,
-                "rate": rate,
-            })
-        );
+        terminal::line(serde_json::json!({
+            "share": share,
+            "confirmations": confirmations,
+            "tries": tries,
+            "won": won,
+            "rate": rate,
+        }))?;
     } else {
         let error = (rate * (1.0 - rate) / tries as f64).sqrt();
-        println!(
+        terminal::line(format_args!(
             "{won} of {tries} payments with {confirmations} confirmations were taken back: {:.3}% +- {:.3}% (one standard error)",
             rate * 100.0,
             error * 100.0
-        );
+        ))?;
     }
     Ok(())
 }
@@ -278,10 +270,12 @@ fn run_sweep(args: &SweepArgs, json: bool) -> anyhow::Result<()> {
     let sweep = sim::sweep::sweep(&scenario, args.seeds.clone(), |done| bar.set_position(done))?;
     bar.finish_and_clear();
     if json {
-        println!("{}", serde_json::json!(sweep));
+        terminal::line(serde_json::json!(sweep))?;
     } else {
-        print!("{sweep}");
-        println!("in {:.1} s", began.elapsed().as_secs_f64());
+        terminal::line(format_args!(
+            "{sweep}in {:.1} s",
+            began.elapsed().as_secs_f64()
+        ))?;
     }
     let Some(first) = sweep.failed.first() else {
         return Ok(());
@@ -312,10 +306,10 @@ fn run_shrink(args: &ShrinkArgs) -> anyhow::Result<()> {
         );
     };
     let runs = shrink_to(&scenario, args.seed, first.rule, &args.out)?;
-    println!(
+    terminal::line(format_args!(
         "{first}\n{} still fails so, after {runs} runs",
         args.out.display()
-    );
+    ))?;
     Ok(())
 }
 

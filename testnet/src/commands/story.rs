@@ -28,10 +28,14 @@ impl Story {
     }
 
     /// Tells one thing.
-    pub(super) fn tell(&self, what: &str) {
-        if self.aloud {
-            println!("[{:5.1} s] {what}", self.began.elapsed().as_secs_f64());
+    pub(super) fn tell(&self, what: &str) -> Result<(), terminal::PrintError> {
+        if !self.aloud {
+            return Ok(());
         }
+        terminal::line(format_args!(
+            "[{:5.1} s] {what}",
+            self.began.elapsed().as_secs_f64()
+        ))
     }
 
     /// Looks until there is something to see.

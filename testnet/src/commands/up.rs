@@ -83,9 +83,10 @@ pub(super) fn run(context: &Context, args: &UpArgs) -> anyhow::Result<()> {
     let _http = http.transpose()?;
     let manifest = supervisor.network().manifest();
     supervisor.serve(|| {
-        print(context, &manifest);
+        // The network runs whether somebody reads about it or not.
+        let _ = print(context, &manifest);
         if !context.json {
-            println!("\nRunning; Ctrl-C ends it.");
+            let _ = terminal::line("\nRunning; Ctrl-C ends it.");
         }
     })?;
     Ok(())
@@ -135,9 +136,9 @@ fn options(args: &UpArgs) -> anyhow::Result<NetworkOptions> {
     })
 }
 
-fn print(context: &Context, manifest: &Manifest) {
+fn print(context: &Context, manifest: &Manifest) -> Result<(), terminal::PrintError> {
     let dir = context.layout.root().display().to_string();
-    context.print(manifest, |manifest| banner::banner(manifest, &dir));
+    context.print(manifest, |manifest| banner::banner(manifest, &dir))
 }
 
 /// Starts this very command again in the background, without `--detach`, and waits until it answers.
@@ -182,6 +183,6 @@ fn detach(context: &Context) -> anyhow::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    print(context, &Manifest::read(&layout.manifest())?);
+    print(context, &Manifest::read(&layout.manifest())?)?;
     Ok(())
 }

@@ -41,6 +41,6 @@ pub(crate) fn address(
         common,
         &json!({ "address": info.address, "index": info.index, "label": label }),
         &text,
-    );
+    )?;
     Ok(())
 }

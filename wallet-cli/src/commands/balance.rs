@@ -62,6 +62,6 @@ pub(crate) fn balance(common: &CommonArgs) -> anyhow::Result<()> {
             "total": amount::show(balance.total()),
         }),
         &text,
-    );
+    )?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use bdk_wallet::KeychainKind;
 use bitcoin::BlockHash;
 use serde_json::json;
 
-use super::{show, tell};
+use super::show;
 use crate::cli::{AccountArgs, CommonArgs};
 use crate::keys;
 use crate::node::Node;
@@ -27,7 +27,7 @@ pub(crate) fn create(
             "made {}\n\nWrite these words down. Who has them has the coins; without them a lost file is lost for good.\n\n  {words}\n",
             session.path.display()
         ),
-    );
+    )?;
     Ok(())
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn restore(
             "restored {}; `mend wallet balance` reads the chain for its coins",
             session.path.display()
         ),
-    );
+    )?;
     Ok(())
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn verify_backup(
         common,
         &json!({ "wallet": session.path, "matches": true }),
         &format!("these words restore {}", session.path.display()),
-    );
+    )?;
     Ok(())
 }
 
@@ -86,7 +86,9 @@ fn read_words(given: &[String]) -> anyhow::Result<String> {
             .context("cannot read the words")?;
         text
     } else {
-        tell("note: words on the command line stay in the shell's history; pipe them in instead");
+        terminal::note(
+            "note: words on the command line stay in the shell's history; pipe them in instead",
+        );
         given.join(" ")
     };
     Ok(keys::parse_words(&text)?.to_string())

@@ -49,7 +49,7 @@ pub(crate) fn history(common: &CommonArgs) -> anyhow::Result<()> {
     if rows.is_empty() {
         text = "no payments yet; `mend wallet address` shows where to be paid".to_owned();
     }
-    show(common, &json!(rows), text.trim_end());
+    show(common, &json!(rows), text.trim_end())?;
     Ok(())
 }
 
@@ -92,6 +92,6 @@ pub(crate) fn utxos(common: &CommonArgs) -> anyhow::Result<()> {
     if rows.is_empty() {
         text = "no coins; `mend wallet address` shows where to be paid".to_owned();
     }
-    show(common, &json!(rows), text.trim_end());
+    show(common, &json!(rows), text.trim_end())?;
     Ok(())
 }

@@ -39,7 +39,7 @@ pub(crate) fn label(
     if rows.is_empty() {
         lines = "no label".to_owned();
     }
-    show(common, &json!(rows), lines.trim_end());
+    show(common, &json!(rows), lines.trim_end())?;
     Ok(())
 }
 

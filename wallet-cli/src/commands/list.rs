@@ -47,6 +47,6 @@ pub(crate) fn list(common: &CommonArgs) -> anyhow::Result<()> {
             folder.display()
         );
     }
-    show(common, &json!(rows), text.trim_end());
+    show(common, &json!(rows), text.trim_end())?;
     Ok(())
 }

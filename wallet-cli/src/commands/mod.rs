@@ -18,6 +18,7 @@ use std::io::IsTerminal as _;
 
 use bdk_wallet::Wallet;
 use serde_json::Value;
+use terminal::PrintError;
 
 use crate::cli::CommonArgs;
 use crate::node::Node;
@@ -42,7 +43,7 @@ fn open_synced(common: &CommonArgs) -> anyhow::Result<(Session, Node)> {
     let resent = sync_shown(common, &mut session.wallet, &node)?;
     session.save()?;
     for txid in &resent.taken {
-        tell(&format!(
+        terminal::note(format_args!(
             "note: {txid} had lost its place and was sent again"
         ));
     }
@@ -54,28 +55,16 @@ fn sync_shown(common: &CommonArgs, wallet: &mut Wallet, node: &Node) -> anyhow::
     let shown = std::io::stderr().is_terminal() && !common.json;
     sync::sync(wallet, node, |height| {
         if shown && height.is_multiple_of(500) {
-            tell(&format!("reading blocks: height {height}"));
+            terminal::note(format_args!("reading blocks: height {height}"));
         }
     })
 }
 
 /// Prints JSON, or the text for people.
-fn show(common: &CommonArgs, json: &Value, text: &str) {
-    #[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn show(common: &CommonArgs, json: &Value, text: &str) -> Result<(), PrintError> {
     if common.json {
-        println!("{json:#}");
+        terminal::line(format_args!("{json:#}"))
     } else {
-        println!("{text}");
-    }
-}
-
-/// Tells people something beside the result.
-fn tell(text: &str) {
-    #[expect(
-        clippy::print_stderr,
-        reason = "notes for people do not belong into the result"
-    )]
-    {
-        eprintln!("{text}");
+        terminal::line(text)
     }
 }

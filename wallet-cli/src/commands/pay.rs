@@ -163,7 +163,7 @@ pub(super) fn conclude(
             common,
             &json!({ "txid": txid, "fee": fee, "vsize": vsize, "hex": hex, "sent": false }),
             &format!("would send {txid}\nfee {fee} BTC, {vsize} vB\n{hex}"),
-        );
+        )?;
         return Ok(());
     }
     broadcast(session, node, transaction)?;
@@ -171,7 +171,7 @@ pub(super) fn conclude(
         common,
         &json!({ "txid": txid, "fee": fee, "vsize": vsize, "sent": true }),
         &format!("sent {txid}\nfee {fee} BTC, {vsize} vB"),
-    );
+    )?;
     Ok(())
 }
 

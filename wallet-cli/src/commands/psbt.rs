@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::send::PaymentArgs;
-use super::{open_synced, pay, show, tell};
+use super::{open_synced, pay, show};
 use crate::amount;
 use crate::cli::CommonArgs;
 use crate::keys::NETWORK;
@@ -58,12 +58,12 @@ fn create(common: &CommonArgs, args: &PaymentArgs) -> anyhow::Result<()> {
     // Its change address leaves the wallet with it.
     session.save()?;
     let fee = psbt.fee().context("cannot compute the fee")?;
-    tell(&format!("fee {} BTC", amount::show(fee)));
+    terminal::note(format_args!("fee {} BTC", amount::show(fee)));
     show(
         common,
         &json!({ "psbt": psbt.to_string(), "fee": amount::show(fee), "complete": false }),
         &psbt.to_string(),
-    );
+    )?;
     Ok(())
 }
 
@@ -71,7 +71,7 @@ fn sign(common: &CommonArgs, psbt: &Psbt) -> anyhow::Result<()> {
     let session = Session::open(&common.path()?)?;
     let mut psbt = psbt.clone();
     for line in summary(&session, &psbt) {
-        tell(&line);
+        terminal::note(&line);
     }
     let before = psbt.clone();
     let secret = session.secret(&common.passphrase)?;
@@ -94,7 +94,7 @@ fn sign(common: &CommonArgs, psbt: &Psbt) -> anyhow::Result<()> {
         common,
         &json!({ "psbt": psbt.to_string(), "complete": false }),
         &psbt.to_string(),
-    );
+    )?;
     Ok(())
 }
 
@@ -111,7 +111,7 @@ fn finalize(common: &CommonArgs, psbt: &Psbt) -> anyhow::Result<()> {
         common,
         &json!({ "psbt": psbt.to_string(), "hex": hex, "txid": transaction.compute_txid(), "complete": true }),
         &psbt.to_string(),
-    );
+    )?;
     Ok(())
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn rebroadcast(common: &CommonArgs) -> anyhow::Result<()> {
         common,
         &json!({ "sent": taken, "refused": refused }),
         text.trim_end(),
-    );
+    )?;
     Ok(())
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn rescan(common: &CommonArgs, gap: u32) -> anyhow::Result<()> {
         common,
         &json!({ "height": tip, "transactions": count }),
         &format!("read {} blocks, found {count} transactions", tip + 1),
-    );
+    )?;
     Ok(())
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn risk(common: &CommonArgs, share: f64, confirmations: u32) -> anyho
         common,
         &json!({ "share": share, "table": table, "below_a_thousandth_from": enough }),
         text.trim_end(),
-    );
+    )?;
     Ok(())
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn export(common: &CommonArgs) -> anyhow::Result<()> {
             "timestamp": 0,
         }));
     }
-    show(common, &json!(rows), text.trim_end());
+    show(common, &json!(rows), text.trim_end())?;
     Ok(())
 }
 
@@ -116,7 +116,7 @@ fn make(
             "watching with {}; `mend wallet balance` reads the chain for its coins",
             session.path.display()
         ),
-    );
+    )?;
     Ok(())
 }
 

@@ -95,7 +95,7 @@ struct Row<'a> {
 /// Runs all, and fails if one run fails.
 pub(super) fn run_table(args: &TableArgs, json: bool) -> anyhow::Result<()> {
     if !json {
-        print_head(&args.over);
+        print_head(&args.over)?;
     }
     let mut failed = Vec::new();
     for path in &args.scenarios {
@@ -107,9 +107,9 @@ pub(super) fn run_table(args: &TableArgs, json: bool) -> anyhow::Result<()> {
             let run = sim::simulate(&scenario, args.seed, None)?;
             let row = Row::new(&choice, &scenario, &run, began.elapsed().as_secs_f64());
             if json {
-                println!("{}", serde_json::json!(row));
+                terminal::line(serde_json::json!(row))?;
             } else {
-                println!("{}", row.markdown());
+                terminal::line(row.markdown())?;
             }
             if let Some(first) = run.violations.first() {
                 failed.push(format!("{}: {first}", scenario.name));
@@ -122,7 +122,7 @@ pub(super) fn run_table(args: &TableArgs, json: bool) -> anyhow::Result<()> {
     }
 }
 
-fn print_head(ranges: &[Over]) {
+fn print_head(ranges: &[Over]) -> Result<(), terminal::PrintError> {
     let mut columns = vec!["scenario"];
     columns.extend(ranges.iter().map(|range| range.field.as_str()));
     columns.extend([
@@ -137,8 +137,11 @@ fn print_head(ranges: &[Over]) {
         "per node and block",
         "",
     ]);
-    println!("| {} |", columns.join(" | "));
-    println!("|{}", " --- |".repeat(columns.len()));
+    terminal::line(format_args!(
+        "| {} |\n|{}",
+        columns.join(" | "),
+        " --- |".repeat(columns.len())
+    ))
 }
 
 impl<'a> Row<'a> {

@@ -101,6 +101,20 @@ impl Node {
         let _ = kill_process(pid, Signal::KILL);
     }
 
+    /// Lets it do nothing until [`Node::resume`]; its connections stay open.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a paused node go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
     /// A call that has only to be sent: what composing its JSON takes is the caller's time.
     pub fn composed(&self, method: &str, params: Value) -> ComposedCall {
         let host = self.host();

@@ -13,6 +13,7 @@ mod claims;
 mod connections;
 mod hearsay;
 mod judge;
+mod line;
 mod low_work;
 mod peer;
 mod scene;

@@ -1,6 +1,7 @@
 //! [`MempoolSync`]: transactions that gossip did not bring: once we are level with a peer, its mempool is compared with ours, and
 //! the missing parents of a transaction are asked of whoever sent it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bitcoin::{Transaction, Txid};
@@ -8,10 +9,10 @@ use bitcoin::{Transaction, Txid};
 use super::Action;
 use super::outbox::Context;
 use super::peers::Peers;
-use super::timing::{MAX_PARENTS_WANTED, MAX_QUEUED_TXIDS};
-use crate::PeerNum;
+use super::timing::{MAX_PARENTS_WANTED, MAX_QUEUED_TXIDS, TRANSACTIONS_PATIENCE};
 use crate::wire::Request;
 use crate::wire::limits::MAX_TRANSACTIONS_PER_REQUEST;
+use crate::{Mono, PeerNum};
 
 /// How far the comparison with one peer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ struct Fetch {
     queue: VecDeque<Txid>,
     /// The batch that is under way.
     asked: BTreeSet<Txid>,
+    /// When others may be asked for the batch as well.
+    late_at: Mono,
 }
 
 /// What is fetched of all peers.
@@ -42,8 +45,10 @@ pub(super) struct MempoolSync {
     peers: BTreeMap<PeerNum, Fetch>,
     /// Whether a comparison may be [`Comparison::Waiting`]: after most inputs there is none, and nobody need be looked at.
     any_waiting: bool,
-    /// Asked of anyone, so that two peers are not asked for the same.
-    in_flight: BTreeSet<Txid>,
+    /// Whom something was asked of, so that no other is asked for it before that one is late.
+    in_flight: BTreeMap<Txid, PeerNum>,
+    /// Batches under way that are not late yet, first what will be late first.
+    punctual: BTreeSet<(Mono, PeerNum)>,
 }
 
 impl MempoolSync {
@@ -53,6 +58,7 @@ impl MempoolSync {
             parents: VecDeque::new(),
             queue: VecDeque::new(),
             asked: BTreeSet::new(),
+            late_at: Mono::ZERO,
         };
         self.peers.insert(peer, fetch);
         self.any_waiting = true;
@@ -60,10 +66,33 @@ impl MempoolSync {
 
     /// A peer is gone. What it was asked for is asked of others that have it.
     pub(super) fn leave(&mut self, cx: &mut Context<'_>, peer: PeerNum) {
-        if let Some(fetch) = self.peers.remove(&peer) {
-            self.land(&fetch.asked);
+        self.end_batch(peer);
+        if self.peers.remove(&peer).is_some() {
             self.ask_all(cx);
         }
+    }
+
+    /// What a peer has not given in time may be asked of others that have it. It may still come.
+    pub(super) fn run(&mut self, cx: &mut Context<'_>) {
+        let mut any = false;
+        while let Some((late_at, peer)) = self.punctual.first().copied()
+            && late_at <= cx.now
+        {
+            self.punctual.pop_first();
+            let fetch = self.peers.get(&peer);
+            let asked = fetch.into_iter().flat_map(|fetch| &fetch.asked);
+            for txid in asked {
+                self.in_flight.remove(txid);
+            }
+            any = true;
+        }
+        if any {
+            self.ask_all(cx);
+        }
+    }
+
+    pub(super) fn next_due(&self) -> Option<Mono> {
+        self.punctual.first().map(|(late_at, _)| *late_at)
     }
 
     /// The peer's mempool is to be compared with ours once more.
@@ -120,7 +149,7 @@ impl MempoolSync {
             return;
         };
         for txid in txids {
-            let wanted = self.in_flight.contains(txid) || fetch.parents.contains(txid);
+            let wanted = fetch.asked.contains(txid) || fetch.parents.contains(txid);
             if fetch.parents.len() < MAX_PARENTS_WANTED && !wanted && !cx.pool.knows(txid) {
                 fetch.parents.push_back(*txid);
             }
@@ -200,7 +229,8 @@ impl MempoolSync {
                 if cx.pool.knows(&txid) || fetch.asked.contains(&txid) {
                     continue;
                 }
-                if self.in_flight.insert(txid) {
+                if let Entry::Vacant(place) = self.in_flight.entry(txid) {
+                    place.insert(peer);
                     fetch.asked.insert(txid);
                 } else {
                     under_way.push_back(txid);
@@ -210,21 +240,23 @@ impl MempoolSync {
             *queue = under_way;
         }
         if !fetch.asked.is_empty() {
+            fetch.late_at = cx.now + TRANSACTIONS_PATIENCE;
+            self.punctual.insert((fetch.late_at, peer));
             let txids = fetch.asked.iter().copied().collect();
             cx.out.request(cx.now, peer, Request::Transactions(txids));
         }
     }
 
     fn end_batch(&mut self, peer: PeerNum) {
-        if let Some(fetch) = self.peers.get_mut(&peer) {
-            let asked = std::mem::take(&mut fetch.asked);
-            self.land(&asked);
-        }
-    }
-
-    fn land(&mut self, asked: &BTreeSet<Txid>) {
-        for txid in asked {
-            self.in_flight.remove(txid);
+        let Some(fetch) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        self.punctual.remove(&(fetch.late_at, peer));
+        for txid in std::mem::take(&mut fetch.asked) {
+            // One who was late may have been replaced.
+            if self.in_flight.get(&txid) == Some(&peer) {
+                self.in_flight.remove(&txid);
+            }
         }
     }
 }

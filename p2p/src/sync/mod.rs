@@ -357,6 +357,7 @@ impl SyncEngine {
             self.request_failed(cx, asked.peer, id, asked.kind);
         }
         self.overdue.run(cx, &mut self.status);
+        self.mempool.run(cx);
         self.bodies.relieve_stalled(cx);
         self.bodies.notice_withholding(cx);
         self.bodies.wants.wake(cx.now);
@@ -375,6 +376,7 @@ impl SyncEngine {
         let due = earlier(due, self.headers.next_due(cx.now));
         let due = earlier(due, self.bodies.next_due(cx.now));
         let due = earlier(due, self.overdue.next_due());
+        let due = earlier(due, self.mempool.next_due());
         self.due = earlier(due, self.announcements.rebuilding.next_due(cx.now));
         self.armed = self.armed.filter(|armed| *armed > cx.now);
         // A wake-up that comes too early is cheap; one for every small change would not be.

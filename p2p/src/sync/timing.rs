@@ -120,6 +120,8 @@ pub(super) const PROBE_PAUSE_MAX: Duration = Duration::from_secs(16);
 pub(super) const LATE: Duration = Duration::from_millis(500);
 /// Announcements without parent that are remembered, one a peer.
 pub(super) const MAX_ORPHANS: usize = 128;
+/// Transactions that a peer has not given for this long may be asked of another.
+pub(super) const TRANSACTIONS_PATIENCE: Duration = Duration::from_secs(2);
 /// Missing parents of transactions that wait to be asked of one peer.
 pub(super) const MAX_PARENTS_WANTED: usize = 1_000;
 /// Transactions that wait to be asked of one peer: 32 bytes each. Further ones are found when mempools are compared again.

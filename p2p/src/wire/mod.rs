@@ -127,7 +127,7 @@ pub enum Gossip {
     Again {
         /// Whole.
         transaction: Arc<Transaction>,
-        /// What makes it news: equal for nodes that tell it for the same reason.
+        /// What makes it news: random. Who has the transaction does not pass it on, whatever its salt.
         salt: u64,
     },
 }

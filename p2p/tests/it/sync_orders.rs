@@ -52,10 +52,13 @@ fn missing_parents_are_asked_of_who_sent_the_child_and_of_nobody_else() {
     assert!(transaction_requests(&sent).is_empty());
     let response = Response::Transactions(Vec::new());
     let sent = node.input(at(1.1), Input::Response { peer, id, response });
-    assert_eq!(transaction_requests(&sent)[0].2, [txid(3)]);
-    // The first two were not given: another sender may be asked for them.
-    let sent = parents_missing(&mut node, BOB, &[2]);
-    assert_eq!(transaction_requests(&sent)[0].0, BOB);
+    // The first two were not given: the other sender is asked for the one that it must have, too.
+    let asked = transaction_requests(&sent);
+    let asked: Vec<_> = asked
+        .into_iter()
+        .map(|(peer, _, ids)| (peer, ids))
+        .collect();
+    assert_eq!(asked, [(ALICE, vec![txid(3)]), (BOB, vec![txid(2)])]);
 }
 
 #[test]
@@ -126,6 +129,29 @@ fn what_a_silent_peer_owes_is_asked_of_another_that_has_it() {
         let (peer, _, txids) = transaction_requests(&sent)[0].clone();
         assert_eq!((peer, txids), (BOB, vec![tx.compute_txid()]));
     }
+}
+
+/// Whoever took ten seconds to give nothing kept everyone else from giving it.
+#[test]
+fn what_a_silent_peer_owes_is_asked_of_another_after_two_seconds() {
+    let tx = a_transaction();
+    let (mut node, id) = asked_of_alice(&tx);
+    let sent = node.input(at(2.9), Input::Tick);
+    assert!(transaction_requests(&sent).is_empty(), "it may still come");
+    let sent = node.input(at(3.2), Input::Tick);
+    let (peer, of_bob, txids) = transaction_requests(&sent)[0].clone();
+    assert_eq!((peer, txids), (BOB, vec![tx.compute_txid()]));
+    // What comes late is welcome, and changes nothing about who is asked now.
+    let late = |peer, id| Input::Response {
+        peer,
+        id,
+        response: Response::Transactions(vec![tx.clone()]),
+    };
+    let sent = node.input(at(3.3), late(ALICE, id));
+    assert!(dismissed(&sent).is_empty() && transaction_requests(&sent).is_empty());
+    assert_eq!(node.pool.len(), 1);
+    let sent = node.input(at(3.4), late(BOB, of_bob));
+    assert!(dismissed(&sent).is_empty());
 }
 
 #[test]

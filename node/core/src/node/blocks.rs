@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bitcoin::block::Header;
-use bitcoin::hashes::Hash;
 use bitcoin::{Block, BlockHash, Transaction};
 use chain::rules::difficulty;
 use chain::tree::HeaderInfo;
@@ -13,7 +12,6 @@ use p2p::sync::Input as EngineInput;
 use p2p::wire::Gossip;
 
 use super::output::tell_changes;
-use super::relay::salt_of;
 use super::{NodeCore, Output};
 use crate::events::NodeEvent;
 use crate::mempool::Surroundings;
@@ -314,13 +312,13 @@ impl NodeCore {
         self.adopt_orphans_of_blocks(now, reorg, out)
     }
 
-    /// Gossips what a change of the chain gave back: others may not have it any more.
-    pub(super) fn publish_again(&self, returned: Vec<Arc<Transaction>>, out: &mut Vec<Output>) {
-        let salt = salt_of(&self.chain.tip().hash.to_byte_array());
-        let returned = returned.into_iter().take(MAX_PUBLISHED_AGAIN);
-        out.extend(
-            returned.map(|transaction| Output::Publish(Gossip::Again { transaction, salt })),
-        );
+    /// Gossips what a change of the chain gave back: others may not have it any more. Everyone under a name of its own: who has not
+    /// changed over yet cannot use it, and does not pass it on.
+    pub(super) fn publish_again(&mut self, returned: Vec<Arc<Transaction>>, out: &mut Vec<Output>) {
+        for transaction in returned.into_iter().take(MAX_PUBLISHED_AGAIN) {
+            let salt = self.nonces.next();
+            out.push(Output::Publish(Gossip::Again { transaction, salt }));
+        }
     }
 
     /// Spreads a block that is here.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bitcoin::hashes::Hash;
 use bitcoin::{Transaction, Txid};
 use chain::{Reorg, StoreError, Timestamp};
 use p2p::AnswerToken;
@@ -99,8 +98,13 @@ impl NodeCore {
     ) {
         match gossip {
             Gossip::Transaction(transaction) | Gossip::Again { transaction, .. } => {
+                let txid = transaction.compute_txid();
                 let verdict = self.judge_transaction(now, peer, transaction, out);
                 out.push(Output::Verdict { id, verdict });
+                if verdict == Verdict::Accept {
+                    // After the verdict: who hears of a child before its parent keeps it as an orphan, and tells nobody.
+                    self.adopt_orphans(now, txid, out);
+                }
             }
             Gossip::Block(_) | Gossip::Header(_) => {
                 self.drive(now, EngineInput::Announcement { peer, id, gossip }, out);
@@ -123,9 +127,8 @@ impl NodeCore {
             return Verdict::Ignore;
         }
         match self.accept_transaction(now, Arc::clone(&transaction), out) {
-            Ok(txid) => {
+            Ok(_) => {
                 self.peers.note_transaction(peer, now);
-                self.adopt_orphans(now, txid, out);
                 Verdict::Accept
             }
             Err(MempoolError::MissingInput { .. }) => {
@@ -240,14 +243,15 @@ impl NodeCore {
         }
     }
 
-    /// Tries orphans whose parent has come. Their own gossip was not forwarded when it came, so they are told again.
+    /// Tries orphans whose parent has come. Their own gossip was not forwarded when it came, so they are told again: by everyone
+    /// under a name of its own, since what others tell again may have come before the parent, too.
     pub(super) fn adopt_orphans(&mut self, now: Now, parent: Txid, out: &mut Vec<Output>) {
         let mut parents = VecDeque::from([parent]);
         while let Some(parent) = parents.pop_front() {
             for (transaction, sender) in self.orphans.take_children(&parent) {
                 match self.accept_transaction(now, Arc::clone(&transaction), out) {
                     Ok(txid) => {
-                        let salt = salt_of(&parent.to_byte_array());
+                        let salt = self.nonces.next();
                         out.push(Output::Publish(Gossip::Again { transaction, salt }));
                         parents.push_back(txid);
                     }
@@ -324,10 +328,4 @@ impl NodeCore {
             now: now.wall,
         }
     }
-}
-
-/// A salt that is the same for all nodes that tell something again because of the same block or transaction.
-pub(super) fn salt_of(reason: &[u8; 32]) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *reason;
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }

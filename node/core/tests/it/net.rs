@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitcoin::Amount;
+use bitcoin::{Amount, Transaction, Txid};
 use node_core::Mode;
 use node_core::events::NodeEvent;
 use node_core::mempool::RemovalReason;
@@ -289,18 +289,84 @@ fn an_orphan_that_was_adopted_is_passed_on_down_the_line() {
     });
 }
 
-#[test]
-fn a_family_that_comes_in_reverse_is_passed_on_down_a_line_of_five() {
-    let mut net = line(5);
-    let mut family = vec![pay(&alice(), 0, &bob(), FEE)];
-    for generation in 0..5 {
+/// Payments of which each spends the one before, oldest first. The first spends a coin of Alice's.
+fn family(coin: usize, members: usize) -> Vec<Transaction> {
+    let mut family = vec![pay(&alice(), coin, &bob(), FEE)];
+    for generation in 1..members {
         let (from, to) = match generation % 2 {
-            0 => (bob(), alice()),
+            1 => (bob(), alice()),
             _ => (alice(), bob()),
         };
         let parent = family.last().expect("one at least").clone();
         family.push(pay_on(&parent, &from, &to, FEE));
     }
+    family
+}
+
+fn ids_of(transactions: &[Transaction]) -> Vec<Txid> {
+    transactions.iter().map(Transaction::compute_txid).collect()
+}
+
+/// Runs until all mempools have these, and says how long it took.
+fn run_until_all_have(net: &mut Net, what: &str, ids: &[Txid]) {
+    let count = net.cores.len();
+    let took = net.run_until(FIVE_SECONDS, |net| {
+        (0..count).all(|node| ids.iter().all(|txid| net.has(node, txid)))
+    });
+    println!("{what}, {count} nodes: all mempools are equal after {took:?}");
+}
+
+/// Children were told before the parent that they had waited for, under a name that those who could not use them yet never
+/// passed on.
+#[test]
+fn a_family_that_is_gossiped_in_reverse_reaches_all_of_a_line() {
+    for count in [3, 5] {
+        let mut net = line(count);
+        let mut ids = Vec::new();
+        for (coin, node) in [(0, 0), (1, count - 1), (2, count / 2)] {
+            let stranger = net.stranger(node);
+            let family = family(coin, 5);
+            for member in family.iter().rev() {
+                net.tell(node, stranger, member);
+            }
+            ids.extend(ids_of(&family));
+        }
+        run_until_all_have(&mut net, "families in reverse", &ids);
+    }
+}
+
+/// Who gives nothing was waited for though the other side of the cut had it.
+#[test]
+fn families_that_a_partition_tore_apart_are_whole_again_after_it() {
+    for count in [3, 5] {
+        let middle = count / 2;
+        let mut net = line(count);
+        let (left, right): (Vec<usize>, Vec<usize>) = (0..count).partition(|node| *node < middle);
+        net.partition(&left, &right);
+        // A parent on one side; its children on the other, at the cut and at the end, by one who does not give their parents.
+        let (here, there) = (middle - 1, middle);
+        let places = [(0, there), (here, count - 1), (there, here), (count - 1, 0)];
+        let mut families = Vec::new();
+        for (coin, (near, far)) in places.into_iter().enumerate() {
+            let stranger = net.stranger(far);
+            let family = family(coin, 2 + coin % 3);
+            net.send(near, &family[0]);
+            for child in family[1..].iter().rev() {
+                net.tell(far, stranger, child);
+            }
+            families.push(ids_of(&family));
+        }
+        net.run(Duration::from_millis(500));
+        assert!(!net.has(0, &families[3][0]) && !net.has(count - 1, &families[0][0]));
+        net.heal();
+        run_until_all_have(&mut net, "families torn apart", &families.concat());
+    }
+}
+
+#[test]
+fn a_family_that_comes_in_reverse_is_passed_on_down_a_line_of_five() {
+    let mut net = line(5);
+    let family = family(0, 6);
     // All but the youngest are lost on their way: what comes is an orphan whose parents are orphans.
     net.lose_gossip = true;
     let mut ids = Vec::new();

@@ -1,6 +1,7 @@
 //! Cores driven by hand: a lone one with wallets, and a small network of them in fake time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::{Amount, Block, BlockHash, OutPoint, Transaction, Txid};
@@ -335,6 +336,34 @@ impl Net {
 
     pub(crate) fn has(&self, node: usize, txid: &Txid) -> bool {
         self.cores[node].mempool().get(txid).is_some()
+    }
+
+    /// A peer of `node` that is none of the cores: it answers nothing.
+    pub(crate) fn stranger(&mut self, node: usize) -> PeerNum {
+        self.sequence += 1;
+        let peer = PeerNum(self.sequence);
+        let up = Input::PeerUp {
+            peer,
+            peer_id: format!("stranger-{}", peer.0),
+            address: format!("/ip4/127.0.0.1/tcp/{}", 40_000 + peer.0),
+            direction: Direction::Inbound,
+            agent: "test".to_owned(),
+        };
+        self.post(node, Parcel::Input(up), Duration::ZERO);
+        self.run(Duration::ZERO);
+        peer
+    }
+
+    /// A stranger gossips a transaction.
+    pub(crate) fn tell(&mut self, node: usize, peer: PeerNum, tx: &Transaction) {
+        let gossip = Gossip::Transaction(Arc::new(tx.clone()));
+        assert!(self.seen.insert((node, gossip.content_id())), "it is new");
+        self.sequence += 1;
+        let id = GossipId(self.sequence);
+        self.gossip.insert(id, (node, peer, gossip.clone()));
+        let input = Input::Gossip { peer, id, gossip };
+        self.post(node, Parcel::Input(input), Duration::ZERO);
+        self.run(Duration::ZERO);
     }
 
     /// Cuts all links between the two groups.

@@ -142,7 +142,7 @@ impl Line {
             without: 0.0,
             with: self.seconds_until_equal(),
         };
-        cost.at_most(1.0, STATED, 15.0);
+        cost.at_most(1.0, STATED, 4.0);
         for node in &self.nodes {
             assert_eq!(
                 node.call("listbanned", json!([])),

@@ -308,6 +308,7 @@ fn ids_of(transactions: &[Transaction]) -> Vec<Txid> {
 }
 
 /// Runs until all mempools have these, and says how long it took.
+#[expect(clippy::print_stdout, reason = "the time is worth knowing")]
 fn run_until_all_have(net: &mut Net, what: &str, ids: &[Txid]) {
     let count = net.cores.len();
     let took = net.run_until(FIVE_SECONDS, |net| {

@@ -121,7 +121,9 @@ impl Announcements {
         };
         let hash = header.block_hash();
         match course(cx, &header, &hash) {
-            Course::Consider if !self.pending.contains_key(&hash) => {
+            Course::Consider
+                if !self.pending.contains_key(&hash) && parts.headers.may_announce(cx, peer) =>
+            {
                 let verdict = Some(id);
                 let announced = Pending {
                     peer,
@@ -170,14 +172,16 @@ impl Announcements {
     }
 
     /// Hands on announcements whose parent has come since.
-    pub(super) fn adopt_orphans(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn adopt_orphans(&mut self, cx: &mut Context<'_>, headers: &mut HeaderSync) {
         let pending = &mut self.pending;
         self.orphans.retain(|peer, header| {
             if cx.chain.header(&header.prev_blockhash).is_none() {
                 return true;
             }
             let hash = header.block_hash();
-            if matches!(course(cx, header, &hash), Course::Consider) && !pending.contains_key(&hash)
+            if matches!(course(cx, header, &hash), Course::Consider)
+                && !pending.contains_key(&hash)
+                && headers.may_announce(cx, *peer)
             {
                 let orphan = Pending {
                     peer: *peer,

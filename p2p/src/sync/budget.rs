@@ -27,14 +27,19 @@ impl Budget {
         }
     }
 
-    /// Spends `units`, all or nothing.
-    pub(super) fn spend(&mut self, units: u32, now: Mono) -> bool {
+    /// Units that may be spent now.
+    pub(super) fn left(&mut self, now: Mono) -> u32 {
         let seconds = u32::try_from(now.since(self.counted_at).as_secs()).unwrap_or(u32::MAX);
         if seconds > 0 {
             self.left = self.left.saturating_add(seconds).min(self.most);
             self.counted_at = now;
         }
-        let enough = units <= self.left;
+        self.left
+    }
+
+    /// Spends `units`, all or nothing.
+    pub(super) fn spend(&mut self, units: u32, now: Mono) -> bool {
+        let enough = units <= self.left(now);
         if enough {
             self.left -= units;
         }

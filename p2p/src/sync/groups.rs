@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use super::budget::Budget;
 use super::timing::{GROUP_HALF_LIFE, REMEMBERED_GROUPS};
 use crate::wire::limits::LOW_WORK_HEADERS_PER_PEER;
 use crate::{Mono, PeerGroup};
 
 /// What is remembered of one group.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Record {
     /// Fetches that brought nothing, less those that were long ago.
     fruitless: u32,
-    /// Headers with less work than our tip that it brought into the tree.
-    low_work: u32,
     counted_at: Mono,
+    /// Headers with less work than our tip that it may still bring into the tree.
+    low_work: Budget,
 }
 
 impl Record {
@@ -62,21 +63,24 @@ impl Groups {
         }
     }
 
-    /// Whether the group has brought all the headers of low work that it may.
-    pub(super) fn is_low_work_spent(&self, group: PeerGroup) -> bool {
-        let record = self.records.get(&group);
-        record.is_some_and(|record| record.low_work >= LOW_WORK_HEADERS_PER_PEER)
+    /// Whether the group may bring no header of low work now.
+    pub(super) fn is_low_work_spent(&mut self, group: PeerGroup, now: Mono) -> bool {
+        let record = self.records.get_mut(&group);
+        record.is_some_and(|record| record.low_work.left(now) == 0)
     }
 
     /// Whether the group may bring so many headers of low work more.
-    pub(super) fn has_low_work_left(&self, group: PeerGroup, headers: u32) -> bool {
-        let spent = self.records.get(&group).map_or(0, |record| record.low_work);
-        spent.saturating_add(headers) <= LOW_WORK_HEADERS_PER_PEER
+    pub(super) fn has_low_work_left(&mut self, group: PeerGroup, headers: u32, now: Mono) -> bool {
+        let record = self.records.get_mut(&group);
+        let left = record.map_or(LOW_WORK_HEADERS_PER_PEER, |record| {
+            record.low_work.left(now)
+        });
+        headers <= left
     }
 
     /// The group brought headers of low work.
     pub(super) fn spend_low_work(&mut self, group: PeerGroup, headers: u32, now: Mono) {
-        self.record(group, now).low_work += headers;
+        self.record(group, now).low_work.spend(headers, now);
     }
 
     fn record(&mut self, group: PeerGroup, now: Mono) -> &mut Record {
@@ -90,8 +94,9 @@ impl Groups {
             }
         }
         self.records.entry(group).or_insert_with(|| Record {
+            fruitless: 0,
             counted_at: now,
-            ..Record::default()
+            low_work: Budget::new(LOW_WORK_HEADERS_PER_PEER),
         })
     }
 }
@@ -117,6 +122,23 @@ mod tests {
         groups.fruitless(group, 2, at(1_001));
         groups.proved(group);
         assert_eq!(groups.doubts(group, at(1_002)), 0);
+    }
+
+    /// Once spent, it was spent for ever: on a network of many short forks a group was never asked again.
+    #[test]
+    fn low_work_may_come_again_one_header_a_second() {
+        let mut groups = Groups::default();
+        let group = PeerGroup(7);
+        let most = LOW_WORK_HEADERS_PER_PEER;
+        assert!(groups.has_low_work_left(group, most, at(1)));
+        groups.spend_low_work(group, most, at(1));
+        assert!(groups.is_low_work_spent(group, at(1)));
+        assert!(!groups.has_low_work_left(group, 1, at(1)));
+        assert!(!groups.is_low_work_spent(group, at(31)));
+        assert!(groups.has_low_work_left(group, 30, at(31)));
+        assert!(!groups.has_low_work_left(group, 31, at(31)));
+        assert!(groups.has_low_work_left(group, most, at(100_000)));
+        assert!(!groups.has_low_work_left(group, most + 1, at(100_000)));
     }
 
     #[test]

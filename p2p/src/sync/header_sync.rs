@@ -93,6 +93,13 @@ impl HeaderSync {
         }
     }
 
+    /// Whether a header that a peer announces may be kept.
+    pub(super) fn may_announce(&mut self, cx: &Context<'_>, peer: PeerNum) -> bool {
+        let state = self.peers.get(&peer);
+        let direction = state.map_or(Direction::Inbound, |state| state.direction);
+        has_room(&mut self.low_work, cx, direction, 1)
+    }
+
     pub(super) fn busy_peers(&self) -> impl Iterator<Item = &PeerHeaders> {
         self.busy.iter().filter_map(|peer| self.peers.get(peer))
     }
@@ -158,10 +165,11 @@ impl HeaderSync {
                 match step {
                     Step::Continue => state.ask_presync(cx, peer),
                     Step::HandOn
-                        if !self.low_work.spend_beyond(
-                            room_for(cx, state.direction),
+                        if !has_room(
+                            &mut self.low_work,
+                            cx,
+                            state.direction,
                             batch.headers.len(),
-                            cx.now,
                         ) =>
                     {
                         state.finish(cx, peers, peer);
@@ -225,19 +233,15 @@ impl HeaderSync {
             .iter()
             .fold(parent.chain_work, |sum, header| sum + header.work());
         let tip_work = cx.chain.tip().chain_work;
-        let room = room_for(cx, state.direction);
         if work >= tip_work {
-            if self
-                .low_work
-                .spend_beyond(room, batch.headers.len(), cx.now)
-            {
+            if has_room(&mut self.low_work, cx, state.direction, batch.headers.len()) {
                 state.hand_on(cx, peer, batch, full);
             } else {
                 state.finish(cx, peers, peer);
             }
         } else if full {
             state.count_first(cx, peers, peer, parent, &batch, work, tip_work);
-        } else if self.groups.has_low_work_left(state.group, new)
+        } else if self.groups.has_low_work_left(state.group, new, cx.now)
             && self.low_work.spend(new, cx.now)
         {
             self.groups.spend_low_work(state.group, new, cx.now);
@@ -334,13 +338,15 @@ impl HeaderSync {
     }
 }
 
-/// How many more headers beside the active chain peers of this direction may bring.
-fn room_for(cx: &Context<'_>, direction: Direction) -> usize {
+/// Whether peers of this direction may bring so many headers more beside the active chain; beyond their room it is charged to
+/// `low_work`.
+fn has_room(low_work: &mut Budget, cx: &Context<'_>, direction: Direction, headers: usize) -> bool {
     let most = match direction {
         Direction::Inbound => MAX_SIDE_HEADERS_INBOUND,
         Direction::Outbound => MAX_SIDE_HEADERS,
     };
-    most.saturating_sub(cx.chain.side_headers())
+    let room = most.saturating_sub(cx.chain.side_headers());
+    low_work.spend_beyond(room, headers, cx.now)
 }
 
 /// Whether a chain has more than `most` headers above its highest body.

@@ -84,7 +84,7 @@ impl HeaderSync {
                 continue;
             }
             let low = claim.work.is_some_and(|work| work < tip_work)
-                && self.groups.is_low_work_spent(state.group);
+                && self.groups.is_low_work_spent(state.group, cx.now);
             if low || state.fetch.is_some() || cx.now < state.not_before {
                 continue;
             }

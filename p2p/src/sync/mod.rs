@@ -318,7 +318,7 @@ impl SyncEngine {
             }
             None => {}
         }
-        self.announcements.adopt_orphans(cx);
+        self.announcements.adopt_orphans(cx, &mut self.headers);
         self.bodies.target_due = true;
     }
 

@@ -8,12 +8,12 @@ pub const MAX_HEADERS: usize = 2_000;
 pub const MAX_LOCATOR: usize = 101;
 /// Headers that one chain may have ahead of its bodies before more are asked for: twenty windows of bodies.
 pub const MAX_HEADERS_AHEAD: u32 = 20_000;
-/// Known headers beside the active chain, from whatever peers. Where work is cheap, headers with more work than our chain are
+/// Known headers beside the active chain, fetched or announced, from whatever peers. Where work is cheap, headers with more work than our chain are
 /// cheap, too; what nobody backs by bodies must not fill the memory. One that is full takes [`LOW_WORK_HEADERS`] more, one a second.
 pub const MAX_SIDE_HEADERS: usize = 200_000;
 /// The part of [`MAX_SIDE_HEADERS`] that peers who dialled us may use. The rest is for peers that we chose.
 pub const MAX_SIDE_HEADERS_INBOUND: usize = MAX_SIDE_HEADERS / 2;
-/// Headers with less work than our tip that one peer, or one group of peers, may bring into the tree.
+/// Headers with less work than our tip that one peer, or one group of peers, may bring into the tree; refilled by one a second.
 pub const LOW_WORK_HEADERS_PER_PEER: u32 = 2_000;
 /// The same for all peers together, refilled by one a second.
 pub const LOW_WORK_HEADERS: u32 = 10_000;

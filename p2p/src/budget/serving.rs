@@ -1,8 +1,9 @@
 //! [`Serving`]: which question of which peer is handed on next, so that answers are made when they can be taken.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::AddressGroup;
 use super::ledger::{Ledger, Payer};
 use crate::wire::limits::{
     ANSWER_WINDOW_BYTES, MAX_ANSWER_BYTES, MAX_ANSWER_BYTES_OF_NEWCOMERS,
@@ -65,6 +66,25 @@ struct Asker<T> {
     /// Has read a large answer to its end.
     proven: bool,
     last_turn: u64,
+}
+
+/// Room that is waited for.
+#[derive(Debug, Default)]
+struct Shortage {
+    of_all: bool,
+    of_newcomers: bool,
+    /// Groups that have used up their share.
+    groups: BTreeSet<AddressGroup>,
+}
+
+impl Shortage {
+    /// Whether an unread answer takes room that is waited for.
+    fn is_because_of(&self, question: &Question) -> bool {
+        let group = question.payer.group;
+        self.of_all
+            || (self.of_newcomers && question.of_newcomer)
+            || group.is_some_and(|group| self.groups.contains(&group))
+    }
 }
 
 impl<T> Default for Serving<T> {
@@ -232,42 +252,59 @@ impl<T: Copy + Ord> Serving<T> {
         self.peers.remove(&peer);
     }
 
-    /// Whether somebody waits only because others do not read what they asked for.
-    fn is_short(&self) -> bool {
-        let waits = |asker: &&Asker<T>| {
-            !asker.waiting.is_empty() && asker.making == 0 && asker.unread <= ANSWER_WINDOW_BYTES
-        };
-        self.peers.values().any(|asker| waits(&asker))
+    /// Why questions wait that their askers could have answered.
+    fn shortage(&self) -> Shortage {
+        let mut short = Shortage::default();
+        for asker in self.peers.values() {
+            if asker.making > 0 || asker.unread > ANSWER_WINDOW_BYTES {
+                continue;
+            }
+            for question in asker
+                .waiting
+                .iter()
+                .filter_map(|name| self.questions.get(name))
+            {
+                let largest = question.largest;
+                let of_group = self.answers.of_group(&question.payer);
+                // Its own group's fault, as long as there is one.
+                if of_group + largest > MAX_ANSWER_BYTES_PER_GROUP {
+                    short.groups.extend(question.payer.group);
+                } else if !asker.proven && self.newcomers + largest > MAX_ANSWER_BYTES_OF_NEWCOMERS
+                {
+                    short.of_newcomers = true;
+                } else if self.answers.all() + largest > MAX_ANSWER_BYTES {
+                    short.of_all = true;
+                }
+            }
+        }
+        short
     }
 
-    /// Peers that read their answers slower than anyone need, while others wait for that room.
-    pub fn too_slow(&self, now: Mono) -> Vec<PeerNum> {
-        if !self.is_short() {
-            return Vec::new();
-        }
-        let mut slow: Vec<PeerNum> = self
-            .questions
+    /// Unread answers that take room which others wait for, with the time from which on their readers count as slow.
+    fn in_the_way(&self) -> impl Iterator<Item = (Mono, PeerNum)> {
+        let short = self.shortage();
+        self.questions
             .values()
-            .filter(|question| match question.stage {
-                Stage::Unread(since) => now >= since + patience(question.bytes),
-                Stage::Waiting | Stage::Making => false,
+            .filter_map(move |question| match question.stage {
+                Stage::Unread(since) if short.is_because_of(question) => {
+                    Some((since + patience(question.bytes), question.payer.peer))
+                }
+                _ => None,
             })
-            .map(|question| question.payer.peer)
-            .collect();
+    }
+
+    /// Peers that read their answers slower than anyone need, while others wait for that room: all others if there is too little
+    /// for all, those of its group if a group has used up its share.
+    pub fn too_slow(&self, now: Mono) -> Vec<PeerNum> {
+        let slow = self.in_the_way().filter(|(due, _)| *due <= now);
+        let mut slow: Vec<PeerNum> = slow.map(|(_, peer)| peer).collect();
         slow.dedup();
         slow
     }
 
     /// When [`Serving::too_slow`] may name someone; `None` while nobody waits for room.
     pub fn next_too_slow(&self) -> Option<Mono> {
-        let unread = |question: &Question| match question.stage {
-            Stage::Unread(since) => Some(since + patience(question.bytes)),
-            Stage::Waiting | Stage::Making => None,
-        };
-        if !self.is_short() {
-            return None;
-        }
-        self.questions.values().filter_map(unread).min()
+        self.in_the_way().map(|(due, _)| due).min()
     }
 
     /// Bytes of answers that are being made, at most, and that are unread.
@@ -285,7 +322,6 @@ fn patience(bytes: usize) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::AddressGroup;
 
     const LARGE: usize = 4_000_000;
 
@@ -402,6 +438,45 @@ mod tests {
         serving.answered(0, LARGE, start);
         assert!(serving.too_slow(due).is_empty());
         assert_eq!(serving.next_too_slow(), None);
+    }
+
+    /// Slow readers everywhere were let go as soon as one group had used up its share.
+    #[test]
+    fn a_group_that_used_up_its_share_costs_nobody_else_his_place() {
+        let mut serving = Serving::default();
+        let start = Mono::ZERO;
+        let slow = PeerNum(50);
+        serving
+            .asked(
+                50,
+                Payer {
+                    peer: slow,
+                    group: AddressGroup::of("9.9.9.9".parse().unwrap()),
+                },
+                600,
+                LARGE,
+            )
+            .unwrap();
+        let group = AddressGroup::of("8.8.8.8".parse().unwrap());
+        for n in 0..10 {
+            let payer = Payer {
+                peer: PeerNum(n),
+                group,
+            };
+            serving.asked(n, payer, 600, LARGE).unwrap();
+        }
+        let mut greedy = Vec::new();
+        while let Some(question) = serving.take_next() {
+            serving.answered(question, LARGE, start);
+            greedy.extend((question != 50).then_some(PeerNum(question)));
+        }
+        assert_eq!(greedy.len(), MAX_ANSWER_BYTES_PER_GROUP / LARGE);
+        assert!(
+            serving.bytes() + LARGE <= MAX_ANSWER_BYTES_OF_NEWCOMERS,
+            "there is room for others"
+        );
+        let due = serving.next_too_slow().expect("the group waits for itself");
+        assert_eq!(serving.too_slow(due), greedy);
     }
 
     #[test]

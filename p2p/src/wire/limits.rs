@@ -91,7 +91,7 @@ pub const MAX_STREAMS_PER_CONNECTION: usize = 2 * MAX_OUTBOUND_REQUESTS_PER_PEER
 pub const INBOUND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Dials under way; more fail.
 pub const MAX_PENDING_CONNECTIONS: u32 = 64;
-/// Handshakes of inbound connections under way; the oldest makes room for one more.
+/// Handshakes of inbound connections under way; the oldest of the group of addresses that has most makes room for one more.
 pub const MAX_PENDING_HANDSHAKES: usize = 64;
 /// A group of addresses may have one in so many inbound connections.
 pub const GROUP_SHARE_OF_INBOUND: usize = 4;

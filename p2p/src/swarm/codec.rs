@@ -57,6 +57,8 @@ impl request_response::Codec for Codec {
         T: AsyncRead + Unpin + Send,
     {
         let bytes = read_frame(io, MAX_REQUEST_BYTES).await?;
+        // Nobody would read what comes after it, and the library would keep it until the answer is written.
+        read_end(io).await?;
         let request = Request::decode(&bytes).map_err(malformed)?;
         self.traffic
             .count(Channel::Request, request.kind(), Way::Received, bytes.len());
@@ -155,6 +157,20 @@ where
         io.read_exact(&mut message[start..]).await?;
     }
     Ok(message)
+}
+
+/// Waits for the end of the stream. `InvalidData` when something else comes.
+async fn read_end<T>(io: &mut T) -> io::Result<()>
+where
+    T: AsyncRead + Unpin + Send,
+{
+    match io.read(&mut [0]).await? {
+        0 => Ok(()),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "more came after the end of a message",
+        )),
+    }
 }
 
 fn malformed(error: WireError) -> io::Error {

@@ -16,7 +16,7 @@ use super::names::short_name;
 use crate::sync::GossipId;
 use crate::wire::Gossip;
 use crate::wire::limits::{
-    MAX_ANNOUNCEMENT_BYTES, MAX_TRANSACTION_BYTES, MAX_VERDICTS, VERDICT_TIMEOUT,
+    MAX_ANNOUNCEMENT_BYTES, MAX_TRANSACTION_BYTES, MAX_UNSENT_GOSSIP, MAX_VERDICTS, VERDICT_TIMEOUT,
 };
 
 /// Gossipsub that knows our two topics only: a peer cannot fill memory with subscriptions to others.
@@ -32,6 +32,8 @@ const HISTORY_HEARTBEATS: usize = VERDICT_TIMEOUT.as_secs() as usize + 2;
 const DUPLICATE_TIME: Duration = Duration::from_secs(60);
 /// A peer that was pruned from a full mesh may be grafted again after this time: soon, since a healed network regroups.
 const PRUNE_BACKOFF: Duration = Duration::from_secs(5);
+/// Gossip that waits longer to be sent is given up. The number that waits is bounded, so that who is slow loses nothing before.
+const QUEUE_TIME: Duration = Duration::from_secs(30);
 /// What protobuf and the topic name add to a message, at most.
 const ENVELOPE_BYTES: usize = 256;
 /// The library compares its limit with everything it has buffered, which can be a message and a read of the next one.
@@ -109,6 +111,9 @@ pub(super) fn behaviour(network: &NetworkDigest, topics: &Topics) -> Result<Goss
         .duplicate_cache_time(DUPLICATE_TIME)
         .prune_backoff(PRUNE_BACKOFF)
         .flood_publish(true)
+        .connection_handler_queue_len(MAX_UNSENT_GOSSIP)
+        .publish_queue_duration(QUEUE_TIME)
+        .forward_queue_duration(QUEUE_TIME)
         .build()
         .map_err(|error| SwarmError::new(format!("gossip cannot be set up: {error}")))?;
     let allowed = [topics.blocks.clone(), topics.transactions.clone()]

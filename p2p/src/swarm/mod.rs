@@ -13,6 +13,7 @@ mod behaviour;
 mod codec;
 mod counters;
 mod driver;
+mod ended;
 mod gate;
 mod gossip;
 mod handshakes;

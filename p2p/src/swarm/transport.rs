@@ -17,6 +17,7 @@ use libp2p::{PeerId, Transport, noise, tcp, yamux};
 
 use super::SwarmError;
 use super::counters::Way;
+use super::ended::{Ended, Watched};
 use super::handshakes::{Handshakes, Ticket};
 use super::meter::{Meter, Metered};
 use super::traffic::Traffic;
@@ -56,6 +57,7 @@ pub(super) fn build(
         let connection = Connection {
             muxer: StreamMuxerBox::new(muxer),
             meter: meters.new_meter(peer),
+            ended: Ended::default(),
             deadline: None,
         };
         (peer, StreamMuxerBox::new(connection))
@@ -133,18 +135,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     }
 }
 
-/// A connection that counts what its streams carry, and whose end does not wait for a peer that takes nothing any more.
+/// A connection that counts what its streams carry, that ends when a peer sends what nobody reads, and whose end does not wait for a peer that takes nothing any more.
 ///
 /// Ending a Yamux connection flushes it first. Over a link that is cut without a reset this blocks for minutes, the peer
 /// counts as connected, and after healing every fresh connection to it would be refused as a second one.
 struct Connection {
     muxer: StreamMuxerBox,
     meter: Arc<Meter>,
+    ended: Ended<Metered<SubstreamBox>>,
     deadline: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl StreamMuxer for Connection {
-    type Substream = Metered<SubstreamBox>;
+    type Substream = Watched<Metered<SubstreamBox>>;
     type Error = io::Error;
 
     fn poll_inbound(
@@ -152,7 +155,7 @@ impl StreamMuxer for Connection {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Self::Substream>> {
         let opened = Pin::new(&mut self.muxer).poll_inbound(cx);
-        opened.map_ok(|stream| Metered::new(stream, Arc::clone(&self.meter)))
+        opened.map_ok(|stream| self.watched(stream))
     }
 
     fn poll_outbound(
@@ -160,7 +163,7 @@ impl StreamMuxer for Connection {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Self::Substream>> {
         let opened = Pin::new(&mut self.muxer).poll_outbound(cx);
-        opened.map_ok(|stream| Metered::new(stream, Arc::clone(&self.meter)))
+        opened.map_ok(|stream| self.watched(stream))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -177,7 +180,16 @@ impl StreamMuxer for Connection {
     }
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
-        Pin::new(&mut self.muxer).poll(cx)
+        let result = Pin::new(&mut self.muxer).poll(cx);
+        self.ended.check(cx)?;
+        result
+    }
+}
+
+impl Connection {
+    fn watched(&self, stream: SubstreamBox) -> Watched<Metered<SubstreamBox>> {
+        self.ended
+            .watch(Metered::new(stream, Arc::clone(&self.meter)))
     }
 }
 
@@ -220,6 +232,7 @@ mod tests {
         let mut muxer = Connection {
             muxer: StreamMuxerBox::new(Stalled),
             meter: Arc::default(),
+            ended: Ended::default(),
             deadline: None,
         };
         let end = futures::future::poll_fn(|cx| Pin::new(&mut muxer).poll_close(cx));

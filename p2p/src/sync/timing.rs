@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::Mono;
+use crate::wire::limits::MAX_INBOUND_REQUESTS_PER_PEER;
 
 /// Peers that disagree about the tip ask each other again after this, doubling up to [`STATUS_DISAGREE_MAX`].
 pub(super) const STATUS_DISAGREE: Duration = Duration::from_secs(3);
@@ -65,6 +66,8 @@ pub(super) const IN_FLIGHT_BYTES_QUICK: usize = 16_000_000;
 pub(super) const QUICK_BYTES_PER_S: u64 = 8_000_000;
 /// Bytes that one request for blocks aims at.
 pub(super) const REQUEST_BYTES: usize = 500_000;
+// Beside all these an honest peer takes questions of other kinds.
+const _: () = assert!(IN_FLIGHT_BYTES_QUICK / REQUEST_BYTES + 8 <= MAX_INBOUND_REQUESTS_PER_PEER);
 /// Blocks handed to the chain whose result is not known yet.
 pub(super) const MAX_HANDED_BLOCKS: usize = 128;
 /// Blocks wanted outside the window: announced ones and damaged ones.

@@ -76,17 +76,17 @@ pub const BLOCKS_TIMEOUT: Duration =
 pub const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// A ping without an answer for this long has failed; the second one in a row ends the connection.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests of one peer from their coming until their answers are read: twice what our own engine asks of one peer. More are
-/// dropped.
-pub const MAX_INBOUND_REQUESTS_PER_PEER: usize = 32;
-/// Requests of ours that wait for one peer. More fail at once.
-pub const MAX_OUTBOUND_REQUESTS_PER_PEER: usize = 64;
+/// Requests of one peer from their coming until their answers are read: half as many again as our own engine asks of one peer for
+/// blocks. More are dropped.
+pub const MAX_INBOUND_REQUESTS_PER_PEER: usize = 48;
+/// Requests of ours that wait for one peer: as many as it would take. More fail at once.
+pub const MAX_OUTBOUND_REQUESTS_PER_PEER: usize = MAX_INBOUND_REQUESTS_PER_PEER;
 /// Request streams of one connection, both ways; more are reset.
 pub const MAX_STREAMS_PER_PEER: usize =
     MAX_INBOUND_REQUESTS_PER_PEER + MAX_OUTBOUND_REQUESTS_PER_PEER;
 /// Streams of one connection of any kind: all that both sides may ask, and some for gossip, pings and identify. With more the
-/// connection ends. Each may hold 256 KiB that were not read yet, as Yamux has it.
-pub const MAX_STREAMS_PER_CONNECTION: usize = 2 * MAX_OUTBOUND_REQUESTS_PER_PEER + 32;
+/// connection ends.
+pub const MAX_STREAMS_PER_CONNECTION: usize = MAX_STREAMS_PER_PEER + 32;
 /// An inbound connection has this long for its handshake.
 pub const INBOUND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Dials under way; more fail.
@@ -108,6 +108,9 @@ pub const VERDICT_TIMEOUT: Duration = Duration::from_secs(4);
 pub const MAX_VERDICTS: usize = 2 * MAX_INBOX_BYTES / INBOX_ITEM_BYTES;
 /// Requests of one connection that are dropped for being too many, until it is let go.
 pub const MAX_DROPPED_REQUESTS: u32 = 256;
+/// Gossip that waits to be sent to one peer. A peer that lets more wait is disconnected; when it is back mempools are compared, so that
+/// it misses nothing.
+pub const MAX_UNSENT_GOSSIP: usize = 2_048;
 /// Malformed gossip of one connection, until it is let go without waiting for the core's verdict on it.
 pub const MAX_MALFORMED_GOSSIP: u32 = 16;
 /// Gossip of one connection that is refused for being too much, until it is let go.
@@ -158,13 +161,29 @@ pub const MAX_WAITING_REQUEST_BYTES_PER_PEER: usize = 4 * MAX_REQUEST_BYTES;
 pub const MAX_WAITING_REQUEST_BYTES: usize = 4_000_000;
 
 /// What peers can make this node hold between its sockets and its core, however many they are. Not in it: answers that we asked
-/// for, which the engine bounds, and what the library buffers by connection.
+/// for, which the engine bounds, and what the library buffers by connection ([`MAX_UNREAD_BYTES_PER_CONNECTION`]).
 pub const MAX_HELD_BYTES: usize = MAX_INBOX_BYTES
     + MAX_ANSWER_BYTES
     + MAX_WAITING_REQUEST_BYTES
     + GOSSIP_COPIES * MAX_EARLY_BYTES_OF_ALL;
 
+/// Bytes of a frame of Yamux that is coming.
+pub const YAMUX_FRAME_BYTES: usize = 1024 * 1024;
+/// Bytes of one stream that came and were not read yet, as Yamux has it.
+pub const YAMUX_WINDOW_BYTES: usize = 256 * 1024;
+/// Streams of one connection of which something may lie unread for long: gossip and pings, which are read as fast as they are worked
+/// off. Requests are read as they come, and nothing may come after them.
+pub const UNREAD_STREAMS_PER_CONNECTION: usize = 2;
+/// What the library may hold of one connection of what comes in.
+pub const MAX_UNREAD_BYTES_PER_CONNECTION: usize =
+    YAMUX_FRAME_BYTES + UNREAD_STREAMS_PER_CONNECTION * YAMUX_WINDOW_BYTES;
+/// What it may hold to be sent to one connection: most gossip is a small payment, and all of it together was in the mempool.
+pub const USUAL_UNSENT_BYTES_PER_CONNECTION: usize = MAX_UNSENT_GOSSIP * 500;
+
 const _: () = {
+    // What 157 connections (125 inbound, 32 outbound) can make the library hold, beside what is promised below.
+    assert!(157 * MAX_UNREAD_BYTES_PER_CONNECTION <= 256 * 1024 * 1024);
+    assert!(MAX_UNREAD_BYTES_PER_CONNECTION + USUAL_UNSENT_BYTES_PER_CONNECTION <= 3_000_000);
     assert!(MAX_HELD_BYTES <= 64 * 1024 * 1024, "64 MiB are promised");
     // Whoever is alone gets whatever may be asked for.
     assert!(MAX_RESPONSE_BYTES <= MAX_ANSWER_BYTES_PER_GROUP);

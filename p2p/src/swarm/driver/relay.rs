@@ -80,7 +80,10 @@ impl<E: Fn(Told) -> Result<(), Full>> Driver<E> {
                 tracing::debug!(%peer_id, "the peer does not gossip");
             }
             gossipsub::Event::SlowPeer { peer_id, .. } => {
-                tracing::debug!(%peer_id, "the peer takes gossip slowly, so it misses some");
+                // It misses some. When it is connected again, mempools are compared.
+                if let Some(id) = self.connections.of_peer(peer_id) {
+                    self.end(id, "the peer takes gossip too slowly");
+                }
             }
             gossipsub::Event::Subscribed { .. } | gossipsub::Event::Unsubscribed { .. } => {}
         }

@@ -92,6 +92,23 @@ async fn malformed_requests_are_dropped_and_the_rest_goes_on() {
     assert!(!raw.answer().await.unwrap().is_empty());
 }
 
+/// What came after a request was kept, unread, for as long as its answer took.
+#[tokio::test]
+async fn what_comes_after_a_request_makes_it_none() {
+    let mut node = Node::start().await;
+    let mut raw = RawPeer::start(Manners::default()).await;
+    raw.order(Order::Dial(node.address.clone()));
+    node.peer_up().await;
+    let mut request = Vec::new();
+    Request::Peers.encode(&mut request);
+    let mut bytes = framed(&request);
+    bytes.extend_from_slice(&[7; 100_000]);
+    raw.order(Order::Ask(peer_id(&node), bytes));
+    assert!(raw.answer().await.map_or(true, |bytes| bytes.is_empty()));
+    node.stays_without(|event| matches!(event, Event::Request { .. }))
+        .await;
+}
+
 /// The engine gives up sooner, each kind of request after its own time; this is the swarm's bound for whatever the engine forgets.
 #[tokio::test]
 #[ignore = "takes as long as the largest answer may: cargo test -p p2p --test it never_answered -- --ignored"]

@@ -3,7 +3,9 @@
 use bitcoin::bip152::HeaderAndShortIds;
 use p2p::swarm::Channel;
 use p2p::wire::Verdict;
+use p2p::wire::limits::MAX_UNSENT_GOSSIP;
 
+use super::link::{Link, State};
 use super::*;
 
 /// Three nodes in a line: the ends hear each other only through the middle.
@@ -217,4 +219,24 @@ async fn a_fresh_network_relays_at_once() {
         "{:?}",
         started.elapsed()
     );
+}
+
+/// Gossip that a peer did not take was kept for it without a bound worth the name.
+#[tokio::test]
+async fn a_peer_that_takes_no_gossip_is_let_go_before_it_fills_the_memory() {
+    let mut far = Node::start().await;
+    let link = Link::to(far.port()).await;
+    let mut near = Node::start().await;
+    near.dial(&link.address);
+    near.peer_up().await;
+    far.peer_up().await;
+    settle(&near, &mut far, 1_000_001).await;
+    link.set(State::Stalled);
+    // A window of the stream is on its way, the rest waits.
+    for number in 0..MAX_UNSENT_GOSSIP as u32 + 400 {
+        let payment = Arc::new(plain_transaction(number, 40));
+        near.tell(Command::Publish(Gossip::Transaction(payment)));
+    }
+    let (_, reason) = near.peer_down().await;
+    assert!(reason.contains("takes gossip too slowly"), "{reason}");
 }

@@ -3,9 +3,14 @@
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use std::time::Duration;
+
 use crate::stop::StopFlag;
 
-/// Raises `done` on the first SIGINT or SIGTERM, and ends the process on the second.
+/// A signal that comes again so soon is the same request: `timeout` sends its own to the process and to its group.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
+
+/// Raises `done` on the first SIGINT or SIGTERM, and ends the process on one that comes later.
 ///
 /// # Errors
 ///
@@ -21,8 +26,15 @@ pub(crate) fn watch(done: StopFlag) -> std::io::Result<()> {
     std::thread::spawn(move || {
         runtime.block_on(signals.next());
         done.stop();
-        runtime.block_on(signals.next());
-        std::process::exit(130);
+        std::thread::sleep(SAME_REQUEST);
+        let entered = runtime.enter();
+        // A new watch: it knows nothing of what came so far.
+        let later = Signals::new();
+        drop(entered);
+        if let Ok(mut later) = later {
+            runtime.block_on(later.next());
+            std::process::exit(130);
+        }
     });
     Ok(())
 }

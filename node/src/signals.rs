@@ -1,16 +1,21 @@
 //! What stops a node from outside: signals, and the end of standard input.
 
 use std::io::Read;
+use std::time::Duration;
 
 use node_host::{NodeHandle, StopReason};
 
-/// Stops the node on the first SIGINT or SIGTERM, and ends the process on the second.
+/// A signal that comes again so soon is the same request: `timeout` sends its own to the process and to its group.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
+
+/// Stops the node on SIGINT or SIGTERM. A second Ctrl-C, not at once, ends the process without writing what is left.
 pub(crate) fn watch(node: &NodeHandle) {
     let node = node.clone();
     tokio::spawn(async move {
         let by = next().await;
         node.stop().press(StopReason::Asked(by));
-        next().await;
+        tokio::time::sleep(SAME_REQUEST).await;
+        interrupted().await;
         std::process::exit(130);
     });
 }

@@ -16,6 +16,7 @@ mod pipe;
 mod process;
 mod regtest_http;
 mod self_repair;
+mod signals;
 mod stratum;
 #[path = "../../node/stratum/tests/it/stratum_client.rs"]
 mod stratum_client;

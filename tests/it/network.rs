@@ -3,7 +3,6 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -236,12 +235,6 @@ fn a_copied_data_directory_is_told_once_with_the_remedy() {
     original.stop();
 }
 
-fn signal(node: &Node, name: &str) {
-    let pid = node.started["pid"].as_u64().expect("a number").to_string();
-    let status = Command::new("kill").args([name, &pid]).status();
-    assert!(status.expect("kill runs").success());
-}
-
 /// A node whose machine dies says no farewell; when it came back it was refused for half a minute as a second connection.
 #[cfg(unix)]
 #[test]
@@ -256,12 +249,12 @@ fn a_machine_that_died_without_a_word_is_back_soon() {
     wait_until("it is connected", || connections(&node) == "1");
     let before = json(&node, &["getpeerinfo"])[0]["id"].clone();
     // Nothing comes from it any more, and its connection stays open.
-    signal(&dead, "-STOP");
+    dead.signal("-STOP");
     let again = start_with_peers(&reborn, &peers);
     wait_until("it is back", || connections(&again) == "1");
     let after = json(&node, &["getpeerinfo"])[0]["id"].clone();
     assert_ne!(before, after, "by a connection of its own");
-    signal(&dead, "-KILL");
+    dead.signal("-KILL");
     again.stop();
     node.stop();
 }

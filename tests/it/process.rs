@@ -153,6 +153,14 @@ impl Node {
         self.wait()
     }
 
+    /// Sends the process a signal, as in `-TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([name, &self.child.id().to_string()])
+            .status();
+        assert!(status.expect("kill runs").success());
+    }
+
     /// Kills the node as a power cut does.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("killed");

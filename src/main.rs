@@ -1,8 +1,11 @@
 //! `mend`: one binary, one subcommand for each part.
 
+mod config;
+mod manual;
+
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A minimal proof-of-work blockchain node that is made to be split apart and to mend itself.
 #[derive(Parser)]
@@ -27,10 +30,17 @@ enum Command {
     Backup(node::offline::BackupArgs),
     Restore(node::offline::RestoreArgs),
     Genesis(node::offline::GenesisArgs),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 fn main() -> ExitCode {
-    let result = match Mend::parse().command {
+    let command = match config::apply(Mend::command()) {
+        Ok(command) => command,
+        Err(error) => return terminal::end(error.chain()),
+    };
+    let mend = Mend::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    let result = match mend.command {
         Command::Node(args) => node::run(*args),
         Command::Mine(args) => miner::run(args),
         // Its exit code is the error code, as bitcoin-cli's.
@@ -46,6 +56,8 @@ fn main() -> ExitCode {
         Command::Backup(args) => node::offline::backup(args),
         Command::Restore(args) => node::offline::restore(args),
         Command::Genesis(args) => node::offline::genesis(args),
+        Command::Completions(args) => manual::completions(&args, Mend::command()),
+        Command::Man(args) => manual::man(&args, Mend::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
 //! `mend mine`: the command line of the external miner and of the benchmark.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, Network};
 use clap::Args;
+use rpc_client::place::{self, DEFAULT_URL, PlaceArgs};
 use rpc_client::{Auth, Client};
 use serde_json::Value;
 
@@ -17,11 +18,6 @@ use crate::client::{self, CALL_TIMEOUT, Event, Order, Report, Style};
 use crate::search::{SearchOptions, Searcher};
 use crate::signals;
 use crate::stop::StopFlag;
-
-/// Where a node answers unless something else is said.
-const DEFAULT_URL: &str = "http://127.0.0.1:18443";
-/// Where a node without arguments keeps its data, below the home folder.
-const DEFAULT_DATA_DIR: &str = ".mend/mend-local";
 
 /// Mine blocks for an address, on templates from one or more nodes; or measure this machine.
 #[derive(Clone, Debug, Args)]
@@ -32,11 +28,11 @@ const DEFAULT_DATA_DIR: &str = ".mend/mend-local";
 pub struct MineArgs {
     /// A node's RPC address. May be given several times: the first that answers is used, the others are for when it
     /// fails. Left out, it is the node that runs on the default data directory.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "MEND_RPC")]
     pub rpc: Vec<String>,
 
     /// Address that blocks pay to.
-    #[arg(long, required_unless_present = "bench")]
+    #[arg(long)]
     pub address: Option<String>,
 
     /// Threads. All cores for mining, 1 for the benchmark, unless given.
@@ -44,7 +40,7 @@ pub struct MineArgs {
     pub threads: Option<usize>,
 
     /// Hashes per second at most, as in 50, 200k or 1.5M.
-    #[arg(long, value_parser = parse_rate, conflicts_with = "bench")]
+    #[arg(long, value_parser = terminal::rate, conflicts_with = "bench")]
     pub rate: Option<u64>,
 
     /// Percentage of the time that each thread works.
@@ -62,15 +58,15 @@ pub struct MineArgs {
     pub fixed_version: bool,
 
     /// Cookie file of the node; with several nodes one for all, or one each in the same order.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "MEND_COOKIE")]
     pub cookie_file: Vec<PathBuf>,
 
-    /// Data directory of the node, which holds its cookie and says where its RPC is.
-    #[arg(long, value_name = "DIR", conflicts_with = "cookie_file")]
-    pub data_dir: Option<PathBuf>,
+    /// Where the node is.
+    #[command(flatten)]
+    pub place: PlaceArgs,
 
     /// RPC user, instead of a cookie.
-    #[arg(long, requires = "password", conflicts_with_all = ["cookie_file", "data_dir"])]
+    #[arg(long, requires = "password", conflicts_with = "cookie_file")]
     pub user: Option<String>,
 
     /// RPC password.
@@ -184,11 +180,10 @@ fn run_miner(args: MineArgs) -> anyhow::Result<()> {
 }
 
 fn clients(args: &MineArgs) -> anyhow::Result<Vec<Client>> {
-    let data_dir = args.data_dir.clone().or_else(default_data_dir);
+    let data_dir = args.place.folder();
     let mut urls = args.rpc.clone();
     if urls.is_empty() {
-        let published = data_dir.as_deref().and_then(published_url);
-        urls.push(published.unwrap_or_else(|| DEFAULT_URL.to_owned()));
+        urls.push(place::published_url(&data_dir).unwrap_or_else(|| DEFAULT_URL.to_owned()));
     }
     let cookies = &args.cookie_file;
     if cookies.len() > 1 && cookies.len() != urls.len() {
@@ -204,26 +199,12 @@ fn clients(args: &MineArgs) -> anyhow::Result<Vec<Client>> {
             Some(cookie) => Auth::Cookie(cookie.clone()),
             // An address with a user in it speaks for itself.
             None if urls[i].contains('@') => Auth::None,
-            None => match &data_dir {
-                Some(dir) => Auth::Cookie(dir.join(".cookie")),
-                None => Auth::None,
-            },
+            None if data_dir.is_dir() => Auth::Cookie(place::cookie_file(&data_dir)),
+            None => Auth::None,
         },
     };
     let client = |i: usize| Client::new(&urls[i], auth(i)).with_timeout(CALL_TIMEOUT);
     Ok((0..urls.len()).map(client).collect())
-}
-
-fn default_data_dir() -> Option<PathBuf> {
-    let dir = PathBuf::from(std::env::var_os("HOME")?).join(DEFAULT_DATA_DIR);
-    dir.is_dir().then_some(dir)
-}
-
-/// The RPC address that a running node wrote into its data directory.
-fn published_url(data_dir: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(data_dir.join("node.json")).ok()?;
-    let node: Value = serde_json::from_str(&text).ok()?;
-    Some(node.get("rpc")?.as_str()?.to_owned())
 }
 
 /// The address, if it belongs to the network of the node; where no node answers yet, to a local network.
@@ -256,40 +237,9 @@ fn parse_threads(text: &str) -> Result<usize, String> {
     })
 }
 
-/// Reads `50`, `200k`, `1.5M`: hashes per second.
-fn parse_rate(text: &str) -> Result<u64, String> {
-    let (number, factor) = match text.char_indices().last() {
-        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
-        Some((at, 'm' | 'M')) => (&text[..at], 1e6),
-        Some((at, 'g' | 'G')) => (&text[..at], 1e9),
-        _ => (text, 1.0),
-    };
-    let rate = number
-        .parse::<f64>()
-        .ok()
-        .map(|value| (value * factor).round());
-    match rate {
-        Some(rate) if (1.0..1e15).contains(&rate) => Ok(rate as u64),
-        _ => Err(
-            "a rate is a number of hashes per second of at least 1, as in 50, 200k or 1.5M"
-                .to_owned(),
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rates_take_suffixes() {
-        assert_eq!(parse_rate("1"), Ok(1));
-        assert_eq!(parse_rate("200k"), Ok(200_000));
-        assert_eq!(parse_rate("1.5M"), Ok(1_500_000));
-        for bad in ["", "k", "0", "-5", "nan", "inf", "1e30", "5x", "0.2"] {
-            assert!(parse_rate(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn an_address_of_another_network_is_refused_with_a_remedy() {

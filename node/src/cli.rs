@@ -18,7 +18,7 @@ use node_core::mempool::policy::OutputKinds;
 use node_stratum::StratumOptions;
 
 /// Memory for the chain unless something else is said, in MB.
-const DEFAULT_CACHE_MB: usize = 64;
+const DEFAULT_CACHE_MB: &str = "64";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,19 +32,24 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct NodeArgs {
     /// The network: a genesis.json, or one that is built in (mend-local, bitcoin-regtest).
-    #[arg(long, value_name = "FILE|NAME", default_value = "mend-local")]
+    #[arg(
+        long,
+        value_name = "FILE|NAME",
+        default_value = "mend-local",
+        env = "MEND_GENESIS"
+    )]
     genesis: String,
     /// The node's folder [default: ~/.mend/NETWORK].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "MEND_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// Listen for peers here; may be repeated [default: /ip4/127.0.0.1/tcp/18444, or the next free port].
-    #[arg(long, value_name = "MULTIADDR")]
+    #[arg(long, value_name = "MULTIADDR", value_parser = parse_peer)]
     listen: Vec<String>,
     /// Dial this node and no others; may be repeated.
-    #[arg(long, value_name = "MULTIADDR")]
+    #[arg(long, value_name = "MULTIADDR", value_parser = parse_peer)]
     connect: Vec<String>,
     /// Dial this node beside others; may be repeated.
-    #[arg(long, value_name = "MULTIADDR", conflicts_with = "connect")]
+    #[arg(long, value_name = "MULTIADDR", conflicts_with = "connect", value_parser = parse_peer)]
     peer: Vec<String>,
     /// Neither learn addresses of other nodes nor tell them.
     #[arg(long)]
@@ -89,10 +94,10 @@ pub struct NodeArgs {
     #[arg(long, value_name = "ADDRESS")]
     mine: Option<String>,
     /// Threads for mining.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_threads)]
     threads: usize,
     /// Hashes per second at most, as in 200k or 1.5M.
-    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    #[arg(long, value_name = "RATE", value_parser = terminal::rate)]
     rate: Option<u64>,
     /// Serve miners by Stratum V1 here, such as cpuminer and Bitaxe.
     #[arg(long, value_name = "HOST:PORT")]
@@ -104,10 +109,10 @@ pub struct NodeArgs {
     #[arg(long)]
     mine_while_syncing: bool,
     /// Memory for coins and database pages, in MB.
-    #[arg(long, value_name = "MB", default_value_t = DEFAULT_CACHE_MB)]
+    #[arg(long, value_name = "MB", default_value = DEFAULT_CACHE_MB, value_parser = parse_megabytes)]
     dbcache: usize,
     /// Memory for unconfirmed transactions, in MB.
-    #[arg(long, value_name = "MB", default_value_t = 50)]
+    #[arg(long, value_name = "MB", default_value = "50", value_parser = parse_megabytes)]
     mempool: usize,
     /// Save unconfirmed transactions every minute and at the end, and read them at the start.
     #[arg(
@@ -147,7 +152,7 @@ struct ScrubArg(Option<u64>);
 fn parse_scrub(text: &str) -> Result<ScrubArg, String> {
     match text {
         "off" => Ok(ScrubArg(None)),
-        rate => parse_rate(rate).map(|rate| ScrubArg(Some(rate))),
+        rate => terminal::rate(rate).map(|rate| ScrubArg(Some(rate))),
     }
 }
 
@@ -226,7 +231,7 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
         .unwrap_or_else(|| DataDir::default_path(&params.name));
     Ok(StartOptions {
         chain: ChainOptions {
-            cache_bytes: megabytes(args.dbcache),
+            cache_bytes: args.dbcache,
         },
         on_damage: args.on_damage.into(),
         scrub: args.scrub.0,
@@ -237,7 +242,7 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
             connect: args.connect,
             peers: args.peer,
             seed: node_host::random_seed(),
-            mempool_bytes: megabytes(args.mempool),
+            mempool_bytes: args.mempool,
             outputs: match args.any_outputs {
                 true => OutputKinds::Any,
                 false => OutputKinds::Spendable,
@@ -269,8 +274,25 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
     })
 }
 
-fn megabytes(count: usize) -> usize {
-    count.saturating_mul(1 << 20)
+/// An address of a node, as it was typed.
+fn parse_peer(text: &str) -> Result<String, String> {
+    p2p::swarm::check_address(text).map(|()| text.to_owned())
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    let threads = text
+        .parse()
+        .ok()
+        .filter(|threads| (1..=1_024).contains(threads));
+    threads.ok_or_else(|| "threads are a whole number from 1 to 1024".to_owned())
+}
+
+/// Megabytes, as bytes.
+pub(crate) fn parse_megabytes(text: &str) -> Result<usize, String> {
+    let count = text.parse::<usize>().ok();
+    let count = count.filter(|count| (1..=1 << 20).contains(count));
+    let count = count.ok_or("this is a whole number of megabytes, from 1 to 1048576")?;
+    Ok(count << 20)
 }
 
 /// The network that `--genesis` means: a built-in one by name, or a file.
@@ -310,27 +332,6 @@ fn parse_socket(option: &str, text: &str, example: &str) -> anyhow::Result<Socke
     }
 }
 
-/// `200k`, `1.5M`, `300`: hashes per second.
-fn parse_rate(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text} is not a rate; write it as 200k or 1.5M");
-    let (number, factor) = match text.char_indices().last() {
-        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
-        Some((at, 'm' | 'M')) => (&text[..at], 1e6),
-        Some((at, 'g' | 'G')) => (&text[..at], 1e9),
-        _ => (text, 1.0),
-    };
-    let rate = number.parse::<f64>().map_err(|_| wrong())? * factor;
-    if !(1.0..1e15).contains(&rate) {
-        return Err(wrong());
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "its range was checked"
-    )]
-    Ok(rate.round() as u64)
-}
-
 /// What people want to know of a node that started.
 fn for_people(started: &Started) -> String {
     let mut lines = vec![
@@ -350,16 +351,6 @@ fn for_people(started: &Started) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rates_are_read() {
-        assert_eq!(parse_rate("200k"), Ok(200_000));
-        assert_eq!(parse_rate("1.5M"), Ok(1_500_000));
-        assert_eq!(parse_rate("300"), Ok(300));
-        for wrong in ["", "k", "-1", "0", "nan", "1e30", "x"] {
-            assert!(parse_rate(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn wrong_arguments_are_told_with_a_remedy() {

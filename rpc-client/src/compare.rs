@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::{Auth, Client, RpcError};
+use crate::{Auth, Client, RpcError, place};
 
 /// Parts into which a range that differs is cut.
 const PARTS: usize = 16;
@@ -444,11 +444,9 @@ fn client_of(place: &str) -> Result<Client, CompareError> {
         return Ok(Client::new(place, Auth::None).with_timeout(std::time::Duration::ZERO));
     }
     let no_node = || CompareError::NoNode(place.to_owned());
-    let text = std::fs::read_to_string(dir.join("node.json")).map_err(|_| no_node())?;
-    let node: Value = serde_json::from_str(&text).map_err(|_| no_node())?;
-    let url = node["rpc"].as_str().ok_or_else(no_node)?;
-    let auth = Auth::Cookie(dir.join(".cookie"));
-    Ok(Client::new(url, auth).with_timeout(std::time::Duration::ZERO))
+    let url = place::published_url(&dir).ok_or_else(no_node)?;
+    let auth = Auth::Cookie(place::cookie_file(&dir));
+    Ok(Client::new(&url, auth).with_timeout(std::time::Duration::ZERO))
 }
 
 fn json_of(found: &Comparison) -> Value {

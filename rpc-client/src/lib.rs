@@ -7,6 +7,7 @@ pub mod cli;
 mod client;
 pub mod compare;
 mod error;
+pub mod place;
 
 pub use auth::Auth;
 pub use client::Client;

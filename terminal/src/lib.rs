@@ -1,7 +1,13 @@
-//! The one way in which commands print.
+//! What people type and read: the one way in which commands print, and lengths of time.
 //!
 //! `println!` panics when nobody reads any more, as in `mend status | head -1`. Here that is an error like others, which ends a command
 //! by the way of all errors: what it started is ended in order, and nothing is printed about it.
+
+mod rate;
+mod span;
+
+pub use rate::rate;
+pub use span::{Span, SpanError, seconds};
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};

@@ -11,11 +11,13 @@ mod kill;
 mod kill_under_load;
 mod limits;
 mod network;
+mod nonsense;
 mod owner;
 mod pipe;
 mod process;
 mod regtest_http;
 mod self_repair;
+mod settings;
 mod signals;
 mod stratum;
 #[path = "../../node/stratum/tests/it/stratum_client.rs"]

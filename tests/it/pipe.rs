@@ -86,6 +86,8 @@ fn a_closed_pipe_ends_each_command_without_a_word() {
             "--genesis",
             "bitcoin-regtest",
         ]),
+        words(&["completions", "bash"]),
+        words(&["man"]),
         words(&["genesis", "show"]),
         words(&["genesis", "check", "genesis.json"]),
         words(&["sim", "check", scenario]),

@@ -7,20 +7,18 @@ use anyhow::Context;
 use bdk_bitcoind_rpc::bitcoincore_rpc::{self, RpcApi, jsonrpc};
 use bitcoin::{BlockHash, Transaction};
 use clap::Args;
+use rpc_client::place::{self, DEFAULT_URL, PlaceArgs};
 use rpc_client::{Auth, Client, RpcError};
 use serde_json::{Value, json};
 
 /// Where the nodes are.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct NodeArgs {
-    /// RPC address of the node; give it more than once for nodes to fall back on
-    #[arg(
-        long = "rpc",
-        value_name = "URL",
-        global = true,
-        default_value = "http://127.0.0.1:18443",
-        env = "MEND_RPC"
-    )]
+    /// Where the node is
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// RPC address of the node; give it more than once for nodes to fall back on [default: as the node wrote into its folder, else http://127.0.0.1:18443]
+    #[arg(long = "rpc", value_name = "URL", global = true, env = "MEND_RPC")]
     rpc: Vec<String>,
     /// Cookie file of the node (one for each --rpc, in order)
     #[arg(long, value_name = "FILE", global = true, env = "MEND_COOKIE")]
@@ -48,7 +46,12 @@ impl Node {
     /// Makes the clients. Nothing is asked yet.
     pub(crate) fn new(args: &NodeArgs) -> anyhow::Result<Node> {
         let mut endpoints = Vec::new();
-        for (index, url) in args.rpc.iter().enumerate() {
+        let folder = args.place.folder();
+        let mut urls = args.rpc.clone();
+        if urls.is_empty() {
+            urls.push(place::published_url(&folder).unwrap_or_else(|| DEFAULT_URL.to_owned()));
+        }
+        for (index, url) in urls.iter().enumerate() {
             let auth = match (
                 &args.user,
                 args.cookie_file.get(index).or(args.cookie_file.last()),
@@ -60,7 +63,7 @@ impl Node {
                         .context("--rpcuser needs --rpcpassword")?,
                 ),
                 (None, Some(path)) => Auth::Cookie(path.clone()),
-                (None, None) => Auth::Cookie(default_cookie()?),
+                (None, None) => Auth::Cookie(place::cookie_file(&folder)),
             };
             endpoints.push((url.clone(), Client::new(url, auth)));
         }
@@ -170,12 +173,6 @@ pub(crate) enum Sent {
 /// Whether a node answered at all, be it with an error.
 fn is_answer(error: &RpcError) -> bool {
     matches!(error, RpcError::Rpc { .. })
-}
-
-fn default_cookie() -> anyhow::Result<PathBuf> {
-    std::env::home_dir()
-        .map(|home| home.join(".mend").join("mend-local").join(".cookie"))
-        .context("no home folder is known; name the node's cookie with --cookie-file")
 }
 
 /// What BDK's emitter needs of a node.

@@ -96,6 +96,12 @@ impl GenesisSpec {
         self
     }
 
+    /// The bits of block 0.
+    #[must_use]
+    pub fn bits(&self) -> CompactTarget {
+        self.bits.unwrap_or(self.pow.limit.0)
+    }
+
     /// Finds block 0's nonce by trying all in order, on this thread: at the built-in network's limit about 130,000 hashes.
     ///
     /// # Errors
@@ -103,12 +109,24 @@ impl GenesisSpec {
     /// [`GenesisError`] names the field that is wrong, or `genesis.nonce` if no nonce meets the target: change the time or
     /// the message then.
     pub fn mine(&self) -> Result<GenesisFile, GenesisError> {
+        self.mine_telling(|_| {})
+    }
+
+    /// As [`GenesisSpec::mine`]; `tried` hears now and then how many nonces were tried.
+    ///
+    /// # Errors
+    ///
+    /// As [`GenesisSpec::mine`].
+    pub fn mine_telling(&self, mut tried: impl FnMut(u32)) -> Result<GenesisFile, GenesisError> {
         let mut file = self.unmined();
         let mut block = file.to_params()?.genesis;
         block.header.merkle_root = merkle_root(&block);
         let bits = block.header.bits;
         let target = target_of_bits(bits).expect("the file's bits were checked");
         let nonce = (0..=u32::MAX).find(|nonce| {
+            if nonce.is_multiple_of(1 << 18) {
+                tried(*nonce);
+            }
             block.header.nonce = *nonce;
             target.is_met_by(block.block_hash())
         });

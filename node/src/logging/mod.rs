@@ -1,5 +1,6 @@
 //! Logs: to standard error, by part, for people or as JSON; repeated lines are counted instead of written.
 
+mod directives;
 mod repeats;
 
 use std::fmt::Debug;
@@ -25,6 +26,7 @@ const TOLD_BY: &str = "log";
 ///
 /// When the level cannot be read.
 pub(crate) fn start(level: &str, json: bool) -> anyhow::Result<()> {
+    directives::check(level)?;
     let directives = match std::env::var("RUST_LOG") {
         Ok(text) if !text.is_empty() => text,
         _ => format!("{level},{}", p2p::swarm::LOG_DIRECTIVES),

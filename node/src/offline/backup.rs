@@ -42,10 +42,10 @@ pub struct RestoreArgs {
     /// The directory of the backup.
     dir: PathBuf,
     /// Write nothing: compare the file's hash, the tip and the hash of the coins with the manifest.
-    #[arg(long, conflicts_with_all = ["drill", "data_dir"])]
+    #[arg(long, conflicts_with = "drill")]
     verify_only: bool,
     /// Restore to a scratch directory, which is removed again, and connect all blocks once more with all checks.
-    #[arg(long, conflicts_with = "data_dir")]
+    #[arg(long)]
     drill: bool,
     /// Where the scratch directory of a drill is made [default: the system's folder for temporary files].
     #[arg(long, value_name = "DIR", requires = "drill")]

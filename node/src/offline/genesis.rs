@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
-use bitcoin::{Address, Amount, CompactTarget, Denomination};
+use bitcoin::{Address, Amount, CompactTarget, Denomination, Target};
 use chain::Params;
-use chain::genesis::{Algorithm, AnchorName, GenesisSpec, HexBits};
+use chain::genesis::{Algorithm, AnchorName, GenesisFile, GenesisSpec, HexBits};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::now;
+use super::{now, progress};
 use crate::cli::load_params;
 
 const EXAMPLES: &str = "\
@@ -29,7 +29,11 @@ pub struct GenesisArgs {
 #[derive(Subcommand, Debug)]
 enum What {
     /// Print a built-in network's genesis.json.
-    Show,
+    Show {
+        /// The network.
+        #[arg(default_value = Params::LOCAL_NAME)]
+        name: String,
+    },
     /// Check a genesis.json: every field, the hash and the proof of work.
     Check {
         /// The file.
@@ -61,15 +65,14 @@ struct NewArgs {
     /// Text in block 0.
     #[arg(long)]
     message: Option<String>,
-    /// Wished seconds between blocks.
-    #[arg(long, value_name = "SECONDS")]
+    /// Wished time between blocks, as in 2, 90s or 10m.
+    #[arg(long, value_name = "TIME", value_parser = terminal::seconds)]
     spacing: Option<u32>,
     /// How the difficulty follows the blocks.
     #[arg(long, value_enum, value_name = "RULE", default_value_t = Difficulty::Ema)]
     difficulty: Difficulty,
-    /// Seconds by which the chain must run ahead for the difficulty to double; by default 14 times the spacing, under asert 60
-    /// times.
-    #[arg(long, value_name = "SECONDS")]
+    /// Time by which the chain must run ahead for the difficulty to double; by default 14 times the spacing, under asert 60 times.
+    #[arg(long, value_name = "TIME", value_parser = terminal::seconds)]
     half_life: Option<u32>,
     /// Keep the difficulty at the limit: short for --difficulty fixed.
     #[arg(long, conflicts_with_all = ["half_life", "difficulty"])]
@@ -98,12 +101,21 @@ struct NewArgs {
 /// Names the field that is wrong.
 pub fn run(args: GenesisArgs) -> anyhow::Result<()> {
     match args.what {
-        What::Show => {
-            terminal::line(Params::local_json().trim_end())?;
-            Ok(())
-        }
+        What::Show { name } => show(&name),
         What::Check { file, json } => check(&file, json),
         What::New(args) => make(*args),
+    }
+}
+
+fn show(name: &str) -> anyhow::Result<()> {
+    match name {
+        Params::LOCAL_NAME => Ok(terminal::line(Params::local_json().trim_end())?),
+        Params::BITCOIN_REGTEST_NAME => bail!(
+            "{name} has no genesis.json: it is Bitcoin Core's regtest, whose block 0 has another form; see mend genesis check {name}"
+        ),
+        file => bail!(
+            "{file} is no built-in network; those are mend-local and bitcoin-regtest, and mend genesis check FILE looks at a file"
+        ),
     }
 }
 
@@ -169,7 +181,7 @@ fn make(args: NewArgs) -> anyhow::Result<()> {
         let (address, amount) = allocation_from(allocation)?;
         spec = spec.allocate(&address, amount);
     }
-    let text = spec.mine()?.to_json();
+    let text = search(&spec)?.to_json();
     match args.out {
         None => terminal::line(text.trim_end())?,
         Some(path) if path.exists() => {
@@ -179,6 +191,27 @@ fn make(args: NewArgs) -> anyhow::Result<()> {
             .with_context(|| format!("cannot write {}; check the path", path.display()))?,
     }
     Ok(())
+}
+
+/// Searches block 0's nonce, and tells how far it is if that takes more than moments.
+fn search(spec: &GenesisSpec) -> anyhow::Result<GenesisFile> {
+    /// A header has 2^32 nonces: with this many hashes expected, seven of eight searches find one.
+    const MOST: f64 = 2_147_483_648.0;
+    let bits = spec.bits();
+    let expected = Target::from_compact(bits).difficulty_float() * 4_295_032_833.0;
+    if expected > MOST {
+        bail!(
+            "--limit {:08x}: block 0 alone would take about {:.1} billion hashes, and a header has 4.3 billion nonces; choose an easier limit, such as 1e00ffff",
+            bits.to_consensus(),
+            expected / 1e9
+        );
+    }
+    let template =
+        "searching block 0 {bar:30} {human_pos} of about {human_len} hashes, {per_sec}, ETA {eta}";
+    let bar = progress::bar(expected as u64, template);
+    let file = spec.mine_telling(|tried| bar.set_position(u64::from(tried)));
+    bar.finish_and_clear();
+    Ok(file?)
 }
 
 fn allocation_from(text: &str) -> anyhow::Result<(Address, Amount)> {

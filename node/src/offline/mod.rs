@@ -22,23 +22,28 @@ pub use genesis::{GenesisArgs, run as genesis};
 pub use import::{ImportArgs, run as import};
 pub use verify::{VerifyArgs, run as verify};
 
-use crate::cli::load_params;
+use crate::cli::{load_params, parse_megabytes};
 use node_host::{Clock, DataDir};
 
 /// Memory for the chain unless something else is said, in MB.
-const DEFAULT_CACHE_MB: usize = 128;
+const DEFAULT_CACHE_MB: &str = "128";
 
 /// Which chain.
 #[derive(Args, Debug)]
 struct ChainArgs {
     /// The network: a genesis.json, or one that is built in (mend-local, bitcoin-regtest).
-    #[arg(long, value_name = "FILE|NAME", default_value = "mend-local")]
+    #[arg(
+        long,
+        value_name = "FILE|NAME",
+        default_value = "mend-local",
+        env = "MEND_GENESIS"
+    )]
     genesis: String,
     /// The node's folder [default: ~/.mend/NETWORK].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "MEND_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// Memory for coins and database pages, in MB.
-    #[arg(long, value_name = "MB", default_value_t = DEFAULT_CACHE_MB)]
+    #[arg(long, value_name = "MB", default_value = DEFAULT_CACHE_MB, value_parser = parse_megabytes)]
     dbcache: usize,
     /// Tell the result as one line of JSON.
     #[arg(long)]
@@ -84,7 +89,7 @@ impl ChainArgs {
 
     fn options(&self) -> ChainOptions {
         ChainOptions {
-            cache_bytes: self.dbcache.saturating_mul(1 << 20),
+            cache_bytes: self.dbcache,
         }
     }
 

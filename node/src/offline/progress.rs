@@ -1,15 +1,11 @@
 //! A bar on a terminal, nothing elsewhere.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar up to `total`, with `template` in indicatif's words. Hidden when standard output is no terminal.
+/// A bar up to `total` on standard error, with `template` in indicatif's words. Hidden when that is no terminal.
 pub(super) fn bar(total: u64, template: &str) -> ProgressBar {
-    if !std::io::stdout().is_terminal() {
-        return ProgressBar::hidden();
-    }
     let style = ProgressStyle::with_template(template);
     let bar = ProgressBar::new(total);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -54,6 +54,15 @@ impl Family {
     }
 }
 
+/// Looks whether a text is an address of a node as [`SwarmConfig`](super::SwarmConfig) and [`Command`](super::Command) take it.
+///
+/// # Errors
+///
+/// In words, with an example.
+pub fn check(text: &str) -> Result<(), String> {
+    parse(text).map(drop)
+}
+
 /// Reads `/ip4/../tcp/..`, `/ip6/../tcp/..` or `/dns../../tcp/..`, with or without `/p2p/..`, or `host:port`.
 ///
 /// # Errors

@@ -38,6 +38,7 @@ use crate::sync::{GossipId, RequestId};
 use crate::wire::{Gossip, Request, Response, Verdict};
 use crate::{AnswerToken, Direction, PeerNum};
 
+pub use address::check as check_address;
 pub use counters::{Channel, KindTraffic, WireTraffic};
 pub use meter::PeerTraffic;
 pub use traffic::Traffic;

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::error::RpcError;
+use crate::place::PlaceArgs;
 use options::Options;
 
 /// How long to wait between two tries of `-rpcwait`.
@@ -48,6 +49,8 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = OPTIONS_HELP)]
 pub struct CliArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Options, the method and its parameters; `help` lists the methods.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     words: Vec<String>,
@@ -72,7 +75,7 @@ impl From<RpcError> for Failure {
 
 /// Runs `mend cli`: prints the result or the error, and gives the exit code.
 pub fn run(args: &CliArgs) -> ExitCode {
-    match call(&args.words) {
+    match call(args) {
         Ok(Some(text)) => match terminal::line(text) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => error.exit_code(),
@@ -93,8 +96,9 @@ pub fn run(args: &CliArgs) -> ExitCode {
     }
 }
 
-fn call(words: &[String]) -> Result<Option<String>, Failure> {
-    let (options, mut words) = options::parse(words).map_err(Failure::Local)?;
+fn call(args: &CliArgs) -> Result<Option<String>, Failure> {
+    let (options, mut words) =
+        options::parse(args.place.clone(), &args.words).map_err(Failure::Local)?;
     if options.stdin {
         for line in std::io::stdin().lock().lines() {
             words.push(line.map_err(|error| Failure::Local(format!("standard input: {error}")))?);

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::auth::Auth;
 use crate::client::Client;
+use crate::place::{PlaceArgs, cookie_file, published_url};
 
 /// Where a node's RPC is unless something else is said.
 const DEFAULT_PORT: u16 = 18443;
-/// The network of `mend node` without arguments.
-const DEFAULT_NETWORK: &str = "mend-local";
 
 /// What stands before the method.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -18,8 +17,7 @@ pub(super) struct Options {
     cookie_file: Option<PathBuf>,
     user: Option<String>,
     password: Option<String>,
-    data_dir: Option<PathBuf>,
-    network: Option<String>,
+    place: PlaceArgs,
     wallet: Option<String>,
     /// Parameters are `name=value`.
     pub(super) named: bool,
@@ -37,22 +35,37 @@ pub(super) struct Options {
     pub(super) generate: bool,
 }
 
-/// Takes the options off the front of `words`; what is left is the method and its parameters.
+/// Takes the options off the front of `words`, above what is known of the node's `place`; what is left is the method and its parameters.
 ///
 /// # Errors
 ///
 /// A sentence about the option that is wrong.
-pub(super) fn parse(words: &[String]) -> Result<(Options, Vec<String>), String> {
-    let mut options = Options::default();
+pub(super) fn parse(place: PlaceArgs, words: &[String]) -> Result<(Options, Vec<String>), String> {
+    let mut options = Options {
+        place,
+        ..Options::default()
+    };
     let mut rest = words.iter();
     let mut left = Vec::new();
-    for word in rest.by_ref() {
+    while let Some(word) = rest.next() {
         // After the method, words that start with a dash are parameters (negative numbers).
         let Some(option) = word.strip_prefix('-').filter(|option| !option.is_empty()) else {
             left.push(word.clone());
             break;
         };
-        options.take(option.strip_prefix('-').unwrap_or(option))?;
+        let option = option.strip_prefix('-').unwrap_or(option);
+        // As all other commands of Mend take it.
+        match rest
+            .as_slice()
+            .first()
+            .filter(|_| ["data-dir", "genesis"].contains(&option))
+        {
+            Some(value) => {
+                options.take(&format!("{option}={value}"))?;
+                rest.next();
+            }
+            None => options.take(option)?,
+        }
     }
     left.extend(rest.cloned());
     Ok((options, left))
@@ -88,9 +101,9 @@ impl Options {
             "rpcclienttimeout" => self.client_timeout_s = Some(number()?),
             "rpcwait" => self.wait = on,
             "rpcwaittimeout" => self.wait_timeout_s = number()?,
-            "datadir" | "data-dir" => self.data_dir = Some(text()?.into()),
-            "regtest" if on => self.network = Some("regtest".to_owned()),
-            "chain" | "network" => self.network = Some(text()?),
+            "datadir" | "data-dir" => self.place.data_dir = Some(text()?.into()),
+            "regtest" if on => self.place.genesis = Some(name_here("regtest")),
+            "chain" | "network" | "genesis" => self.place.genesis = Some(name_here(&text()?)),
             "named" => self.named = on,
             "stdin" => self.stdin = on,
             "getinfo" => self.get_info = on,
@@ -102,13 +115,13 @@ impl Options {
 
     /// A client of the node that the options name.
     pub(super) fn client(&self) -> Client {
-        let data_dir = self.data_dir();
+        let data_dir = self.place.folder();
         let auth = match (&self.user, &self.password, &self.cookie_file) {
             (_, Some(password), None) => {
                 Auth::UserPass(self.user.clone().unwrap_or_default(), password.clone())
             }
             (_, _, Some(cookie)) => Auth::Cookie(cookie.clone()),
-            _ => Auth::Cookie(data_dir.join(".cookie")),
+            _ => Auth::Cookie(cookie_file(&data_dir)),
         };
         let mut url = self.url(&data_dir);
         if let Some(wallet) = &self.wallet {
@@ -130,31 +143,14 @@ impl Options {
             port => format!("http://{host}:{}", port.unwrap_or(DEFAULT_PORT)),
         }
     }
-
-    /// The folder with the cookie: the data directory itself, or its `regtest` folder where Bitcoin Core keeps it.
-    fn data_dir(&self) -> PathBuf {
-        let Some(given) = &self.data_dir else {
-            let home = std::env::var_os("HOME").unwrap_or_default();
-            let network = match self.network.as_deref() {
-                None => DEFAULT_NETWORK,
-                Some("regtest") => "bitcoin-regtest",
-                Some(other) => other,
-            };
-            return PathBuf::from(home).join(".mend").join(network);
-        };
-        let of_core = given.join("regtest");
-        if !given.join(".cookie").exists() && of_core.join(".cookie").exists() {
-            return of_core;
-        }
-        given.clone()
-    }
 }
 
-/// The RPC address that a running node wrote into its data directory: the port may be another than the usual.
-fn published_url(data_dir: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(data_dir.join("node.json")).ok()?;
-    let node: serde_json::Value = serde_json::from_str(&text).ok()?;
-    Some(node.get("rpc")?.as_str()?.to_owned())
+/// Bitcoin Core's name of a network in ours.
+fn name_here(network: &str) -> String {
+    match network {
+        "regtest" => "bitcoin-regtest".to_owned(),
+        other => other.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -167,9 +163,10 @@ mod tests {
 
     #[test]
     fn options_end_at_the_method() {
-        let (options, left) = parse(&words(
-            "-rpcport=1 --rpcuser=u -rpcpassword=p -named x -a b=-1",
-        ))
+        let (options, left) = parse(
+            PlaceArgs::default(),
+            &words("-rpcport=1 --rpcuser=u -rpcpassword=p -named x -a b=-1"),
+        )
         .expect("valid");
         assert_eq!(options.port, Some(1));
         assert!(options.named);
@@ -185,14 +182,14 @@ mod tests {
             ("-rpcuser", "-rpcuser=VALUE"),
             ("-colour=1", "unknown option -colour"),
         ] {
-            let error = parse(&words(line)).expect_err(line);
+            let error = parse(PlaceArgs::default(), &words(line)).expect_err(line);
             assert!(error.contains(part), "{line}: {error}");
         }
     }
 
     #[test]
     fn a_host_may_bring_its_port() {
-        let (options, _) = parse(&words("-rpcconnect=h:5")).expect("valid");
+        let (options, _) = parse(PlaceArgs::default(), &words("-rpcconnect=h:5")).expect("valid");
         assert_eq!(options.client().url(), "http://h:5/");
     }
 }

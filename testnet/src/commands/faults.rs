@@ -118,7 +118,7 @@ pub(super) fn link(context: &Context, args: &LinkArgs) -> anyhow::Result<()> {
 #[derive(Args, Debug)]
 pub(super) struct KillArgs {
     /// The nodes.
-    #[arg(required = true)]
+    #[arg(required = true, value_delimiter = ',')]
     nodes: Vec<usize>,
 }
 
@@ -134,7 +134,7 @@ pub(super) fn kill(context: &Context, args: &KillArgs) -> anyhow::Result<()> {
 #[derive(Args, Debug)]
 pub(super) struct StopArgs {
     /// The nodes.
-    #[arg(required = true)]
+    #[arg(required = true, value_delimiter = ',')]
     nodes: Vec<usize>,
 }
 
@@ -150,7 +150,7 @@ pub(super) fn stop(context: &Context, args: &StopArgs) -> anyhow::Result<()> {
 #[derive(Args, Debug)]
 pub(super) struct RestartArgs {
     /// The nodes.
-    #[arg(required = true)]
+    #[arg(required = true, value_delimiter = ',')]
     nodes: Vec<usize>,
 }
 
@@ -166,7 +166,7 @@ pub(super) fn restart(context: &Context, args: &RestartArgs) -> anyhow::Result<(
 #[derive(Args, Debug)]
 pub(super) struct PauseArgs {
     /// The nodes.
-    #[arg(required = true)]
+    #[arg(required = true, value_delimiter = ',')]
     nodes: Vec<usize>,
 }
 
@@ -183,7 +183,7 @@ pub(super) fn pause(context: &Context, args: &PauseArgs) -> anyhow::Result<()> {
 #[derive(Args, Debug)]
 pub(super) struct ResumeArgs {
     /// The nodes.
-    #[arg(required = true)]
+    #[arg(required = true, value_delimiter = ',')]
     nodes: Vec<usize>,
 }
 

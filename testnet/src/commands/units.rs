@@ -9,12 +9,21 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
         .map_err(|()| format!("{text:?} is no hash rate; write 200k, 1.5M or off"))
 }
 
-/// Milliseconds: `50ms`, `1.5s`, `50`.
+/// A time between blocks: `2`, `30s`, `10m`, up to an hour.
+pub(super) fn spacing(text: &str) -> Result<u32, String> {
+    let seconds = terminal::seconds(text)?;
+    match (1..=3_600).contains(&seconds) {
+        true => Ok(seconds),
+        false => Err(format!("{text:?} is not between 1s and 1h")),
+    }
+}
+
+/// Milliseconds: `50ms`, `1.5s`.
 pub(super) fn millis(text: &str) -> Result<u32, String> {
-    scaled(text, &[("ms", 1.0), ("s", 1e3), ("", 1.0)])
+    scaled(text, &[("ms", 1.0), ("s", 1e3)])
         .ok()
         .and_then(|ms| u32::try_from(ms).ok())
-        .ok_or_else(|| format!("{text:?} is no time; write 50ms or 1.5s"))
+        .ok_or_else(|| format!("{text:?} is no time with its unit; write 50ms or 1.5s"))
 }
 
 /// Kilobits per second: `64kbit`, `10mbit`, `1gbit`.

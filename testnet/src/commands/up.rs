@@ -40,8 +40,8 @@ pub(super) struct UpArgs {
     /// Who dials whom: complete, line, ring, star or regular:N.
     #[arg(long)]
     topology: Option<Topology>,
-    /// Wished time between blocks, in seconds.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    /// Wished time between blocks, as in 2, 30s or 10m.
+    #[arg(long, default_value = "2", value_parser = units::spacing)]
     spacing: u32,
     /// Number of funded accounts.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]

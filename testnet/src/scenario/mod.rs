@@ -7,7 +7,6 @@ mod check;
 pub mod file;
 pub mod groups;
 pub mod place;
-pub mod span;
 pub mod topology;
 
 pub use action::Action;
@@ -15,5 +14,5 @@ pub use changes::Change;
 pub use file::{Scenario, ScenarioError};
 pub use groups::Groups;
 pub use place::FileError;
-pub use span::Span;
+pub use terminal::Span;
 pub use topology::Topology;

@@ -18,6 +18,24 @@ pub struct SpanError {
     got: String,
 }
 
+/// Whole seconds as people type them: `600`, `10m`, `1.5h`. A number alone is seconds.
+///
+/// # Errors
+///
+/// A sentence with an example.
+pub fn seconds(text: &str) -> Result<u32, String> {
+    let with_unit = match text.chars().last() {
+        Some(last) if last.is_ascii_digit() => format!("{text}s"),
+        _ => text.to_owned(),
+    };
+    with_unit
+        .parse::<Span>()
+        .ok()
+        .filter(|span| span.0.is_multiple_of(1_000_000))
+        .and_then(|span| u32::try_from(span.0 / 1_000_000).ok())
+        .ok_or_else(|| format!("{text:?} is no length in whole seconds; write 90, 90s or 10m"))
+}
+
 const UNITS: [(&str, u64); 6] = [
     // Longer names first: `ms` ends in `s`, too.
     ("us", 1),
@@ -121,6 +139,16 @@ mod tests {
             assert_eq!(span.to_string().parse::<Span>().unwrap(), span, "{text}");
         }
         assert_eq!(Span::from_secs(120).to_string(), "2m");
+    }
+
+    #[test]
+    fn seconds_may_have_a_unit() {
+        for (text, secs) in [("600", 600), ("10m", 600), ("1.5h", 5_400), ("0", 0)] {
+            assert_eq!(seconds(text), Ok(secs), "{text}");
+        }
+        for text in ["", "x", "-1", "1.5s", "0.5", "10 years", "99999999999"] {
+            assert!(seconds(text).unwrap_err().contains("write 90"), "{text}");
+        }
     }
 
     #[test]

@@ -131,6 +131,15 @@ impl Node {
         ComposedCall { stream, request }
     }
 
+    /// Asks its HTTP server for a path, and reads nothing of the answer.
+    pub fn begin_get(&self, path: &str) -> TcpStream {
+        let host = self.host();
+        let mut stream = self.connect();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("sent");
+        stream
+    }
+
     /// A connection to its HTTP server.
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.host()).expect("the node listens");

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -12,6 +12,7 @@ use chain::{Chain, ChainOptions, OnDamage, Params};
 use futures::FutureExt;
 use p2p::swarm::{Command, SwarmConfig, SwarmError};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use node_api::Api;
 use node_api::http::AllowedHosts;
@@ -32,10 +33,14 @@ const BLOCKING_THREADS: usize = 16;
 const IDLE_THREAD_LIFE: Duration = Duration::from_secs(5);
 /// How long the swarm may take to open its ports.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long servers and connections may take to end, all at once.
-const LEAVE_TIMEOUT: Duration = Duration::from_millis(700);
-/// How long work that was asked for may take to end; whatever is still at it then ends with the process.
-const WORK_TIMEOUT: Duration = Duration::from_millis(500);
+/// After the stop was asked for, servers and miners' connections have so long to end ...
+const SERVERS_UNTIL: Duration = Duration::from_millis(600);
+/// ... peers' connections so long ...
+const NETWORK_UNTIL: Duration = Duration::from_millis(900);
+/// ... work that was asked for so long ...
+const WORK_UNTIL: Duration = Duration::from_millis(1_200);
+/// ... and whatever is still at it then ends with the process.
+const THREADS_UNTIL: Duration = Duration::from_millis(1_500);
 
 /// How a node is started.
 #[derive(Debug)]
@@ -138,6 +143,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         data_dir,
     })?;
     let miner_stats = Arc::new(EndpointStats::default());
+    let ending = Ending::default();
     let outcome = runtime.block_on(async {
         signals::watch(&node);
         if options.exit_with_stdin {
@@ -169,25 +175,26 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
             let served = serve(&node, urls, cookie.path().to_owned(), announce).await;
             // A failure to start ends what was started.
             node.stop().press(StopReason::Asked("a failed start"));
+            ending.begin();
             let miners = async {
                 if let Some(miners) = miners {
                     let _ = miners.await;
                 }
             };
             let ended = futures::future::join(server, miners);
-            let _ = tokio::time::timeout(LEAVE_TIMEOUT, ended).await;
+            let _ = tokio::time::timeout(ending.left_until(SERVERS_UNTIL), ended).await;
             node.leave_network();
             served
         };
-        live(&node, life, swarm).await
+        live(&node, &ending, life, swarm).await
     });
     // Nobody changes the chain after its last flush.
     node.mining().wake();
     node.tell_chain_thread(Message::Stop);
     let _ = ends.chain_thread.join();
-    runtime.block_on(node.background().end(WORK_TIMEOUT));
+    runtime.block_on(node.background().end(ending.left_until(WORK_UNTIL)));
     let flushed = node.shut_down();
-    runtime.shutdown_timeout(WORK_TIMEOUT);
+    runtime.shutdown_timeout(ending.left_until(THREADS_UNTIL));
     drop(cookie);
     outcome?;
     if let Some(StopReason::Failed(reason)) = node.stop().reason() {
@@ -221,9 +228,26 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start threads")
 }
 
+/// When the node began to end. What is waited for then is counted from there, so that the waits do not add up.
+#[derive(Debug, Default)]
+struct Ending(OnceLock<Instant>);
+
+impl Ending {
+    fn begin(&self) {
+        self.0.get_or_init(Instant::now);
+    }
+
+    /// What is left of a time that counts from the beginning of the end.
+    fn left_until(&self, time: Duration) -> Duration {
+        let began = self.0.get_or_init(Instant::now);
+        time.saturating_sub(began.elapsed())
+    }
+}
+
 /// Drives the swarm on this thread for as long as the node lives.
 async fn live(
     node: &NodeHandle,
+    ending: &Ending,
     life: impl Future<Output = anyhow::Result<()>>,
     swarm: impl Future<Output = Result<(), SwarmError>>,
 ) -> anyhow::Result<()> {
@@ -232,7 +256,7 @@ async fn live(
     let ended = tokio::select! {
         served = &mut life => {
             // What does not end in time ends with the process.
-            let _ = tokio::time::timeout(LEAVE_TIMEOUT, swarm).await;
+            let _ = tokio::time::timeout(ending.left_until(NETWORK_UNTIL), swarm).await;
             return served;
         }
         ended = &mut swarm => ended,

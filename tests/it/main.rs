@@ -19,6 +19,7 @@ mod regtest_http;
 mod self_repair;
 mod settings;
 mod signals;
+mod stopping;
 mod stratum;
 #[path = "../../node/stratum/tests/it/stratum_client.rs"]
 mod stratum_client;

@@ -30,4 +30,5 @@ mod support;
 mod txindex;
 mod typed_client;
 mod wallet;
+mod wallet_promises;
 mod wallet_trouble;

@@ -40,8 +40,8 @@ fn one_variable_or_one_line_of_a_file_leads_all_commands_to_the_node() {
         home(&mut command, folder.path());
         command
     };
-    // `mend mine` would wait for a node to come up.
-    for command in &commands[..3] {
+    // `mend mine` would wait for a node to come up, and a wallet may be made before there is one.
+    for command in ["cli getblockcount", "wallet balance"] {
         let output = found(command).output().expect("mend runs");
         assert!(
             !output.status.success(),

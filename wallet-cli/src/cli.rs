@@ -96,9 +96,18 @@ impl PassphraseArgs {
         if let Some(path) = &self.passphrase_file {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
-            return Ok(Some(text.lines().next().unwrap_or_default().to_owned()));
+            let first = text.lines().next().unwrap_or_default();
+            if first.is_empty() {
+                bail!(
+                    "the first line of {} is empty; write the passphrase there, or say --no-encryption for a new wallet",
+                    path.display()
+                );
+            }
+            return Ok(Some(first.to_owned()));
         }
-        Ok(std::env::var("MEND_WALLET_PASSPHRASE").ok())
+        // A variable that is set to nothing is as good as none.
+        let given = std::env::var("MEND_WALLET_PASSPHRASE").ok();
+        Ok(given.filter(|passphrase| !passphrase.is_empty()))
     }
 }
 

@@ -15,7 +15,9 @@ use crate::keys::AccountKind;
 use crate::vault::Vault;
 
 /// The newest format that this program knows.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The format of wallets that were made for a network; older programs read it too.
+const FORMAT_OF_A_NETWORK: u32 = 1;
 
 /// How long a command waits for another one that uses the same wallet.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
@@ -26,8 +28,11 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct WalletFile {
     /// Version of this structure.
     pub(crate) format: u32,
-    /// The genesis hash of the network that the wallet belongs to.
-    pub(crate) genesis: BlockHash,
+    /// The genesis hash of the network that the wallet belongs to; `None` until it meets a node.
+    pub(crate) genesis: Option<BlockHash>,
+    /// Made before its network was known: its vault is bound to no network.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) made_early: bool,
     /// Which addresses its words lead to; absent for a watch-only wallet.
     pub(crate) account: Option<AccountKind>,
     /// The words (and BIP 39 passphrase), sealed; absent for a watch-only wallet.
@@ -42,14 +47,18 @@ pub(crate) struct WalletFile {
 impl WalletFile {
     /// A new one.
     pub(crate) fn new(
-        genesis: BlockHash,
+        genesis: Option<BlockHash>,
         account: Option<AccountKind>,
         vault: Option<Vault>,
         state: ChangeSet,
     ) -> WalletFile {
         WalletFile {
-            format: FORMAT,
+            format: match genesis {
+                Some(_) => FORMAT_OF_A_NETWORK,
+                None => FORMAT,
+            },
             genesis,
+            made_early: genesis.is_none(),
             account,
             vault,
             labels: BTreeMap::new(),
@@ -215,7 +224,7 @@ mod tests {
 
     fn empty() -> WalletFile {
         let genesis = "0f".repeat(32).parse().expect("a hash");
-        WalletFile::new(genesis, None, None, ChangeSet::default())
+        WalletFile::new(Some(genesis), None, None, ChangeSet::default())
     }
 
     #[test]
@@ -250,7 +259,7 @@ mod tests {
         fs::write(&path, &text[..text.len() / 2]).expect("written");
         let error = WalletFile::read(&path).expect_err("refused");
         assert!(error.to_string().contains("damaged"), "{error}");
-        fs::write(&path, text.replace("\"format\":1", "\"format\":2")).expect("written");
+        fs::write(&path, text.replace("\"format\":1", "\"format\":3")).expect("written");
         let error = WalletFile::read(&path).expect_err("refused");
         assert!(error.to_string().contains("newer mend"), "{error}");
     }

@@ -12,6 +12,7 @@ mod amount;
 mod cli;
 mod commands;
 mod file;
+mod ids;
 mod keys;
 mod lost;
 mod node;

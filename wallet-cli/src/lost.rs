@@ -97,6 +97,8 @@ pub(crate) struct Record {
     /// For the order: the height of its block, or of the one it lost; none when it never had one.
     height: Option<u32>,
     seen_at: Option<u64>,
+    /// When its block was made, or else when the wallet first saw it: seconds since 1970.
+    pub(crate) time: Option<u64>,
 }
 
 impl Record {
@@ -164,7 +166,12 @@ pub(crate) fn records(wallet: &Wallet) -> Vec<Record> {
                 Standing::Orphaned { was } => Some(was.height),
                 _ => None,
             };
+            let time = match positions.get(&node.txid) {
+                Some(ChainPosition::Confirmed { anchor, .. }) => Some(anchor.confirmation_time),
+                _ => node.first_seen.or(node.last_seen),
+            };
             Some(Record {
+                time,
                 txid: node.txid,
                 standing,
                 sent,

@@ -31,6 +31,13 @@ pub(crate) struct NodeArgs {
     password: Option<String>,
 }
 
+impl NodeArgs {
+    /// Whether anything was said about where the node is.
+    pub(crate) fn is_named(&self) -> bool {
+        !self.rpc.is_empty() || !self.cookie_file.is_empty() || self.place != PlaceArgs::default()
+    }
+}
+
 /// One or more nodes, asked in order until one answers.
 pub(crate) struct Node {
     endpoints: Vec<(String, Client)>,

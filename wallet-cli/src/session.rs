@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use bdk_wallet::chain::Merge;
 use bdk_wallet::{ChangeSet, CreateParams, KeychainKind, LoadParams, SignOptions, Wallet};
+use bitcoin::hashes::Hash as _;
 use bitcoin::{BlockHash, Psbt};
 
 use crate::cli::PassphraseArgs;
@@ -40,7 +41,7 @@ impl Session {
     /// Makes a wallet of `secret` and writes it to `path`, which must not exist yet.
     pub(crate) fn create(
         path: &Path,
-        genesis: BlockHash,
+        genesis: Option<BlockHash>,
         account: AccountKind,
         secret: &Secret,
         passphrase: &str,
@@ -68,19 +69,19 @@ impl Session {
         genesis: BlockHash,
         params: CreateParams,
     ) -> anyhow::Result<Session> {
-        Self::store(path, genesis, None, None, params)
+        Self::store(path, Some(genesis), None, None, params)
     }
 
     fn store(
         path: &Path,
-        genesis: BlockHash,
+        genesis: Option<BlockHash>,
         account: Option<AccountKind>,
         vault: Option<Vault>,
         params: CreateParams,
     ) -> anyhow::Result<Session> {
         let mut wallet = params
             .network(NETWORK)
-            .genesis_hash(genesis)
+            .genesis_hash(genesis.unwrap_or_else(no_network))
             .create_wallet_no_persist()
             .context("these descriptors make no wallet; see `mend wallet export` for an example")?;
         let state = wallet.take_staged().unwrap_or_default();
@@ -157,6 +158,24 @@ impl Session {
         Ok(())
     }
 
+    /// From now on the wallet belongs to the network of `genesis`. One that has a network keeps it.
+    pub(crate) fn belong_to(&mut self, genesis: BlockHash) -> anyhow::Result<()> {
+        if self.file.genesis.is_some() {
+            return Ok(());
+        }
+        let wallet = anew(
+            &self.wallet,
+            genesis,
+            bdk_wallet::chain::keychain_txout::DEFAULT_LOOKAHEAD,
+        )?;
+        self.file.genesis = Some(genesis);
+        self.replace_wallet(wallet)
+    }
+
+    fn context(&self) -> String {
+        context(self.file.genesis.filter(|_| !self.file.made_early))
+    }
+
     /// Opens the vault.
     pub(crate) fn secret(&self, passphrase: &PassphraseArgs) -> anyhow::Result<Secret> {
         let vault = self.file.vault.as_ref().context(WATCH_ONLY)?;
@@ -165,7 +184,7 @@ impl Session {
         } else {
             String::new()
         };
-        let text = vault.open(&passphrase, &context(self.file.genesis))?;
+        let text = vault.open(&passphrase, &self.context())?;
         serde_json::from_str(&text)
             .context("the wallet's secret is damaged; restore it from its words")
     }
@@ -201,7 +220,7 @@ impl Session {
 fn load(file: &WalletFile, path: &Path) -> anyhow::Result<Wallet> {
     LoadParams::new()
         .check_network(NETWORK)
-        .check_genesis_hash(file.genesis)
+        .check_genesis_hash(file.genesis.unwrap_or_else(no_network))
         .load_wallet_no_persist(file.state.clone())
         .with_context(|| {
             format!(
@@ -218,6 +237,37 @@ fn load(file: &WalletFile, path: &Path) -> anyhow::Result<Wallet> {
 }
 
 /// What a vault is bound to: moved into another network's wallet file, it does not open.
-fn context(genesis: BlockHash) -> String {
-    format!("mend wallet {genesis}")
+fn context(genesis: Option<BlockHash>) -> String {
+    match genesis {
+        Some(genesis) => format!("mend wallet {genesis}"),
+        None => "mend wallet of any network".to_owned(),
+    }
+}
+
+/// What BDK takes for the genesis of a wallet that has no network yet.
+fn no_network() -> BlockHash {
+    BlockHash::all_zeros()
+}
+
+/// The same wallet on another network, or as if nothing had been read: addresses that were given away stay so.
+pub(crate) fn anew(old: &Wallet, genesis: BlockHash, lookahead: u32) -> anyhow::Result<Wallet> {
+    let descriptors: Vec<String> = old
+        .keychains()
+        .map(|(_, descriptor)| descriptor.to_string())
+        .collect();
+    let params = match <[String; 2]>::try_from(descriptors) {
+        Ok([receive, change]) => Wallet::create(receive, change),
+        Err(descriptors) => Wallet::create_single(descriptors.concat()),
+    };
+    let mut wallet = params
+        .network(NETWORK)
+        .genesis_hash(genesis)
+        .lookahead(lookahead)
+        .create_wallet_no_persist()?;
+    for keychain in [KeychainKind::External, KeychainKind::Internal] {
+        if let Some(last) = old.derivation_index(keychain) {
+            let _revealed = wallet.reveal_addresses_to(keychain, last);
+        }
+    }
+    Ok(wallet)
 }

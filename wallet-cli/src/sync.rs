@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use bdk_bitcoind_rpc::Emitter;
 use bdk_wallet::Wallet;
+use bdk_wallet::chain::local_chain::{ApplyHeaderError, CannotConnectError};
 use bdk_wallet::chain::{BlockId, ChainPosition};
 use bitcoin::{Block, Transaction, Txid};
 use rpc_client::RpcError;
@@ -85,6 +86,19 @@ pub(crate) fn sync(
         .filter(|(txid, _)| !resent.taken.contains(txid));
     wallet.apply_evicted_txs(evicted.chain(refused));
     Ok(resent)
+}
+
+/// Whether a reading failed because the node left blocks that it had just told: they are then not found, or do not connect.
+pub(crate) fn is_of_a_reorg(error: &anyhow::Error) -> bool {
+    use bdk_bitcoind_rpc::bitcoincore_rpc::{Error, jsonrpc};
+    error.chain().any(|cause| {
+        matches!(
+            cause.downcast_ref(),
+            Some(Error::JsonRpc(jsonrpc::Error::Rpc(_)))
+        ) || matches!(cause.downcast_ref(), Some(RpcError::Rpc { .. }))
+            || cause.is::<CannotConnectError>()
+            || cause.is::<ApplyHeaderError>()
+    })
 }
 
 /// Sends lost payments, and again those whose parents were taken since.

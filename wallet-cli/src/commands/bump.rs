@@ -2,27 +2,32 @@
 
 use anyhow::{Context, bail};
 use bdk_wallet::KeychainKind;
-use bdk_wallet::error::BuildFeeBumpError;
+use bdk_wallet::error::{BuildFeeBumpError, CreateTxError};
 use bitcoin::{Amount, FeeRate, OutPoint, Psbt, Txid};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{open_synced, pay};
+use super::{children, open_synced, pay};
 use crate::cli::CommonArgs;
+use crate::ids::Prefix;
 use crate::node::Node;
 use crate::session::Session;
 
 /// Which payment to hurry.
 #[derive(Args, Debug)]
 pub(crate) struct BumpArgs {
-    /// The payment
-    txid: Txid,
+    /// The payment: its id, or how that begins
+    #[arg(value_parser = Prefix::parse)]
+    txid: Prefix,
     /// New fee rate in satoshi per virtual byte [default: half as much again]
     #[arg(long, value_name = "SAT/VB")]
     fee_rate: Option<f64>,
     /// Take the fee from what is paid; only for a payment with a single output, as `send ADDRESS all` makes
     #[arg(long)]
     from_payment: bool,
+    /// Replace it although payments that spend it fall away by that
+    #[arg(long)]
+    drop_children: bool,
     /// Show the transaction, but do not send it
     #[arg(long)]
     dry_run: bool,
@@ -31,8 +36,9 @@ pub(crate) struct BumpArgs {
 /// Which payment to hurry by spending it.
 #[derive(Args, Debug)]
 pub(crate) struct CpfpArgs {
-    /// A pending payment that pays to this wallet
-    txid: Txid,
+    /// A pending payment that pays to this wallet: its id, or how that begins
+    #[arg(value_parser = Prefix::parse)]
+    txid: Prefix,
     /// Fee rate in satoshi per virtual byte that parent and child shall have together
     #[arg(long, default_value_t = 10.0, value_name = "SAT/VB")]
     fee_rate: f64,
@@ -44,17 +50,18 @@ pub(crate) struct CpfpArgs {
 pub(crate) fn bump(common: &CommonArgs, args: &BumpArgs) -> anyhow::Result<()> {
     let given = args.fee_rate.map(pay::parse_fee_rate).transpose()?;
     let (mut session, node) = open_synced(common)?;
-    let psbt = replacement(&mut session, args, given)?;
+    let psbt = replacement(&mut session, &node, args, given)?;
     let signed = pay::sign(common, &session, psbt)?;
     pay::conclude(common, &mut session, &node, &signed, args.dry_run)
 }
 
 fn replacement(
     session: &mut Session,
+    node: &Node,
     args: &BumpArgs,
     given: Option<FeeRate>,
 ) -> anyhow::Result<Psbt> {
-    let txid = args.txid;
+    let txid = args.txid.find(&session.wallet)?;
     let Some(old) = session.wallet.get_tx(txid).map(|tx| tx.tx_node.tx.clone()) else {
         bail!("{txid} is not a payment of this wallet; see `mend wallet history`");
     };
@@ -68,7 +75,18 @@ fn replacement(
         .wallet
         .calculate_fee_rate(&old)
         .context("the payment's fee is not known, because others paid for it too")?;
-    let rate = given.unwrap_or_else(|| half_more(old_rate));
+    let children = children::of(&session.wallet, node, txid);
+    if !children.is_empty() {
+        if !args.drop_children {
+            bail!("{}", children.refusal(txid));
+        }
+        terminal::note(children.loss());
+    }
+    let mut rate = given.unwrap_or_else(|| half_more(old_rate));
+    if given.is_none() {
+        // A replacement pays for all that falls away, and for its own way through the network.
+        rate = rate.max(children.rate_above(old.weight()));
+    }
     let mut builder = session
         .wallet
         .build_fee_bump(txid)
@@ -93,7 +111,14 @@ fn replacement(
             .set_recipients(Vec::new())
             .drain_to(output.script_pubkey.clone());
     }
-    builder.finish().map_err(pay::explain)
+    builder.finish().map_err(|error| match error {
+        CreateTxError::CoinSelection(_) if old.output.len() == 1 && !args.from_payment => {
+            anyhow::anyhow!(
+                "there are no coins left to pay a higher fee with; `--from-payment` takes it from what is paid"
+            )
+        }
+        error => pay::explain(error),
+    })
 }
 
 /// Half as much again, and at least one satoshi per virtual byte more, which nodes ask of a replacement.
@@ -106,7 +131,7 @@ fn half_more(old: FeeRate) -> FeeRate {
 pub(crate) fn cpfp(common: &CommonArgs, args: &CpfpArgs) -> anyhow::Result<()> {
     let rate = pay::parse_fee_rate(args.fee_rate)?;
     let (mut session, node) = open_synced(common)?;
-    let txid = args.txid;
+    let txid = args.txid.find(&session.wallet)?;
     let coins: Vec<OutPoint> = session
         .wallet
         .list_unspent()

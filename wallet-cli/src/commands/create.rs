@@ -102,7 +102,17 @@ fn make(common: &CommonArgs, account: &AccountArgs, words: String) -> anyhow::Re
             path.display()
         );
     }
-    let genesis = genesis(common, account.genesis_hash)?;
+    let genesis = match genesis(common, account.genesis_hash) {
+        Ok(genesis) => Some(genesis),
+        // Who names a node wants that one.
+        Err(error) if common.node.is_named() => return Err(error),
+        Err(_) => {
+            terminal::note(
+                "note: no node answers; the wallet will belong to the network of the first node that it meets",
+            );
+            None
+        }
+    };
     let secret = Secret {
         words,
         extra: account.bip39_passphrase.clone(),

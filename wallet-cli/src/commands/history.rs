@@ -1,9 +1,11 @@
 //! `history` and `utxos`.
 
 use bdk_wallet::chain::ChainPosition;
-use bitcoin::Address;
+use bitcoin::{Address, Txid};
 use serde_json::json;
+use time::OffsetDateTime;
 
+use super::label::printable;
 use super::{open_synced, show};
 use crate::amount;
 use crate::cli::CommonArgs;
@@ -29,13 +31,14 @@ pub(crate) fn history(common: &CommonArgs) -> anyhow::Result<()> {
             _ => 0,
         };
         let label = label(&session, &record);
+        let time = record.time;
+        let date = time.map_or_else(|| "-".to_owned(), date);
         text += &format!(
-            "{sign}{:>16} BTC  {:14} {}{}{}\n",
+            "{date:16}  {sign}{:>16} BTC  {}  {:14}  {}\n",
             amount::show(change),
+            short(record.txid),
             record.standing.text(),
-            record.txid,
-            if label.is_empty() { "" } else { "  " },
-            label,
+            printable(&label),
         );
         let mut row = record.json();
         row["change"] = json!(format!("{sign}{}", amount::show(change)));
@@ -44,13 +47,38 @@ pub(crate) fn history(common: &CommonArgs) -> anyhow::Result<()> {
         row["fee"] = json!(wallet.calculate_fee(&record.tx).ok().map(amount::show));
         row["confirmations"] = json!(confirmations);
         row["label"] = json!(label);
+        row["time"] = json!(time);
         rows.push(row);
     }
     if rows.is_empty() {
         text = "no payments yet; `mend wallet address` shows where to be paid".to_owned();
     }
-    show(common, &json!(rows), text.trim_end())?;
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    show(common, &json!(rows), &lines.join("\n"))?;
     Ok(())
+}
+
+/// The beginning of an id, which all commands take for the whole.
+fn short(txid: Txid) -> String {
+    txid.to_string().chars().take(12).collect()
+}
+
+/// Seconds since 1970 as day and minute, UTC.
+fn date(seconds: u64) -> String {
+    let moment = i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.map_or_else(
+        || "-".to_owned(),
+        |at| {
+            let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+            format!(
+                "{year:04}-{month:02}-{day:02} {:02}:{:02}",
+                at.hour(),
+                at.minute()
+            )
+        },
+    )
 }
 
 /// The labels of a transaction and of our addresses that it pays to.
@@ -94,4 +122,22 @@ pub(crate) fn utxos(common: &CommonArgs) -> anyhow::Result<()> {
     }
     show(common, &json!(rows), text.trim_end())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00"),
+            (951_782_399, "2000-02-28 23:59"),
+            (951_782_400, "2000-02-29 00:00"),
+            (1_709_210_096, "2024-02-29 12:34"),
+            (4_102_444_800, "2100-01-01 00:00"),
+        ] {
+            assert_eq!(date(seconds), text);
+        }
+    }
 }

@@ -32,7 +32,11 @@ pub(crate) fn list(common: &CommonArgs) -> anyhow::Result<()> {
                     Some(vault) if vault.is_encrypted() => "encrypted",
                     Some(_) => "unencrypted",
                 };
-                text += &format!("{name:20} {kind:12} genesis {}\n", wallet.genesis);
+                let network = wallet.genesis.map_or_else(
+                    || "no network yet".to_owned(),
+                    |genesis| format!("genesis {genesis}"),
+                );
+                text += &format!("{name:20} {kind:12} {network}\n");
                 rows.push(json!({ "name": name, "path": path, "kind": kind, "account": wallet.account, "genesis": wallet.genesis }));
             }
             Err(error) => {

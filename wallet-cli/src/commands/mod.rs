@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod balance;
 pub(crate) mod bump;
+mod children;
 pub(crate) mod create;
 pub(crate) mod history;
 pub(crate) mod label;
@@ -29,18 +30,27 @@ use crate::sync::{self, Resent};
 fn open(common: &CommonArgs) -> anyhow::Result<(Session, Node)> {
     let mut session = Session::open(&common.path()?)?;
     let node = Node::new(&common.node)?;
-    node.check_network(session.file.genesis)?;
-    let agreed = sync::agreement(&session.wallet, &node)?;
+    match session.file.genesis {
+        Some(genesis) => node.check_network(genesis)?,
+        None => session.belong_to(node.genesis()?)?,
+    }
+    agree(&mut session, &node)?;
+    Ok((session, node))
+}
+
+/// Forgets the blocks that the node has left.
+fn agree(session: &mut Session, node: &Node) -> anyhow::Result<()> {
+    let agreed = sync::agreement(&session.wallet, node)?;
     if agreed < session.wallet.latest_checkpoint().height() {
         session.roll_back(agreed)?;
     }
-    Ok((session, node))
+    Ok(())
 }
 
 /// Opens the wallet and brings it up to the node's tip; the result is saved.
 fn open_synced(common: &CommonArgs) -> anyhow::Result<(Session, Node)> {
     let (mut session, node) = open(common)?;
-    let resent = sync_shown(common, &mut session.wallet, &node)?;
+    let resent = sync_over_reorgs(common, &mut session, &node)?;
     session.save()?;
     for txid in &resent.taken {
         terminal::note(format_args!(
@@ -48,6 +58,24 @@ fn open_synced(common: &CommonArgs) -> anyhow::Result<(Session, Node)> {
         ));
     }
     Ok((session, node))
+}
+
+/// Brings an opened wallet up to the node's tip, from the start again when the node changes its chain meanwhile.
+fn sync_over_reorgs(
+    common: &CommonArgs,
+    session: &mut Session,
+    node: &Node,
+) -> anyhow::Result<Resent> {
+    /// A chain that changes more often than this while it is read is not worth reading.
+    const TRIES: u32 = 20;
+    let mut tries = 1;
+    loop {
+        match sync_shown(common, &mut session.wallet, node) {
+            Err(error) if tries < TRIES && sync::is_of_a_reorg(&error) => tries += 1,
+            done => return done,
+        }
+        agree(session, node)?;
+    }
 }
 
 /// Brings a wallet up to the node's tip, with a line for people now and then.

@@ -126,9 +126,14 @@ pub(super) fn broadcast(
     // The change address is saved before the network knows it.
     session.save()?;
     let before = session.saved();
+    // Later than what it replaces, though the clock has whole seconds only: the later one counts.
+    let graph = session.wallet.tx_graph();
+    let rivals = graph.direct_conflicts(transaction).map(|(_, txid)| txid);
+    let seen = rivals.filter_map(|rival| graph.get_tx_node(rival)?.last_seen);
+    let now = seen.map(|seen| seen + 1).fold(unix_now(), u64::max);
     session
         .wallet
-        .apply_unconfirmed_txs([(transaction.clone(), unix_now())]);
+        .apply_unconfirmed_txs([(transaction.clone(), now)]);
     session.save()?;
     let txid = transaction.compute_txid();
     match node.broadcast(transaction) {

@@ -4,12 +4,14 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use bdk_wallet::SignOptions;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bdk_wallet::{SignOptions, Wallet};
 use bitcoin::{Address, Psbt};
 use clap::Subcommand;
 use serde_json::json;
 
-use super::send::PaymentArgs;
+use super::send::{PaymentArgs, usual_rate};
 use super::{open_synced, pay, show};
 use crate::amount;
 use crate::cli::CommonArgs;
@@ -52,8 +54,9 @@ pub(crate) fn psbt(common: &CommonArgs, command: &PsbtCommand) -> anyhow::Result
 
 fn create(common: &CommonArgs, args: &PaymentArgs) -> anyhow::Result<()> {
     let payments = pay::parse_payments(&args.payments)?;
-    let fee_rate = pay::parse_fee_rate(args.fee_rate)?;
-    let (mut session, _) = open_synced(common)?;
+    let given = args.given_rate()?;
+    let (mut session, node) = open_synced(common)?;
+    let fee_rate = given.map_or_else(|| usual_rate(&node), Ok)?;
     let psbt = pay::build(&mut session, &payments, fee_rate)?;
     // Its change address leaves the wallet with it.
     session.save()?;
@@ -70,6 +73,7 @@ fn create(common: &CommonArgs, args: &PaymentArgs) -> anyhow::Result<()> {
 fn sign(common: &CommonArgs, psbt: &Psbt) -> anyhow::Result<()> {
     let session = Session::open(&common.path()?)?;
     let mut psbt = psbt.clone();
+    complete(&session.wallet, &mut psbt);
     for line in summary(&session, &psbt) {
         terminal::note(&line);
     }
@@ -126,6 +130,7 @@ fn send(common: &CommonArgs, psbt: &Psbt) -> anyhow::Result<()> {
 }
 
 fn finish(session: &Session, psbt: &mut Psbt) -> anyhow::Result<()> {
+    complete(&session.wallet, psbt);
     let done = session
         .wallet
         .finalize_psbt(psbt, SignOptions::default())
@@ -172,9 +177,91 @@ fn read(given: &str) -> anyhow::Result<Psbt> {
     } else {
         bytes.extend(given.as_bytes());
     }
-    let psbt = match std::str::from_utf8(&bytes) {
-        Ok(text) => text.trim().parse::<Psbt>().map_err(anyhow::Error::new),
-        Err(_) => Psbt::deserialize(&bytes).map_err(anyhow::Error::new),
+    decode(&bytes).context("this is not a PSBT; give base64, a file, or pipe one in")
+}
+
+/// Base64, broken into lines or not, or the binary form; nothing may follow it.
+fn decode(bytes: &[u8]) -> anyhow::Result<Psbt> {
+    let psbt = match std::str::from_utf8(bytes) {
+        Ok(text) => {
+            let text: String = text.split_whitespace().collect();
+            STANDARD.decode(text)?
+        }
+        Err(_) => bytes.to_vec(),
     };
-    psbt.context("this is not a PSBT; give base64, a file, or pipe one in")
+    let mut rest = psbt.as_slice();
+    let read = Psbt::deserialize_from_reader(&mut rest)?;
+    if !rest.is_empty() {
+        bail!("{} bytes follow its end", rest.len());
+    }
+    Ok(read)
+}
+
+/// Adds what the wallet knows of its own coins: other tools send either the spent output or its whole transaction.
+fn complete(wallet: &Wallet, psbt: &mut Psbt) {
+    for (input, spending) in psbt.inputs.iter_mut().zip(&psbt.unsigned_tx.input) {
+        let spent = spending.previous_output;
+        let Some(parent) = wallet.tx_graph().get_tx(spent.txid) else {
+            // Unknown here: the whole transaction that came with it still names the output.
+            if let Some(parent) = &input.non_witness_utxo
+                && parent.compute_txid() == spent.txid
+                && input.witness_utxo.is_none()
+            {
+                input.witness_utxo = parent.output.get(spent.vout as usize).cloned();
+            }
+            continue;
+        };
+        if input.witness_utxo.is_none() {
+            input.witness_utxo = parent.output.get(spent.vout as usize).cloned();
+        }
+        if input.non_witness_utxo.is_none() {
+            input.non_witness_utxo = Some((*parent).clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitcoin::{OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness};
+
+    fn psbt() -> Psbt {
+        Psbt::from_unsigned_tx(Transaction {
+            version: bitcoin::transaction::Version::TWO,
+            lock_time: bitcoin::absolute::LockTime::ZERO,
+            input: vec![TxIn {
+                previous_output: OutPoint::null(),
+                script_sig: ScriptBuf::new(),
+                sequence: Sequence::MAX,
+                witness: Witness::new(),
+            }],
+            output: vec![TxOut {
+                value: bitcoin::Amount::from_sat(5),
+                script_pubkey: ScriptBuf::new(),
+            }],
+        })
+        .expect("unsigned")
+    }
+
+    #[test]
+    fn all_forms_of_a_psbt_are_read() {
+        let bytes = psbt().serialize();
+        let text = STANDARD.encode(&bytes);
+        let (first, second) = text.split_at(40);
+        for form in [text.clone(), format!("{first}\r\n  {second}\n")] {
+            assert_eq!(decode(form.as_bytes()).expect("base64"), psbt());
+        }
+        assert_eq!(decode(&bytes).expect("binary"), psbt());
+    }
+
+    #[test]
+    fn nothing_may_follow_a_psbt() {
+        let mut bytes = psbt().serialize();
+        bytes.push(0);
+        for form in [bytes.clone(), STANDARD.encode(&bytes).into_bytes()] {
+            let error = decode(&form).expect_err("a byte too many");
+            assert!(error.to_string().contains("1 bytes follow"), "{error}");
+        }
+        assert!(decode(b"cHNidP8=").is_err());
+    }
 }

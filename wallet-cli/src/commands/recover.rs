@@ -1,21 +1,20 @@
 //! `rebroadcast` and `rescan`: getting back what a wallet should have.
 
+use bdk_wallet::Wallet;
 use bdk_wallet::chain::ChainPosition;
-use bdk_wallet::{KeychainKind, Wallet};
 use bitcoin::Transaction;
 use serde_json::json;
 use std::sync::Arc;
 
-use super::{open, show, sync_shown};
+use super::{open, show, sync_over_reorgs, sync_shown};
 use crate::cli::CommonArgs;
-use crate::keys::NETWORK;
-use crate::session::Session;
+use crate::session::{Session, anew};
 use crate::sync::Resent;
 
 /// Sends again what is in no block and not in the node's mempool. Every reading of the chain does so; this one tells.
 pub(crate) fn rebroadcast(common: &CommonArgs) -> anyhow::Result<()> {
     let (mut session, node) = open(common)?;
-    let Resent { taken, refused } = sync_shown(common, &mut session.wallet, &node)?;
+    let Resent { taken, refused } = sync_over_reorgs(common, &mut session, &node)?;
     session.save()?;
     let mut text = String::new();
     for txid in &taken {
@@ -54,24 +53,8 @@ pub(crate) fn rescan(common: &CommonArgs, gap: u32) -> anyhow::Result<()> {
 /// The same wallet as if nothing had been read: its addresses stay given away, its open payments stay known.
 fn fresh(session: &Session, gap: u32) -> anyhow::Result<Wallet> {
     let old = &session.wallet;
-    let descriptors: Vec<String> = old
-        .keychains()
-        .map(|(_, descriptor)| descriptor.to_string())
-        .collect();
-    let params = match <[String; 2]>::try_from(descriptors) {
-        Ok([receive, change]) => Wallet::create(receive, change),
-        Err(descriptors) => Wallet::create_single(descriptors.concat()),
-    };
-    let mut wallet = params
-        .network(NETWORK)
-        .genesis_hash(session.file.genesis)
-        .lookahead(gap)
-        .create_wallet_no_persist()?;
-    for keychain in [KeychainKind::External, KeychainKind::Internal] {
-        if let Some(last) = old.derivation_index(keychain) {
-            let _revealed = wallet.reveal_addresses_to(keychain, last);
-        }
-    }
+    let genesis = old.local_chain().genesis_hash();
+    let mut wallet = anew(old, genesis, gap)?;
     let open: Vec<(Arc<Transaction>, u64)> = old
         .transactions()
         .filter(|tx| matches!(tx.chain_position, ChainPosition::Unconfirmed { .. }))

@@ -128,7 +128,8 @@ pub enum MempoolError {
     },
     /// `mempool min fee not met`: the mempool was full lately.
     #[error(
-        "the fee {got} is below {need} ({rate:?}), the least while the mempool is full; pay more or wait"
+        "the fee {got} is below {need} ({} sat/kvB), the least while the mempool is full; pay more or wait",
+        .rate.0
     )]
     BelowMempoolFee {
         /// What it pays.

@@ -126,9 +126,9 @@ pub(super) fn broadcast(
     // The change address is saved before the network knows it.
     session.save()?;
     let before = session.saved();
-    // Later than what it replaces, though the clock has whole seconds only: the later one counts.
+    // Later than what it replaces, and than all that spends that, though the clock has whole seconds only: the latest counts.
     let graph = session.wallet.tx_graph();
-    let rivals = graph.direct_conflicts(transaction).map(|(_, txid)| txid);
+    let rivals = graph.walk_conflicts(transaction, |_, txid| Some(txid));
     let seen = rivals.filter_map(|rival| graph.get_tx_node(rival)?.last_seen);
     let now = seen.map(|seen| seen + 1).fold(unix_now(), u64::max);
     session

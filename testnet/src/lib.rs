@@ -19,5 +19,6 @@ pub mod record;
 pub mod report;
 pub mod scenario;
 pub mod sim;
+pub mod tell;
 
 pub use commands::{SimArgs, TestnetArgs, run, run_sim};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::link::LinkSettings;
 use crate::scenario::file::{Expectations, GossipPlan};
 
-pub use fault::{Fault, FaultKind};
+pub use fault::{Apart, Fault, FaultKind};
 
 /// An experiment, resolved.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

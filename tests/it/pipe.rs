@@ -12,7 +12,12 @@ const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 fn unread(args: &[&str]) -> Output {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
-    let output = mend(args).stdout(writer).output().expect("mend runs");
+    let left = tempfile::tempdir().expect("a folder");
+    let mut command = mend(args);
+    command.env("TMPDIR", left.path()).stdout(writer);
+    let output = command.output().expect("mend runs");
+    let left = std::fs::read_dir(left.path()).expect("a folder").count();
+    assert_eq!(left, 0, "{args:?} leaves something behind");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!errors.contains("panicked"), "{args:?}: {errors}");
     output

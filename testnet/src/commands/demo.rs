@@ -77,6 +77,8 @@ pub(super) fn run(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
         });
     let outcome = match outcome {
         Ok(outcome) => outcome,
+        // Nothing went wrong; somebody stopped to read.
+        Err(error) if error.is::<terminal::PrintError>() => return Err(error),
         Err(error) => {
             directory.keep_for_the_curious();
             return Err(error.context(format!("logs are in {}", directory.path().display())));

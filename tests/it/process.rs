@@ -10,9 +10,14 @@ use serde_json::Value;
 /// How long anything may take here.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The program: the one that is built with the tests, or another that `MEND_PROGRAM` names.
+pub(crate) fn program() -> String {
+    std::env::var("MEND_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_mend").to_owned())
+}
+
 /// A command that has not begun.
 pub(crate) fn mend(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mend"));
+    let mut command = Command::new(program());
     command.args(args).stdin(Stdio::null());
     command.env_remove("RUST_LOG").env("RUST_BACKTRACE", "0");
     command
@@ -74,7 +79,7 @@ impl Node {
         }
         args.extend(["--listen", "/ip4/127.0.0.1/tcp/0"]);
         args.extend(more);
-        let mut child = command(env!("CARGO_BIN_EXE_mend"), &args)
+        let mut child = command(&program(), &args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

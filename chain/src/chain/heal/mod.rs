@@ -27,7 +27,7 @@ use crate::store::{Damage, Extent, Place, StoreError, Table};
 use crate::tree::NodeId;
 use crate::units::Height;
 
-pub(crate) use origin::Origin;
+pub(crate) use origin::{Effort, Origin};
 pub(super) use verdict::Ground;
 
 /// What to do about damage.
@@ -275,7 +275,9 @@ impl Chain {
         match &self.origins(self.tip_id(), [*outpoint])?[outpoint] {
             Origin::Unspent(coin) => self.coins.overwrite(outpoint, coin.clone()),
             // It may be the key that is damaged: then another row is missing.
-            Origin::Absent | Origin::Unclear | Origin::BelowSnapshot => return Ok(false),
+            Origin::Absent | Origin::Unclear | Origin::BelowSnapshot | Origin::Deeper => {
+                return Ok(false);
+            }
         }
         self.tell_cure(Cure::Coin {
             outpoint: *outpoint,
@@ -338,20 +340,28 @@ impl Chain {
         &self,
         outpoint: &OutPoint,
     ) -> Result<Option<PackedCoin>, StoreError> {
-        let damage = match self.store.pages() {
-            Ok(None) => return Ok(None),
-            Ok(Some(pages)) => match pages.is_sound_at(Table::Coins, &encode_outpoint(outpoint))? {
-                None => return Ok(None),
-                Some(damage) => StoreError::damaged(damage),
-            },
-            Err(error) if error.damage.is_some() => error,
-            Err(error) => return Err(error),
+        let Some(damage) = self.damage_at(outpoint)? else {
+            return Ok(None);
         };
         // What exactly is damaged there the scrub finds out.
         match self.origins(self.tip_id(), [*outpoint])?.remove(outpoint) {
             Some(Origin::Unspent(coin)) => Ok(Some(coin)),
             Some(Origin::Absent) => Ok(None),
             _ => Err(damage),
+        }
+    }
+
+    /// What is damaged of the pages that lead to the place of a coin. `None`: they are as they were written, so that what they say
+    /// of the coin, or that they know nothing of it, is what was committed.
+    pub(super) fn damage_at(&self, outpoint: &OutPoint) -> Result<Option<StoreError>, StoreError> {
+        match self.store.pages() {
+            Ok(None) => Ok(None),
+            Ok(Some(pages)) => {
+                let damage = pages.is_sound_at(Table::Coins, &encode_outpoint(outpoint))?;
+                Ok(damage.map(StoreError::damaged))
+            }
+            Err(error) if error.damage.is_some() => Ok(Some(error)),
+            Err(error) => Err(error),
         }
     }
 

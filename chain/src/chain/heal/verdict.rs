@@ -5,7 +5,7 @@
 //! a coin is not there is proved by the pages that lead to its place. Only where these are damaged all bodies are gone through; else no more
 //! than [`BODIES_FOR_A_DOUBT`] of them, in case what was written was wrong already.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{OutPoint, Txid};
 
@@ -78,7 +78,7 @@ impl Chain {
     /// What a verdict on a block depends on: what it spends, and what it would overwrite.
     fn concerned(&self, body: &CheckedBlock) -> Result<Concerned, StoreError> {
         let mut concerned = Concerned::default();
-        let own: HashSet<Txid> = body.txids().iter().copied().collect();
+        let own: BTreeSet<Txid> = body.txids().iter().copied().collect();
         for outpoint in outpoints_of(body) {
             // What cache and disk say, without help from bodies. A row that does not prove itself says nothing.
             let found = self.store.read(|disk| self.view(disk).coin(&outpoint));

@@ -185,3 +185,43 @@ fn what_is_not_of_this_network_is_left_as_it_is() {
     fs::write(&path, ruined).unwrap();
     assert!(open(dir.path()).1.is_some());
 }
+
+#[test]
+fn what_an_operator_said_outlives_a_salvage() {
+    let (dir, sound) = directory();
+    let (mut chain, _) = open(dir.path());
+    let refused = sound.hash("a20");
+    chain.invalidate(&refused).unwrap();
+    let signatures = chain::rules::spend::SignatureCache::default();
+    while !chain.is_at_best() {
+        chain.activate_best(&signatures, &mut Vec::new()).unwrap();
+    }
+    chain.flush().unwrap();
+    assert_eq!(chain.tip().height, Height(19));
+    drop(chain);
+    change_file(dir.path(), |content| content[..4096].fill(0x55));
+    let (chain, salvage) = open(dir.path());
+    assert_eq!(chain.tip().height, Height(19), "nobody took it back");
+    assert!(chain.tree().get(&refused).unwrap().status.invalidated);
+    assert!(
+        matches!(salvage, Some(Cure::Database { invalidated: 1, .. })),
+        "{salvage:?}"
+    );
+}
+
+#[test]
+fn of_damaged_files_the_newest_two_are_kept() {
+    let (dir, sound) = directory();
+    let mut names = Vec::new();
+    for _ in 0..4 {
+        change_file(dir.path(), |content| content[..4096].fill(0x55));
+        let (chain, salvage) = open(dir.path());
+        assert_same(&chain, &sound);
+        let Some(Cure::Database { kept, .. }) = salvage else {
+            panic!("it was salvaged: {salvage:?}");
+        };
+        names.push(kept.expect("a file"));
+    }
+    let there: Vec<bool> = names.iter().map(|name| name.exists()).collect();
+    assert_eq!(there, [false, false, true, true], "{names:?}");
+}

@@ -229,11 +229,12 @@ fn healed_json(cure: &Cure) -> Value {
             kept,
             bodies,
             lost,
+            invalidated,
             before,
             after,
             ..
         } => json!({
-            "event": "healed", "what": cure.what(), "kept": kept, "blocks": bodies, "lost": lost,
+            "event": "healed", "what": cure.what(), "kept": kept, "blocks": bodies, "lost": lost, "invalidated": invalidated,
             "height_before": before, "height": after, "text": text,
         }),
     }

@@ -76,6 +76,8 @@ pub enum Cure {
         bodies: u64,
         /// Bodies that could not be read, and come from peers.
         lost: u64,
+        /// Blocks that stay invalidated, as an operator said.
+        invalidated: u64,
         /// Height of the tip before; `None` if the old one could not be opened.
         before: Option<Height>,
         /// Height of the tip after: lower if a body on the way is lost.
@@ -113,6 +115,7 @@ impl fmt::Display for Cure {
                 kept,
                 bodies,
                 lost,
+                invalidated,
                 before,
                 after,
             } => {
@@ -120,12 +123,19 @@ impl fmt::Display for Cure {
                 if *lost > 0 {
                     write!(f, ", {lost} are lost and come from peers")?;
                 }
+                if *invalidated > 0 {
+                    write!(f, ", {invalidated} stay invalidated")?;
+                }
                 write!(f, "; the tip is at height {after}")?;
                 if let Some(before) = before.filter(|before| before != after) {
                     write!(f, " and was at {before}")?;
                 }
                 match kept {
-                    Some(path) => write!(f, "; the damaged file is kept as {}", path.display()),
+                    Some(path) => write!(
+                        f,
+                        "; the damaged file is kept as {} (the newest two are)",
+                        path.display()
+                    ),
                     None => Ok(()),
                 }
             }

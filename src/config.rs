@@ -49,7 +49,9 @@ fn file() -> Option<PathBuf> {
 
 fn defaults(mut command: Command, text: &str) -> anyhow::Result<Command> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| {
-        anyhow::anyhow!("{}", error.to_string().trim_end().replace('\n', " "))
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+        anyhow::anyhow!("line {line}: {}", error.message().replace('\n', " "))
     })?;
     // What is for one command goes before what is for all.
     let (of_one, of_all): (Vec<_>, Vec<_>) =
@@ -214,7 +216,10 @@ mod tests {
             ("colour = 1", "--colour"),
             ("[node]\ncolour = 1", "[node] has no option --colour"),
             ("[nodes]\nrest = true", "[nodes]"),
-            ("genesis = ", "invalid"),
+            (
+                "rest = true\ngenesis = ",
+                "line 2: string values must be quoted",
+            ),
             ("genesis = 2026-01-01", "neither text"),
         ] {
             let error = format!("{:#}", defaults(command(), text).expect_err(text));

@@ -68,6 +68,43 @@ fn main() {
     );
     write_snapshot();
     write_messages(&block);
+    write_frames(&[&block, &empty]);
+    write_rows(&first);
+    for (name, changes) in [
+        ("nothing", &[][..]),
+        ("a-bit", &[0x10, 0x22, 0, 0, 1, 1]),
+        (
+            "two",
+            &[
+                0, 0x10, 0, 0, 4, 0xff, 0xff, 0xff, 0xff, 9, 0x30, 0, 0, 2, 7, 7,
+            ],
+        ),
+    ] {
+        write("index", name, changes);
+        write("database", name, changes);
+    }
+}
+
+/// The network's magic is one byte there, which the target replaces.
+fn write_frames(blocks: &[&bitcoin::Block]) {
+    let mut file = Vec::new();
+    for block in blocks {
+        let bytes = serialize(*block);
+        file.push(0xfe);
+        file.extend((bytes.len() as u32).to_le_bytes());
+        file.extend(bytes);
+    }
+    write("framing", "two", &file);
+    file.truncate(file.len() - 9);
+    file.splice(0..0, *b"rubbish");
+    write("framing", "torn", &file);
+}
+
+/// A coin of each kind, and the undo data of a block that spends them.
+fn write_rows(payment: &Transaction) {
+    for (name, row) in chain::fixtures::stored::rows_of(payment) {
+        write("stored", name, &row);
+    }
 }
 
 /// Behind magic, version and digest, which the target puts in front.

@@ -34,7 +34,13 @@ fuzz_target!(|bytes: &[u8]| {
     let median = Timestamp(header.nonce);
     let now = Timestamp(header.time ^ header.nonce);
     let expected = CompactTarget::from_consensus(0x207f_ffff);
-    let valid = check_in_place(&header, &NextBits::at_any_time(&REGTEST, expected), median, now).is_ok();
+    let valid = check_in_place(
+        &header,
+        &NextBits::at_any_time(&REGTEST, expected),
+        median,
+        now,
+    )
+    .is_ok();
     let late_enough = header.time > median.0;
     let early_enough = u64::from(header.time) <= u64::from(now.0) + 7_200;
     let version = header.version.to_consensus() >= 4;

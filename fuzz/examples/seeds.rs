@@ -1,4 +1,5 @@
-//! Writes the inputs that fuzzing starts from: valid headers, transactions, blocks and files, into `corpus/`.
+//! Writes the inputs that fuzzing starts from: valid headers, transactions, blocks and files, into `seeds/`, where they are
+//! kept: run it when a format changes.
 //!
 //! ```text
 //! cargo run --example seeds
@@ -130,7 +131,7 @@ fn write_messages(_block: &bitcoin::Block) {}
 
 fn write(target: &str, name: &str, bytes: &[u8]) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("corpus")
+        .join("seeds")
         .join(target);
     fs::create_dir_all(&dir).expect("the folder can be made");
     fs::write(dir.join(name), bytes).expect("the disk has room");

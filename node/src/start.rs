@@ -14,8 +14,8 @@ use p2p::swarm::{Command, SwarmConfig, SwarmError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use http_server::AllowedHosts;
 use node_api::Api;
-use node_api::http::AllowedHosts;
 use node_api::server::{ServerOptions, Service};
 use node_api::{WarmUp, auth};
 use node_core::CoreOptions;

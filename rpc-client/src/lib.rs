@@ -2,6 +2,7 @@
 //!
 //! [`Client`] is blocking and may be shared between threads. [`cli`] is `mend cli`, which has the habits of `bitcoin-cli`.
 
+mod amount;
 mod auth;
 pub mod cli;
 mod client;
@@ -9,6 +10,7 @@ pub mod compare;
 mod error;
 pub mod place;
 
+pub use amount::amount_from;
 pub use auth::Auth;
 pub use client::Client;
 pub use error::RpcError;

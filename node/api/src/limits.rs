@@ -29,11 +29,5 @@ pub(crate) const LARGE_BODIES: usize = 8;
 pub(crate) const MAX_BATCH: usize = 10_000;
 /// Bytes of the replies to one batch, after which its further requests are refused.
 pub(crate) const MAX_BATCH_REPLY_BYTES: usize = 128 << 20;
-/// Largest head of a request, in bytes.
-pub(crate) const MAX_HEAD_BYTES: usize = 64 << 10;
-/// How long a client may take to send a head, or a body.
-pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long open connections may take to end when the server stops.
-pub(crate) const END_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a wrong password is kept waiting, as in Bitcoin Core.
 pub(crate) const WRONG_PASSWORD_PAUSE: Duration = Duration::from_millis(250);

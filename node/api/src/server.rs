@@ -13,14 +13,13 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use http_server::{AllowedHosts, Connection, json, plain};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
 
 use crate::auth::{User, Users};
-use crate::connections::{self, Connection};
-use crate::http::{self, AllowedHosts, json, plain};
 use crate::limits::{
     LARGE_BODIES, MAX_BATCH_REPLY_BYTES, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_PUBLIC_ANSWERS,
     SMALL_BODY_BYTES, WORK_QUEUE, WRONG_PASSWORD_PAUSE,
@@ -74,7 +73,10 @@ impl Service {
     /// Serves until the node stops.
     pub async fn serve(self, listener: TcpListener) {
         let stop = self.shared.api.stop().clone();
-        connections::serve(&listener, self.router(), MAX_CONNECTIONS, stop).await;
+        let stopped = async {
+            stop.pressed().await;
+        };
+        http_server::serve(&listener, self.router(), MAX_CONNECTIONS, stopped).await;
     }
 
     fn router(&self) -> Router {
@@ -98,7 +100,10 @@ impl Service {
             .layer(shedding)
             .merge(stream::router(api.clone()))
             .merge(calls)
-            .layer(middleware::from_fn_with_state(hosts, http::same_site_only))
+            .layer(middleware::from_fn_with_state(
+                hosts,
+                http_server::same_site_only,
+            ))
     }
 }
 
@@ -144,7 +149,7 @@ async fn read_body<'a>(
         true => None,
         false => shared.large_bodies.acquire().await.ok(),
     };
-    Ok((http::read_body(body, MAX_BODY_BYTES).await?, place))
+    Ok((http_server::read_body(body, MAX_BODY_BYTES).await?, place))
 }
 
 async fn authorized(shared: &Shared, headers: &HeaderMap) -> Result<User, Response> {

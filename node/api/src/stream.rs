@@ -15,11 +15,11 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use futures::stream::{self, Stream};
+use http_server::plain;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Api;
-use crate::http::plain;
 use crate::limits::MAX_STREAMS;
 use chain::Cure;
 use node_core::events::NodeEvent;

@@ -4,12 +4,11 @@ use axum::Router;
 use axum::extract::Request as HttpRequest;
 use axum::http::StatusCode;
 use axum::response::Response;
-use node_host::{StopReason, StopSwitch};
+use http_server::{json, plain, read_body};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::connections;
-use crate::http::{json, plain, read_body};
 use crate::limits::{MAX_BODY_BYTES, MAX_WARM_UP_CONNECTIONS};
 use crate::rpc::error::{Failure, code};
 use crate::rpc::request::{self, Asked, Refused, Request};
@@ -17,7 +16,7 @@ use crate::rpc::request::{self, Asked, Refused, Request};
 /// Answers every call with -28 until it is ended. It looks at no password, for it tells nothing.
 #[derive(Debug)]
 pub struct WarmUp {
-    end: StopSwitch,
+    end: oneshot::Sender<()>,
     serving: JoinHandle<TcpListener>,
 }
 
@@ -29,11 +28,14 @@ impl WarmUp {
     /// As the system says.
     pub fn start(listener: std::net::TcpListener) -> std::io::Result<WarmUp> {
         let listener = TcpListener::from_std(listener)?;
-        let end = StopSwitch::new();
-        let ended = end.clone();
+        let (end, ended) = oneshot::channel();
         let serving = tokio::spawn(async move {
             let router = Router::new().fallback(answer);
-            connections::serve(&listener, router, MAX_WARM_UP_CONNECTIONS, ended).await;
+            let ended = async {
+                // It ends as well when nobody is left to end it.
+                let _ = ended.await;
+            };
+            http_server::serve(&listener, router, MAX_WARM_UP_CONNECTIONS, ended).await;
             listener
         });
         Ok(WarmUp { end, serving })
@@ -45,7 +47,7 @@ impl WarmUp {
     ///
     /// When it panicked.
     pub async fn end(self) -> Result<TcpListener, tokio::task::JoinError> {
-        self.end.press(StopReason::Asked("the end of the start"));
+        drop(self.end);
         self.serving.await
     }
 }

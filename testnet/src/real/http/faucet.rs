@@ -10,8 +10,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bitcoin::{Amount, OutPoint, Script, ScriptBuf, Transaction, Txid};
 use chain::address::parse_address;
-use node_api::http::read_body;
-use node_api::rpc::model::amount_from;
+use http_server::read_body;
+use rpc_client::amount_from;
 use serde_json::{Value, json};
 
 use super::{Refusal, Shared, working};

@@ -21,8 +21,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::middleware;
-use node_api::{connections, http};
-use node_host::{StopReason, StopSwitch};
+use tokio::sync::oneshot;
 
 use super::manifest::HttpEntry;
 use super::{LabError, Probe, Supervisor};
@@ -40,7 +39,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The HTTP server of a running testnet. It ends when this is dropped.
 pub struct Http {
-    stop: StopSwitch,
+    /// Dropped to end it.
+    stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -97,8 +97,10 @@ impl Http {
             faucet: Mutex::new(faucet),
             began: Instant::now(),
         });
-        let stop = StopSwitch::new();
-        let stopped = stop.clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async {
+            let _ = stopped.await;
+        };
         let thread = std::thread::Builder::new()
             .name("http".to_owned())
             .spawn(move || {
@@ -106,7 +108,7 @@ impl Http {
                     match tokio::net::TcpListener::from_std(listener) {
                         Ok(listener) => {
                             let router = router(shared);
-                            connections::serve(&listener, router, MAX_CONNECTIONS, stopped).await;
+                            http_server::serve(&listener, router, MAX_CONNECTIONS, stopped).await;
                         }
                         Err(error) => tracing::error!(%error, "cannot serve HTTP"),
                     }
@@ -115,7 +117,7 @@ impl Http {
             })
             .map_err(io)?;
         Ok(Http {
-            stop,
+            stop: Some(stop),
             thread: Some(thread),
         })
     }
@@ -123,7 +125,7 @@ impl Http {
 
 impl Drop for Http {
     fn drop(&mut self) {
-        self.stop.press(StopReason::Asked("the testnet ends"));
+        drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             // A panic in it was printed already.
             let _ = thread.join();
@@ -137,8 +139,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/faucet", axum::routing::post(faucet::handler))
         .fallback(routes::nothing_here)
         .layer(middleware::from_fn_with_state(
-            http::AllowedHosts::default(),
-            http::same_site_only,
+            http_server::AllowedHosts::default(),
+            http_server::same_site_only,
         ))
         .with_state(shared)
 }

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use bitcoin::{Address, Amount, Network, ScriptBuf, Transaction};
-use node_api::http::read_body;
+use http_server::read_body;
 use serde_json::{Value, json};
 
 use super::faucet::script_of;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{OutPoint, Script, Transaction};
-use node_api::rpc::model::amount_from;
+use rpc_client::amount_from;
 use serde::Serialize;
 use serde_json::{Value, json};
 

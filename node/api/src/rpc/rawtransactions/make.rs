@@ -7,6 +7,7 @@ use bitcoin::{
     Address, Amount, Network, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, opcodes,
     transaction,
 };
+use rpc_client::amount_from;
 use serde_json::{Value, json};
 
 use super::transaction_from;
@@ -14,9 +15,9 @@ use crate::Api;
 use crate::rpc::args::{Args, address_from};
 use crate::rpc::error::Failure;
 use crate::rpc::mempool::outpoint_from;
+use crate::rpc::model::descriptor;
 use crate::rpc::model::script::{asm, kind};
 use crate::rpc::model::transaction::{DecodedTransaction, Detail};
-use crate::rpc::model::{amount_from, descriptor};
 use crate::rpc::reply::Reply;
 use crate::rpc::reply::reply;
 

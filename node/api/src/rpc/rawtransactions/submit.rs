@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bitcoin::{Amount, Transaction, TxOut};
 use chain::rules::spend;
+use rpc_client::amount_from;
 use serde_json::Value;
 
 use super::find::coins_of;
@@ -11,7 +12,6 @@ use super::transaction_from;
 use crate::Api;
 use crate::rpc::args::Args;
 use crate::rpc::error::{Failure, code};
-use crate::rpc::model::amount_from;
 use crate::rpc::reply::Reply;
 use crate::rpc::reply::reply;
 use node_core::mempool::{MempoolError, SatPerKvb};

@@ -1,6 +1,7 @@
 //! Connections: how many, who gives way when there are too many, and how they end.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,6 @@ use axum::Router;
 use axum::extract::Request;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use node_host::StopSwitch;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -101,21 +101,29 @@ impl Drop for Place {
     }
 }
 
-/// Serves until `stop` is pressed: up to `most` connections. Each request has its [`Connection`] as an extension.
-pub async fn serve(listener: &TcpListener, router: Router, most: usize, stop: StopSwitch) {
+/// Serves up to `most` connections until `stop` is over. Each request has its [`Connection`] as an extension.
+pub async fn serve(
+    listener: &TcpListener,
+    router: Router,
+    most: usize,
+    stop: impl Future<Output = ()>,
+) {
+    let mut stop = std::pin::pin!(stop);
+    let end = CancellationToken::new();
     let table = Table::new(most);
     let tasks = TaskTracker::new();
     loop {
         let (stream, _) = tokio::select! {
             accepted = accept(listener) => accepted,
-            _ = stop.pressed() => break,
+            () = stop.as_mut() => break,
         };
         let Some(place) = table.enter() else {
             continue;
         };
-        tasks.spawn(serve_one(stream, router.clone(), place, stop.clone()));
+        tasks.spawn(serve_one(stream, router.clone(), place, end.clone()));
     }
     // Those who wait for an answer get one.
+    end.cancel();
     tasks.close();
     let _ = tokio::time::timeout(END_TIMEOUT, tasks.wait()).await;
 }
@@ -133,7 +141,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-async fn serve_one(stream: TcpStream, router: Router, place: Place, stop: StopSwitch) {
+async fn serve_one(stream: TcpStream, router: Router, place: Place, end: CancellationToken) {
     let _ = stream.set_nodelay(true);
     let connection = place.connection.clone();
     let named = connection.clone();
@@ -150,7 +158,7 @@ async fn serve_one(stream: TcpStream, router: Router, place: Place, stop: StopSw
     tokio::select! {
         _ = served.as_mut() => {}
         () = connection.closed.cancelled() => {}
-        _ = stop.pressed() => {
+        () = end.cancelled() => {
             served.as_mut().graceful_shutdown();
             let _ = tokio::time::timeout(END_TIMEOUT, served).await;
         }

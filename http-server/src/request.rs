@@ -87,14 +87,15 @@ fn is_same_origin(origin: &str, host: &str) -> bool {
     origin.strip_prefix("http://") == Some(host)
 }
 
-pub(crate) fn json(status: StatusCode, mut body: String) -> Response {
+/// A reply of JSON, with a line end behind it.
+pub fn json(status: StatusCode, mut body: String) -> Response {
     body.push('\n');
     let kind = [(header::CONTENT_TYPE, "application/json")];
     (status, kind, body).into_response()
 }
 
 /// A reply of plain text.
-pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response {
+pub fn plain(status: StatusCode, text: &'static str) -> Response {
     (status, [(header::CONTENT_TYPE, "text/plain")], text).into_response()
 }
 

@@ -117,7 +117,8 @@ fn honest(folder: &Path) -> (Vec<u8>, Node, [String; 2]) {
         &network[1],
     ]);
     let file = fs::read(dir.join("chain.redb")).expect("the database");
-    let node = Node::start(&dir, &words(&network));
+    let alone = [&words(&network)[..], &["--no-discovery"]].concat();
+    let node = Node::start(&dir, &alone);
     (file, node, network)
 }
 
@@ -173,7 +174,7 @@ fn a_node_on_a_damaged_database_is_whole_again_beside_an_honest_one() {
         let kind = Kind::of(number, count, &mut dice);
         let case = format!("{number}: {}", kind.damage(&mut content, &mut dice));
         write_database(&dir, &content);
-        let more = ["--connect", &address, "--scrub", "100M"];
+        let more = ["--connect", &address, "--scrub", "100M", "--no-discovery"];
         let hurt = Node::start(&dir, &[&words(&network)[..], &more].concat());
         eventually(&format!("the tip, {case}"), || {
             hurt.call(&["getbestblockhash"]) == honest.call(&["getbestblockhash"])

@@ -46,7 +46,7 @@ pub enum SalvageError {
 
 /// Opens the chain in a directory as [`Chain::open_owned`]; if its database is damaged, sets that aside under another name, makes a
 /// new one, and connects all blocks of this network that are found in the damaged one, with all checks. Headers are taken over too,
-/// so that a lost body is known to be missing, and what an operator said of blocks. [`Chain::take_cures`] tells of it.
+/// so that a lost body is known to be missing. [`Chain::take_cures`] tells of it.
 ///
 /// `now` is the time that headers may not be far ahead of. `progress` is called while blocks are taken over.
 ///
@@ -91,14 +91,6 @@ pub fn open(
             return Err(error.into());
         }
     }
-    // What an operator said is no rule's business. It was said of no active block of the new chain, which has none yet.
-    let said = headers.values().filter(|row| row.status.invalidated);
-    let mut invalidated = 0;
-    for row in said {
-        if chain.tree().get(&row.hash).is_some() && chain.invalidate(&row.hash).is_ok() {
-            invalidated += 1;
-        }
-    }
     let frames = Frames {
         file: &file,
         magic: magic(&params),
@@ -122,7 +114,6 @@ pub fn open(
         kept,
         bodies,
         lost,
-        invalidated,
         before: None,
         after: chain.tip().height,
     });

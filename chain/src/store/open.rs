@@ -104,25 +104,17 @@ impl Store {
         cache_bytes: usize,
     ) -> Result<(Store, Loaded), OpenError> {
         let opened = guarded(&path, || open().map_err(|error| classify(error, &path)));
-        let mut opened = opened?;
-        let database = &mut opened.database;
+        let opened = opened?;
+        let database = &opened.database;
         let loaded = guarded(&path, || {
-            let damaged = |problem: &str| OpenError::Damaged {
-                path: path.clone(),
-                problem: problem.to_owned(),
-            };
             if let Some(loaded) = check_meta(database, params, &path)? {
                 return Ok(loaded);
             }
-            // Rows get checksums now: they must be what was written.
-            let is_sound = database
-                .check_integrity()
-                .map_err(|error| classify(error, &path))?;
-            if !is_sound {
-                return Err(damaged("its pages do not match their checksums"));
-            }
             upgrade::from_1(database).map_err(|error| unreadable(error, &path))?;
-            check_meta(database, params, &path)?.ok_or_else(|| damaged("its upgrade was lost"))
+            check_meta(database, params, &path)?.ok_or_else(|| OpenError::Damaged {
+                path: path.clone(),
+                problem: "its upgrade was lost".to_owned(),
+            })
         });
         let loaded = match loaded {
             Ok(loaded) => loaded,

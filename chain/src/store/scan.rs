@@ -63,8 +63,7 @@ impl FoundBody {
 /// What was found in a file.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Headers whose rows are whole, by height. Of several rows of one block, since pages that are not used any more are looked at too,
-    /// what one of them says holds: that its body is there, that an operator invalidated it.
+    /// Headers whose rows are whole, by height. Of several rows of one block one that says that its body is there, if there is one.
     pub(crate) headers: BTreeMap<RowKey, HeaderRow>,
     /// Bodies by height. There may be several of one block: pages that are not used any more are looked at too.
     pub(crate) bodies: Vec<FoundBody>,
@@ -76,7 +75,6 @@ impl Found {
         if let Some(row) = row.filter(|row| row.header.block_hash() == row.hash) {
             let known = self.headers.entry(*key).or_insert(row);
             known.status.has_body |= row.status.has_body;
-            known.status.invalidated |= row.status.invalidated;
         }
     }
 }

@@ -213,40 +213,6 @@ fn a_block_that_spends_what_is_not_there_is_condemned_as_ever() {
     scene.assert_same(&hurt);
 }
 
-/// Whoever sends a block pays one proof of work for it: that must not make a node read its whole chain. The body at the bottom is
-/// damaged, so that whoever reads down to it waits for another instead of condemning.
-#[test]
-fn a_bad_block_makes_nobody_read_the_whole_chain() {
-    let scene = scene();
-    let mut hurt = open(scene.dir.path());
-    hurt.submit("b", scene.sound.block("b").clone());
-    for number in 0..100 {
-        hurt.mine(&format!("c{number}"));
-    }
-    let bottom = scene.sound.block("a1").block_hash();
-    hurt.chain_mut().flush().unwrap();
-    // A coin that never was.
-    let mut payment = scene.payment.clone();
-    payment.input[0].previous_output.txid = bitcoin::hashes::Hash::from_byte_array([7; 32]);
-    let bad = hurt.including(&payment).build("bad").mine();
-    drop(hurt);
-    let blocks: Rows = TableDefinition::new("blocks");
-    tamper(
-        scene.dir.path(),
-        blocks,
-        &block_key(1, &bottom),
-        &|_, mut row| {
-            *row.last_mut().unwrap() ^= 1;
-            Some(row)
-        },
-    );
-    let mut hurt = open(scene.dir.path());
-    let hash = bad.block_hash();
-    hurt.submit("bad", bad);
-    assert!(hurt.chain().tree().get(&hash).unwrap().status.failed);
-    assert_eq!(hurt.chain().damaged(), [], "nobody looked down there");
-}
-
 #[test]
 fn without_the_body_that_would_tell_a_block_is_neither_condemned_nor_connected() {
     let scene = scene();

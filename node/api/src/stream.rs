@@ -229,12 +229,11 @@ fn healed_json(cure: &Cure) -> Value {
             kept,
             bodies,
             lost,
-            invalidated,
             before,
             after,
             ..
         } => json!({
-            "event": "healed", "what": cure.what(), "kept": kept, "blocks": bodies, "lost": lost, "invalidated": invalidated,
+            "event": "healed", "what": cure.what(), "kept": kept, "blocks": bodies, "lost": lost,
             "height_before": before, "height": after, "text": text,
         }),
     }

@@ -378,27 +378,6 @@ fn while_the_chain_is_ahead_of_the_clock_no_work_is_handed_out() {
 }
 
 #[test]
-fn blocks_that_were_made_before_an_error_are_named_with_it() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let node = RunningNode::start(folder.path());
-    let clock = chain_two_hours_ahead(&node);
-    node.call("setmocktime", json!([clock + 3]));
-    let (code, message) = node.refused("generatetoaddress", json!([50, ADDRESS]));
-    assert_eq!(code, -1);
-    let tip = node.call("getbestblockhash", json!([]));
-    let made = node
-        .call("getblockcount", json!([]))
-        .as_u64()
-        .expect("a height")
-        - 12;
-    let expected = format!(
-        "; {made} of 50 blocks were made before, the last of them {}",
-        tip.as_str().expect("a hash")
-    );
-    assert!(made > 0 && message.ends_with(&expected), "{message}");
-}
-
-#[test]
 fn the_own_miner_pauses_while_the_chain_is_ahead_of_the_clock() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = RunningNode::start(folder.path());

@@ -27,7 +27,7 @@ use crate::store::{Damage, Extent, Place, StoreError, Table};
 use crate::tree::NodeId;
 use crate::units::Height;
 
-pub(crate) use origin::{Effort, Origin};
+pub(crate) use origin::Origin;
 pub(super) use verdict::Ground;
 
 /// What to do about damage.
@@ -76,8 +76,6 @@ pub enum Cure {
         bodies: u64,
         /// Bodies that could not be read, and come from peers.
         lost: u64,
-        /// Blocks that stay invalidated, as an operator said.
-        invalidated: u64,
         /// Height of the tip before; `None` if the old one could not be opened.
         before: Option<Height>,
         /// Height of the tip after: lower if a body on the way is lost.
@@ -115,7 +113,6 @@ impl fmt::Display for Cure {
                 kept,
                 bodies,
                 lost,
-                invalidated,
                 before,
                 after,
             } => {
@@ -123,19 +120,12 @@ impl fmt::Display for Cure {
                 if *lost > 0 {
                     write!(f, ", {lost} are lost and come from peers")?;
                 }
-                if *invalidated > 0 {
-                    write!(f, ", {invalidated} stay invalidated")?;
-                }
                 write!(f, "; the tip is at height {after}")?;
                 if let Some(before) = before.filter(|before| before != after) {
                     write!(f, " and was at {before}")?;
                 }
                 match kept {
-                    Some(path) => write!(
-                        f,
-                        "; the damaged file is kept as {} (the newest two are)",
-                        path.display()
-                    ),
+                    Some(path) => write!(f, "; the damaged file is kept as {}", path.display()),
                     None => Ok(()),
                 }
             }
@@ -285,9 +275,7 @@ impl Chain {
         match &self.origins(self.tip_id(), [*outpoint])?[outpoint] {
             Origin::Unspent(coin) => self.coins.overwrite(outpoint, coin.clone()),
             // It may be the key that is damaged: then another row is missing.
-            Origin::Absent | Origin::Unclear | Origin::BelowSnapshot | Origin::Deeper => {
-                return Ok(false);
-            }
+            Origin::Absent | Origin::Unclear | Origin::BelowSnapshot => return Ok(false),
         }
         self.tell_cure(Cure::Coin {
             outpoint: *outpoint,
@@ -350,28 +338,20 @@ impl Chain {
         &self,
         outpoint: &OutPoint,
     ) -> Result<Option<PackedCoin>, StoreError> {
-        let Some(damage) = self.damage_at(outpoint)? else {
-            return Ok(None);
+        let damage = match self.store.pages() {
+            Ok(None) => return Ok(None),
+            Ok(Some(pages)) => match pages.is_sound_at(Table::Coins, &encode_outpoint(outpoint))? {
+                None => return Ok(None),
+                Some(damage) => StoreError::damaged(damage),
+            },
+            Err(error) if error.damage.is_some() => error,
+            Err(error) => return Err(error),
         };
         // What exactly is damaged there the scrub finds out.
         match self.origins(self.tip_id(), [*outpoint])?.remove(outpoint) {
             Some(Origin::Unspent(coin)) => Ok(Some(coin)),
             Some(Origin::Absent) => Ok(None),
             _ => Err(damage),
-        }
-    }
-
-    /// What is damaged of the pages that lead to the place of a coin. `None`: they are as they were written, so that what they say
-    /// of the coin, or that they know nothing of it, is what was committed.
-    pub(super) fn damage_at(&self, outpoint: &OutPoint) -> Result<Option<StoreError>, StoreError> {
-        match self.store.pages() {
-            Ok(None) => Ok(None),
-            Ok(Some(pages)) => {
-                let damage = pages.is_sound_at(Table::Coins, &encode_outpoint(outpoint))?;
-                Ok(damage.map(StoreError::damaged))
-            }
-            Err(error) if error.damage.is_some() => Ok(Some(error)),
-            Err(error) => Err(error),
         }
     }
 

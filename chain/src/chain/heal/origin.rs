@@ -22,35 +22,6 @@ pub(crate) enum Origin {
     Unclear,
     /// Blocks down to a snapshot of coins do not tell, and those below are not here.
     BelowSnapshot,
-    /// The blocks that were looked at do not tell, and there are more.
-    Deeper,
-}
-
-/// How many bodies may still be read for one question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Effort {
-    bodies_left: u32,
-}
-
-impl Effort {
-    /// As many as it takes: for what is known to be damaged.
-    pub(crate) fn unlimited() -> Effort {
-        Effort::of(u32::MAX)
-    }
-
-    /// So many.
-    pub(crate) fn of(bodies: u32) -> Effort {
-        Effort {
-            bodies_left: bodies,
-        }
-    }
-
-    /// Whether one more may be read; it counts as read then.
-    pub(crate) fn allows_a_body(&mut self) -> bool {
-        let left = self.bodies_left.checked_sub(1);
-        self.bodies_left = left.unwrap_or(0);
-        left.is_some()
-    }
 }
 
 impl Chain {
@@ -61,25 +32,12 @@ impl Chain {
         top: NodeId,
         outpoints: impl IntoIterator<Item = OutPoint>,
     ) -> Result<BTreeMap<OutPoint, Origin>, StoreError> {
-        self.origins_within(top, outpoints, &mut Effort::unlimited())
-    }
-
-    /// As [`Chain::origins`], as long as `effort` lasts: what is not known then is [`Origin::Deeper`].
-    pub(crate) fn origins_within(
-        &self,
-        top: NodeId,
-        outpoints: impl IntoIterator<Item = OutPoint>,
-        effort: &mut Effort,
-    ) -> Result<BTreeMap<OutPoint, Origin>, StoreError> {
         let mut search = Search {
             open: outpoints.into_iter().collect(),
             found: BTreeMap::new(),
         };
         let mut next = Some(top);
         while let Some(id) = next.filter(|_| !search.open.is_empty()) {
-            if !effort.allows_a_body() {
-                return Ok(search.end(Origin::Deeper));
-            }
             let Some(body) = self.body(id)? else {
                 let was_here = self.tree.status(id).connected;
                 return Ok(search.end(if was_here {

@@ -90,11 +90,6 @@ impl Chain {
             kept,
             bodies,
             lost,
-            invalidated: new
-                .tree
-                .ids()
-                .filter(|id| new.tree.status(*id).invalidated)
-                .count() as u64,
             before: Some(self.tree.height(old_tip)),
             after: new.tip().height,
         });

@@ -100,30 +100,8 @@ fn generate(
     payout: &ScriptBuf,
     max_tries: Option<i64>,
 ) -> Result<Reply, Failure> {
-    let mut hashes: Vec<BlockHash> = Vec::new();
-    match generate_into(&mut hashes, node, count, payout, max_tries) {
-        Err(failure) if !hashes.is_empty() => Err(Failure {
-            message: format!(
-                "{}; {} of {count} blocks were made before, the last of them {}",
-                failure.message,
-                hashes.len(),
-                hashes[hashes.len() - 1]
-            ),
-            ..failure
-        }),
-        Err(failure) => Err(failure),
-        Ok(()) => reply(&hashes),
-    }
-}
-
-fn generate_into(
-    hashes: &mut Vec<BlockHash>,
-    node: &Api,
-    count: i64,
-    payout: &ScriptBuf,
-    max_tries: Option<i64>,
-) -> Result<(), Failure> {
     let mut tries = max_tries.map(|tries| u64::try_from(tries).unwrap_or(0));
+    let mut hashes: Vec<BlockHash> = Vec::new();
     while i64::try_from(hashes.len()).is_ok_and(|found| found < count) && node.is_wanted() {
         let template = node.read(|core| core.template(node.now()))?;
         // A fresh extra nonce each time: no two calls, nor a call after invalidateblock, make the same block.
@@ -142,7 +120,7 @@ fn generate_into(
             Err(failure) => return Err(failure),
         }
     }
-    Ok(())
+    reply(&hashes)
 }
 
 const STALE: &str = "ProcessNewBlock, block not accepted: another block came first";

@@ -20,15 +20,26 @@ use super::{Change, Mempool, RemovalReason, Surroundings};
 const MAX_RETURNED_BYTES: usize = 20_000_000;
 
 /// What a change of chains gives back to the mempool.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Returning {
     transactions: Vec<Arc<Transaction>>,
     bytes: usize,
+    room: usize,
+}
+
+impl Default for Returning {
+    fn default() -> Returning {
+        Returning {
+            transactions: Vec::new(),
+            bytes: 0,
+            room: MAX_RETURNED_BYTES,
+        }
+    }
 }
 
 impl Returning {
     fn is_full(&self) -> bool {
-        self.bytes >= MAX_RETURNED_BYTES
+        self.bytes >= self.room
     }
 
     fn add(&mut self, transaction: Arc<Transaction>) {
@@ -351,3 +362,6 @@ fn stands_on_moved_ground(
         || footing.youngest_coinbase.is_some_and(immature)
         || footing.relative_lock
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use chain::fixtures::{Payment, TestChain};
 use node_core::Output;
 use node_core::events::NodeEvent;
 use node_core::mempool::RemovalReason;
+use node_core::mempool::package::Verdict;
 use p2p::wire::Gossip;
 
 use crate::support::{FEE, Lone, alice, allocations, bob, pay, pay_on};
@@ -138,4 +139,38 @@ fn payments_that_were_replaced_or_confirmed_are_not_set_aside() {
     assert!(lone.core.mempool().is_empty());
     assert!(!lone.core.mempool().is_set_aside(&txid));
     assert!(lone.core.mempool().is_set_aside(&replaced.compute_txid()));
+}
+
+/// Whoever only asked whether a payment would be taken made the node forget it.
+#[test]
+fn what_is_only_tested_stays_set_aside() {
+    //   G - b1            <- rival: spends the payment's coin and another
+    //     \ c1 - c2       <- neither: the rival comes back and keeps the payment out, until it is replaced
+    let payment = pay(&alice(), 0, &bob(), FEE);
+    let child = pay_on(&payment, &bob(), &alice(), FEE);
+    let rival = spending_both([0, 1]);
+    let filler = |index| pay(&bob(), index, &bob(), FEE);
+    let (_, lost) = miner_of(&[&rival]);
+    let (other, stays) = miner_of(&[&filler(0), &filler(1)]);
+    let mut lone = Lone::new();
+    lone.now = other.now;
+    let txid = lone.send(&payment).expect("good");
+    for block in lost.iter().chain(&stays) {
+        lone.submit(block);
+    }
+    lone.send(&pay(&alice(), 1, &bob(), FEE * 10))
+        .expect("it replaces the rival");
+    assert!(lone.core.mempool().is_set_aside(&txid));
+
+    let package = [&payment, &child].map(|tx| std::sync::Arc::new(tx.clone()));
+    let verdicts = lone.core.test_package(lone.now, &package, &mut lone.out);
+    assert!(
+        verdicts
+            .iter()
+            .all(|verdict| matches!(verdict, Verdict::Fit(_))),
+        "{verdicts:?}"
+    );
+    assert!(lone.core.mempool().is_set_aside(&txid));
+    lone.send(&payment).expect("it would be taken");
+    assert!(!lone.core.mempool().is_set_aside(&txid));
 }

@@ -213,14 +213,13 @@ async fn batched(shared: &Shared, user: &User, batch: Vec<Result<Request, Refuse
         return busy();
     };
     let empty = batch.is_empty();
-    let mut replies = Vec::with_capacity(batch.len());
-    let mut bytes = 0;
+    let mut replies = Replies::default();
     for asked in batch {
         let (version, id, result) = match asked {
             Ok(request) => {
                 let notification = is_notification(&request);
                 let (version, id) = (request.version, request.id.clone());
-                let result = next_of_batch(shared, request, bytes).await;
+                let result = next_of_batch(shared, request, replies.is_full()).await;
                 if notification {
                     continue;
                 }
@@ -228,22 +227,39 @@ async fn batched(shared: &Shared, user: &User, batch: Vec<Result<Request, Refuse
             }
             Err(refused) => (refused.version, refused.id, Err(refused.failure)),
         };
-        let text = request::reply_json(version, id.as_ref(), &result);
-        bytes += text.len();
-        replies.push(text);
+        replies.push(request::reply_json(version, id.as_ref(), &result));
     }
-    if replies.is_empty() && !empty {
+    if replies.texts.is_empty() && !empty {
         return StatusCode::NO_CONTENT.into_response();
     }
-    json(StatusCode::OK, format!("[{}]", replies.join(",")))
+    json(StatusCode::OK, format!("[{}]", replies.texts.join(",")))
 }
 
-/// One call of a batch, whose replies take `bytes` so far.
-async fn next_of_batch(shared: &Shared, request: Request, bytes: usize) -> Result<Reply, Failure> {
+/// The replies to a batch so far.
+#[derive(Debug, Default)]
+struct Replies {
+    texts: Vec<String>,
+    bytes: usize,
+}
+
+impl Replies {
+    fn push(&mut self, text: String) {
+        self.bytes += text.len();
+        self.texts.push(text);
+    }
+
+    /// Whether nothing more is carried out for this batch.
+    fn is_full(&self) -> bool {
+        self.bytes > MAX_BATCH_REPLY_BYTES
+    }
+}
+
+/// One call of a batch; `is_full`: its replies are too large already.
+async fn next_of_batch(shared: &Shared, request: Request, is_full: bool) -> Result<Reply, Failure> {
     if shared.api.stop().is_pressed() {
         return Err(Failure::misc("Shutting down"));
     }
-    if bytes > MAX_BATCH_REPLY_BYTES {
+    if is_full {
         let text = format!(
             "the replies to this batch have more than {MAX_BATCH_REPLY_BYTES} bytes already; send smaller batches"
         );
@@ -251,4 +267,26 @@ async fn next_of_batch(shared: &Shared, request: Request, bytes: usize) -> Resul
     }
     let result = shared.workers.call(&shared.api, request).await;
     result.unwrap_or_else(|Busy| Err(Failure::new(code::LIMIT, "too many calls wait")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_over_when_its_replies_are_too_large() {
+        let mut replies = Replies::default();
+        let text = "x".repeat(8 << 20);
+        let mut carried_out = 0;
+        while !replies.is_full() {
+            replies.push(text.clone());
+            carried_out += 1;
+        }
+        assert_eq!(carried_out, MAX_BATCH_REPLY_BYTES / text.len() + 1);
+        let held: usize = replies.texts.iter().map(String::len).sum();
+        assert!(
+            held <= MAX_BATCH_REPLY_BYTES + text.len(),
+            "one reply beyond it at most"
+        );
+    }
 }

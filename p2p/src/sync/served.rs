@@ -70,3 +70,34 @@ impl ServedBlocks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chain::fixtures::{GENESIS, TestChain};
+
+    use super::*;
+
+    #[test]
+    fn decodings_for_all_peers_are_an_allowance_that_comes_back() {
+        let mut net = TestChain::new();
+        let names: Vec<String> = (0..PART_DECODINGS + 20).map(|n| format!("b{n}")).collect();
+        for name in &names {
+            net.fork_at(GENESIS).mine(name);
+        }
+        let chain = net.chain();
+        let mut served = ServedBlocks::default();
+        let mut given = |names: &[String], now| {
+            let get = |name: &&String| {
+                let block = served.get(now, chain, &net.hash(name));
+                block.expect("in memory").is_some()
+            };
+            names.iter().filter(get).count()
+        };
+        let (now, most) = (Mono::ZERO, PART_DECODINGS as usize);
+        assert_eq!(given(&names, now), most);
+        assert_eq!(given(&names[..most], now), most, "what is decoded is kept");
+        assert_eq!(given(&names[most..], now), 0);
+        let later = Mono::from_micros(5_000_000);
+        assert_eq!(given(&names[most..], later), 5, "one a second");
+    }
+}

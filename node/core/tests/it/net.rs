@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bitcoin::{Amount, Transaction, Txid};
+use chain::fixtures::Payment;
 use node_core::Mode;
 use node_core::events::NodeEvent;
 use node_core::mempool::RemovalReason;
@@ -407,4 +408,29 @@ fn payments_that_a_reorg_gave_back_reach_those_who_never_saw_them() {
     net.run_until(Duration::from_secs(20), |net| net.agree());
     assert!(net.has(0, &txid), "the block is lost");
     net.run_until(FIVE_SECONDS, |net| (0..4).all(|node| net.has(node, &txid)));
+}
+
+/// Every input of an orphan is looked up, so that one with thousands of them would cost much.
+#[test]
+fn an_orphan_with_too_many_parents_is_not_kept() {
+    let mut net = Net::new(1);
+    let stranger = net.stranger(0);
+    let unknown = |number: u8| {
+        pay_on(
+            &family(0, 2)[1],
+            &alice(),
+            &bob(),
+            FEE * u64::from(number + 1),
+        )
+    };
+    let parents: Vec<Transaction> = (0..101).map(unknown).collect();
+    for (count, kept) in [(100, 1), (101, 1)] {
+        let spend = parents[..count]
+            .iter()
+            .fold(Payment::new(), |payment, parent| {
+                payment.spend_output_of(parent, 0, &bob())
+            });
+        net.tell(0, stranger, &spend.pay(&bob(), Amount::ONE_BTC).sign());
+        assert_eq!(net.cores[0].orphan_count(), kept, "{count} parents");
+    }
 }

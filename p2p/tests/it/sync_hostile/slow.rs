@@ -66,11 +66,13 @@ fn two_slow_peers_are_kept_though_each_could_be_relieved_by_the_other() {
     }
     let took = net.run_until_agreed(&[0, 1], 200 * SECOND);
     println!("two slow peers: {took:?}, served {:?}", net.bodies_served);
+    // Nobody is asked twice before all were asked once; and again once at most, since every stall of one that has delivered
+    // doubles the time-out: after the first blocks it is longer than the link takes for one.
+    let (blocks, peers) = (6, 2);
     let served: usize = net.bodies_served.iter().sum();
-    assert!(
-        served <= 18,
-        "six blocks, three times each at most: {served}"
-    );
+    assert!(served <= blocks * (peers + 1), "{served}");
+    // Both links were used: one alone takes twice as long (see above).
+    assert!(took < 60 * SECOND, "{took:?}");
     assert!(net.dismissals.is_empty(), "{:?}", net.dismissals);
 }
 

@@ -10,6 +10,7 @@
 
 mod address;
 mod backoff;
+mod connections;
 mod known;
 mod lots;
 mod named;
@@ -22,21 +23,20 @@ use chain::Timestamp;
 
 pub use address::{AddressError, Endpoint, Host, PeerAddress, Reach};
 pub use known::{MAX_NEW, MAX_NEW_PER_GROUP, MAX_PER_SOURCE, MAX_TRIED, MAX_TRIED_PER_GROUP};
+pub use named::{Complaint, NamedPeer};
 pub use stored::BookError;
 
-use backoff::Backoff;
+use connections::{Connections, Seen};
 use known::{Entry, Known};
 use lots::Lots;
 use named::Named;
-use stored::{FORMAT, StoredBook, StoredPeer};
+use stored::StoredBook;
 
 use crate::budget::AddressGroup;
 use crate::{Direction, Mono, PeerNum};
 
 /// Outbound peers that are remembered to be dialled first.
 pub const MAX_ANCHORS: usize = 2;
-/// A peer is worth remembering like that once it has been connected so long.
-const ANCHOR_AFTER: Duration = Duration::from_secs(60);
 /// Dials at once, beside the operator's.
 const MAX_DIALS: usize = 8;
 /// While no peer is missing, a new address is tried out this often.
@@ -71,46 +71,13 @@ pub enum Connected {
     Feeler,
 }
 
-/// Something that the operator should hear of an address that he gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Complaint {
-    /// The address as it was given.
-    pub address: String,
-    /// Why nobody is connected there.
-    pub reason: String,
-}
-
-/// One address of the operator's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedPeer {
-    /// As it was given.
-    pub address: String,
-    /// The peer that is connected there.
-    pub peer: Option<PeerNum>,
-    /// Why nobody is, as far as known.
-    pub problem: Option<String>,
-}
-
-/// A connected peer.
-#[derive(Debug)]
-struct Seen {
-    id: String,
-    /// Where it was dialled, if it was we who dialled.
-    dialled: Option<Endpoint>,
-    /// The host that it came from, or that was dialled.
-    host: Option<Host>,
-    since: Mono,
-    /// We mean to part from it for a reason that will not pass soon.
-    given_up: bool,
-}
-
 /// Addresses worth dialling.
 #[derive(Debug)]
 pub struct PeerBook {
     options: BookOptions,
     named: BTreeMap<Endpoint, Named>,
     known: Known,
-    connected: BTreeMap<PeerNum, Seen>,
+    connected: Connections,
     /// Of the last run.
     anchors: Vec<Endpoint>,
     own_id: Option<String>,
@@ -126,7 +93,7 @@ impl PeerBook {
             options,
             named: BTreeMap::new(),
             known: Known::default(),
-            connected: BTreeMap::new(),
+            connected: Connections::default(),
             anchors: Vec::new(),
             own_id: None,
             lots: Lots::new(options.seed),
@@ -141,61 +108,31 @@ impl PeerBook {
     ///
     /// [`BookError`] when the text is something else; an empty book will do then.
     pub fn from_json(text: &str, options: BookOptions) -> Result<PeerBook, BookError> {
-        let stored: StoredBook = serde_json::from_str(text)?;
-        if stored.format > FORMAT {
-            return Err(BookError::NewerFormat {
-                found: stored.format,
-            });
-        }
+        let stored = StoredBook::parse(text)?;
         let mut book = PeerBook::new(options);
-        for peer in stored.peers.into_iter().take(MAX_NEW + MAX_TRIED) {
-            let Ok(address) = peer.address.parse::<PeerAddress>() else {
-                continue;
-            };
-            let mut entry = Entry::new(address, peer.source);
-            entry.last_success = peer.last_success;
-            entry.backoff = Backoff::remembered(peer.failures, peer.last_success.is_some());
+        for entry in stored.entries(MAX_NEW + MAX_TRIED) {
             book.known.restore(entry);
         }
-        let anchors = stored.anchors.iter().take(MAX_ANCHORS);
-        let anchors = anchors.filter_map(|anchor| anchor.parse::<PeerAddress>().ok());
-        book.anchors = anchors.map(|address| address.endpoint).collect();
+        book.anchors = stored.anchors(MAX_ANCHORS);
         Ok(book)
     }
 
     /// The book as JSON. Of what the operator gave, those are in it that were reached: they are known from then on.
     pub fn to_json(&self, now: Mono) -> String {
         let named: Vec<Entry> = self.named.values().filter_map(Named::remembered).collect();
-        let peers = self.known.iter().chain(&named).map(|entry| StoredPeer {
-            address: entry.full_address().to_string(),
-            last_success: entry.last_success,
-            failures: entry.backoff.failures,
-            source: entry.source.clone(),
-        });
-        let book = StoredBook {
-            format: FORMAT,
-            peers: peers.collect(),
-            anchors: self.anchors(now).iter().map(Endpoint::to_string).collect(),
-        };
-        serde_json::to_string_pretty(&book).expect("texts and numbers are always written")
+        let entries = self.known.iter().chain(&named);
+        StoredBook::of(entries, &self.anchors(now)).to_json()
     }
 
     /// The outbound peers that have lasted longest; those of the last run while there are none.
     fn anchors(&self, now: Mono) -> Vec<Endpoint> {
-        let lasting = |seen: &&Seen| now.since(seen.since) >= ANCHOR_AFTER && !seen.given_up;
-        let mut lasting: Vec<_> = self
-            .connected
-            .values()
-            .filter(lasting)
-            .filter_map(|seen| Some((seen.since, seen.dialled.clone()?)))
-            .filter(|(_, endpoint)| self.known.contains(endpoint))
-            .collect();
-        lasting.sort();
-        if lasting.is_empty() {
+        let lasting = self.connected.lasting(now).into_iter();
+        let lasting = lasting.filter(|endpoint| self.known.contains(endpoint));
+        let first: Vec<Endpoint> = lasting.take(MAX_ANCHORS).collect();
+        if first.is_empty() {
             return self.anchors.clone();
         }
-        let first = lasting.into_iter().take(MAX_ANCHORS);
-        first.map(|(_, endpoint)| endpoint).collect()
+        first
     }
 
     /// Grows with every change that is worth storing.
@@ -254,13 +191,13 @@ impl PeerBook {
     pub fn is_named_peer(&self, peer: PeerNum) -> bool {
         self.named
             .values()
-            .any(|named| self.peer_at(named) == Some(peer))
+            .any(|named| self.connected.at(named) == Some(peer))
     }
 
     /// The addresses that the operator gave, and what is known of each.
     pub fn fixed(&self) -> impl Iterator<Item = NamedPeer> {
         self.named.values().map(|named| {
-            let peer = self.peer_at(named);
+            let peer = self.connected.at(named);
             NamedPeer {
                 address: named.address.to_string(),
                 peer,
@@ -269,24 +206,13 @@ impl PeerBook {
         })
     }
 
-    /// Who is connected at an address of the operator's: dialled there, or with the id that he gave, or found there.
-    fn peer_at(&self, named: &Named) -> Option<PeerNum> {
-        let here = |(_, seen): &(&PeerNum, &Seen)| {
-            let dialled = seen.dialled.as_ref() == Some(&named.address.endpoint);
-            dialled || named.address.peer_id.as_ref() == Some(&seen.id)
-        };
-        let met = named.met.filter(|met| self.connected.contains_key(met));
-        let found = self.connected.iter().find(here);
-        found.map(|(peer, _)| *peer).or(met)
-    }
-
     /// Learns addresses from a connected peer. Who is further away cannot know what is reachable nearer; names are not
     /// believed, since looking them up would tell others what we do; nothing that is known is changed. Returns how many were new.
     pub fn learn(&mut self, from: PeerNum, of: AddressesOf, addresses: &[String]) -> usize {
         if self.options.no_discovery || self.options.fixed_only {
             return 0;
         }
-        let Some(seen) = self.connected.get(&from) else {
+        let Some(seen) = self.connected.get(from) else {
             return 0;
         };
         let Some(host) = seen.host.clone() else {
@@ -320,7 +246,7 @@ impl PeerBook {
             }
             let connected = &self.connected;
             let in_use = |entry: &Entry| {
-                entry.backoff.due() > Mono::ZERO || is_occupant_connected(connected, entry)
+                entry.backoff.due() > Mono::ZERO || connected.has_occupant_of(entry)
             };
             new += usize::from(self.known.learn(address, &source, &mut self.lots, in_use));
         }
@@ -335,7 +261,7 @@ impl PeerBook {
         let due: Vec<Endpoint> = self
             .named
             .iter()
-            .filter(|(_, named)| named.backoff.due() <= now && self.peer_at(named).is_none())
+            .filter(|(_, named)| named.backoff.due() <= now && self.connected.at(named).is_none())
             .map(|(endpoint, _)| endpoint.clone())
             .collect();
         for endpoint in due {
@@ -374,7 +300,7 @@ impl PeerBook {
 
     /// An address to dial among those that `wanted` takes: an anchor, or one drawn by lot.
     fn choose(&mut self, now: Mono, wanted: impl Fn(&Entry) -> bool) -> Option<Endpoint> {
-        let here = Here::of(&self.connected);
+        let here = self.connected.index();
         let is_due = |entry: &&Entry| entry.backoff.due() <= now && !here.has(entry);
         let candidates: Vec<&Entry> = self
             .known
@@ -388,8 +314,7 @@ impl PeerBook {
         }
         let dialling = self.known.iter().filter(|e| e.backoff.is_dialling(now));
         let mut taken: BTreeSet<AddressGroup> = dialling.filter_map(Entry::group).collect();
-        let dialled = self.connected.values().filter_map(|s| s.dialled.as_ref());
-        taken.extend(dialled.filter_map(Endpoint::group));
+        taken.extend(self.connected.dialled_groups());
         Known::choose(&candidates, &taken, &mut self.lots)
     }
 
@@ -398,12 +323,12 @@ impl PeerBook {
         let named = self
             .named
             .values()
-            .filter(|named| self.peer_at(named).is_none())
+            .filter(|named| self.connected.at(named).is_none())
             .map(|named| named.backoff.due());
         if self.options.fixed_only {
             return named.min();
         }
-        let here = Here::of(&self.connected);
+        let here = self.connected.index();
         let idle = self.known.iter().filter(|entry| !here.has(entry));
         let known = if missing > 0 {
             idle.map(|entry| entry.backoff.due()).min()
@@ -454,14 +379,12 @@ impl PeerBook {
 
     /// We are about to part from a peer for a reason that will not pass soon: its address is left alone for a while.
     pub fn gave_up(&mut self, peer: PeerNum) {
-        if let Some(seen) = self.connected.get_mut(&peer) {
-            seen.given_up = true;
-        }
+        self.connected.give_up(peer);
     }
 
     /// A peer is gone. If it was good it is dialled again soon.
     pub fn disconnected(&mut self, peer: PeerNum, now: Mono, reason: &str) {
-        let Some(seen) = self.connected.remove(&peer) else {
+        let Some(seen) = self.connected.remove(peer) else {
             return;
         };
         let lasted = now.since(seen.since);
@@ -489,9 +412,7 @@ impl PeerBook {
         let Ok(address) = address.parse::<PeerAddress>() else {
             return;
         };
-        let mut connected = self.connected.iter();
-        let peer = connected.find(|(_, seen)| seen.id == peer_id);
-        let peer = peer.map(|(peer, _)| *peer);
+        let peer = self.connected.with_id(peer_id);
         if let Some(named) = self.named.get_mut(&address.endpoint) {
             named.met = peer;
         }
@@ -514,7 +435,7 @@ impl PeerBook {
         self.known.failed(&address.endpoint, now, lasting);
         self.changes += u64::from(self.known.len() < before);
         let named = self.named.get(&address.endpoint)?;
-        let is_met = self.peer_at(named).is_some();
+        let is_met = self.connected.at(named).is_some();
         let named = self.named.get_mut(&address.endpoint)?;
         if is_met {
             // Whoever is there is here already.
@@ -560,7 +481,7 @@ impl PeerBook {
             .known
             .iter()
             .chain(&named)
-            .filter(|entry| entry.is_tried() || self.is_vouched_for(entry))
+            .filter(|entry| entry.is_tried() || self.connected.vouches_for(entry))
             .filter(|entry| entry.backoff.failures < 3 && entry.occupant.is_some())
             .collect();
         known.sort_by_cached_key(|entry| std::cmp::Reverse(entry.last_success));
@@ -574,46 +495,8 @@ impl PeerBook {
             .collect()
     }
 
-    /// The peer is connected, and from the host that the address names.
-    fn is_vouched_for(&self, entry: &Entry) -> bool {
-        let mut connected = self.connected.values();
-        connected.any(|seen| {
-            entry.occupant.as_ref() == Some(&seen.id)
-                && seen.host.as_ref() == Some(&entry.endpoint.host)
-        })
-    }
-
     fn is_own(&self, address: &PeerAddress) -> bool {
         self.own_id.is_some() && address.peer_id == self.own_id
-    }
-}
-
-fn is_occupant_connected(connected: &BTreeMap<PeerNum, Seen>, entry: &Entry) -> bool {
-    let mut seen = connected.values();
-    seen.any(|seen| entry.occupant.as_ref() == Some(&seen.id))
-}
-
-/// Who is connected, to look many addresses up.
-struct Here<'a> {
-    ids: BTreeSet<&'a String>,
-    dialled: BTreeSet<&'a Endpoint>,
-}
-
-impl<'a> Here<'a> {
-    fn of(connected: &'a BTreeMap<PeerNum, Seen>) -> Here<'a> {
-        Here {
-            ids: connected.values().map(|seen| &seen.id).collect(),
-            dialled: connected
-                .values()
-                .filter_map(|seen| seen.dialled.as_ref())
-                .collect(),
-        }
-    }
-
-    /// One peer a connection: an address counts as connected if whoever is there is, whichever side dialled.
-    fn has(&self, entry: &Entry) -> bool {
-        let by_id = entry.occupant.as_ref();
-        by_id.is_some_and(|id| self.ids.contains(id)) || self.dialled.contains(&entry.endpoint)
     }
 }
 

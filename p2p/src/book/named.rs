@@ -16,7 +16,27 @@ const FIRST_SILENCE: Duration = Duration::from_secs(60);
 /// ... up to this.
 const LONGEST_SILENCE: Duration = Duration::from_secs(3_600);
 
+/// Something that the operator should hear of an address that he gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// The address as it was given.
+    pub address: String,
+    /// Why nobody is connected there.
+    pub reason: String,
+}
+
 /// One address of the operator's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedPeer {
+    /// As it was given.
+    pub address: String,
+    /// The peer that is connected there.
+    pub peer: Option<PeerNum>,
+    /// Why nobody is, as far as known.
+    pub problem: Option<String>,
+}
+
+/// What is known of one address of the operator's.
 #[derive(Clone, Debug)]
 pub(super) struct Named {
     /// As it was given, with the id if there was one.

@@ -16,6 +16,8 @@ mod judge;
 mod line;
 mod low_work;
 mod peer;
+#[path = "../../p2p/tests/raw/mod.rs"]
+mod raw;
 mod scene;
 mod serving;
 #[path = "../../benches/support/mod.rs"]

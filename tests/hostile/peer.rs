@@ -1,21 +1,19 @@
 //! [`HostilePeer`]: a libp2p peer of the network that says what an attack wants.
 
 use std::collections::BTreeMap;
-use std::future;
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
+use futures::StreamExt;
 use libp2p::request_response::{self, ProtocolSupport, ResponseChannel};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, Swarm, gossipsub, identify, noise, ping, tcp, yamux,
-};
+use libp2p::{Multiaddr, PeerId, Swarm, gossipsub, identify, noise, ping, tcp, yamux};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+use crate::raw::{self, RawCodec};
 
 /// Bound of every wait.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -205,63 +203,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("nobody panics with it")
 }
 
-/// Bytes as they go over a stream.
-#[derive(Clone)]
-struct RawCodec {
-    reads: bool,
-}
-
-impl request_response::Codec for RawCodec {
-    type Protocol = StreamProtocol;
-    type Request = Vec<u8>;
-    type Response = Vec<u8>;
-
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        let mut bytes = Vec::new();
-        io.read_to_end(&mut bytes).await?;
-        Ok(bytes.split_off(4.min(bytes.len())))
-    }
-
-    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        if !self.reads {
-            return future::pending().await;
-        }
-        let mut bytes = Vec::new();
-        io.read_to_end(&mut bytes).await?;
-        Ok(bytes)
-    }
-
-    async fn write_request<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-        bytes: Vec<u8>,
-    ) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        io.write_all(&bytes).await
-    }
-
-    async fn write_response<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-        bytes: Vec<u8>,
-    ) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        io.write_all(&bytes).await
-    }
-}
-
 #[derive(NetworkBehaviour)]
 struct RawBehaviour {
     identify: identify::Behaviour,
@@ -286,34 +227,17 @@ fn swarm(manners: &Manners) -> Swarm<RawBehaviour> {
             yamux::Config::default,
         )
         .expect("encryption")
-        .with_behaviour(|key| {
-            let protocol = StreamProtocol::try_from_owned(format!("/mend/{name}/exchange/1"));
-            let config = gossipsub::ConfigBuilder::default()
-                .protocol_id(format!("/mend/{name}/gossip/2"), gossipsub::Version::V1_1)
-                .validation_mode(gossipsub::ValidationMode::Anonymous)
-                .max_transmit_size(10_000_000)
-                .flood_publish(true)
-                .message_id_fn(|message| gossipsub::MessageId::new(&message.data))
-                .build()
-                .expect("gossip");
-            let mut gossip =
-                gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Anonymous, config)
-                    .expect("gossip");
-            for topic in [Topic::Blocks, Topic::Transactions] {
-                gossip.subscribe(&ident(&name, topic)).expect("a topic");
-            }
-            RawBehaviour {
-                identify: identify::Behaviour::new(identify::Config::new(version, key.public())),
-                ping: ping::Behaviour::default(),
-                exchange: request_response::Behaviour::with_codec(
-                    codec,
-                    [(protocol.expect("a name"), ProtocolSupport::Full)],
-                    request_response::Config::default()
-                        .with_request_timeout(PATIENCE * 10)
-                        .with_max_concurrent_streams(1_000),
-                ),
-                gossip,
-            }
+        .with_behaviour(|key| RawBehaviour {
+            identify: identify::Behaviour::new(identify::Config::new(version, key.public())),
+            ping: ping::Behaviour::default(),
+            exchange: request_response::Behaviour::with_codec(
+                codec,
+                [(raw::exchange_protocol(&name), ProtocolSupport::Full)],
+                request_response::Config::default()
+                    .with_request_timeout(PATIENCE * 10)
+                    .with_max_concurrent_streams(1_000),
+            ),
+            gossip: raw::gossip(&name),
         })
         .expect("behaviour")
         .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE * 10))
@@ -321,10 +245,10 @@ fn swarm(manners: &Manners) -> Swarm<RawBehaviour> {
 }
 
 fn ident(name: &str, topic: Topic) -> gossipsub::IdentTopic {
-    gossipsub::IdentTopic::new(match topic {
-        Topic::Blocks => format!("mend/{name}/blocks"),
-        Topic::Transactions => format!("mend/{name}/transactions"),
-    })
+    match topic {
+        Topic::Blocks => raw::topic(name, "blocks"),
+        Topic::Transactions => raw::topic(name, "transactions"),
+    }
 }
 
 async fn listen(swarm: &mut Swarm<RawBehaviour>) -> String {
@@ -421,9 +345,11 @@ async fn run(
                     request_response::Event::Message { message, .. },
                 )) => match message {
                     request_response::Message::Request { request, channel, .. } => {
+                        // Its length is in front.
+                        let request = request.get(4..).unwrap_or_default();
                         let kind = request.first().copied().unwrap_or(u8::MAX);
                         *lock(&met.asked).entry(kind).or_default() += 1;
-                        match (manners.answer)(&request) {
+                        match (manners.answer)(request) {
                             Reply::Silence => unanswered.push(channel),
                             Reply::Now(bytes) => {
                                 let exchange = &mut swarm.behaviour_mut().exchange;

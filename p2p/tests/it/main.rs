@@ -5,6 +5,8 @@
 
 mod host;
 mod net;
+#[path = "../raw/mod.rs"]
+mod raw;
 mod swarm;
 mod sync_blocks;
 mod sync_headers;

@@ -1,63 +1,12 @@
 //! A real libp2p peer that says whatever a test wants: right identify, wrong bytes.
 
-use std::io;
-
-use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
+use futures::StreamExt;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, gossipsub, identify, noise, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, gossipsub, identify, noise, tcp, yamux};
 
 use super::*;
-
-/// Bytes as they go over a stream, without a length and without meaning.
-#[derive(Clone, Default)]
-pub(crate) struct RawCodec;
-
-impl request_response::Codec for RawCodec {
-    type Protocol = StreamProtocol;
-    type Request = Vec<u8>;
-    type Response = Vec<u8>;
-
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        self.read_response(&StreamProtocol::new("/raw"), io).await
-    }
-
-    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        let mut bytes = Vec::new();
-        io.read_to_end(&mut bytes).await?;
-        Ok(bytes)
-    }
-
-    async fn write_request<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-        bytes: Vec<u8>,
-    ) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        io.write_all(&bytes).await
-    }
-
-    async fn write_response<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-        bytes: Vec<u8>,
-    ) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        io.write_all(&bytes).await
-    }
-}
+use crate::raw::{self, RawCodec};
 
 #[derive(NetworkBehaviour)]
 pub(crate) struct RawBehaviour {
@@ -174,19 +123,19 @@ fn obey(swarm: &mut Swarm<RawBehaviour>, order: Order) {
             swarm.behaviour_mut().exchange.send_request(&peer, bytes);
         }
         Order::Gossip(topic, bytes) => {
-            let topic = topic_named(topic);
+            let topic = raw::topic(&name(), topic);
             // Until somebody has subscribed there is nobody to send to; the test tries again.
             let _ = swarm.behaviour_mut().gossip.publish(topic, bytes);
         }
     }
 }
 
-fn topic_named(last: &str) -> gossipsub::IdentTopic {
-    gossipsub::IdentTopic::new(format!("mend/{}/{last}", "11".repeat(8)))
+/// The first digits of the network's digest.
+fn name() -> String {
+    "11".repeat(8)
 }
 
 fn swarm(protocol_version: &str) -> Swarm<RawBehaviour> {
-    let name = "11".repeat(8);
     libp2p::SwarmBuilder::with_new_identity()
         .with_tokio()
         .with_tcp(
@@ -196,32 +145,18 @@ fn swarm(protocol_version: &str) -> Swarm<RawBehaviour> {
         )
         .unwrap()
         .with_behaviour(|key| {
-            let protocol = StreamProtocol::try_from_owned(format!("/mend/{name}/exchange/1"));
-            let gossip = gossipsub::ConfigBuilder::default()
-                .protocol_id(format!("/mend/{name}/gossip/2"), gossipsub::Version::V1_1)
-                .validation_mode(gossipsub::ValidationMode::Anonymous)
-                .max_transmit_size(10_000_000)
-                // The default is made of an author and a number, which anonymous messages do not have.
-                .message_id_fn(|message| gossipsub::MessageId::new(&message.data))
-                .build()
-                .unwrap();
-            let mut gossip =
-                gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Anonymous, gossip)
-                    .unwrap();
-            gossip.subscribe(&topic_named("blocks")).unwrap();
-            gossip.subscribe(&topic_named("transactions")).unwrap();
             RawBehaviour {
                 identify: identify::Behaviour::new(identify::Config::new(
                     protocol_version.to_owned(),
                     key.public(),
                 )),
                 exchange: request_response::Behaviour::new(
-                    [(protocol.unwrap(), ProtocolSupport::Full)],
+                    [(raw::exchange_protocol(&name()), ProtocolSupport::Full)],
                     // More patient than any node, so that it is the node that gives up.
                     request_response::Config::default()
                         .with_request_timeout(p2p::wire::limits::BLOCKS_TIMEOUT + PATIENCE),
                 ),
-                gossip,
+                gossip: raw::gossip(&name()),
             }
         })
         .unwrap()

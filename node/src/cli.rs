@@ -72,9 +72,12 @@ pub struct NodeArgs {
     /// A user with a salted password, as Bitcoin Core's rpcauth.py makes it; may be repeated.
     #[arg(long, value_name = "USER:SALT$HASH")]
     rpcauth: Vec<String>,
-    /// Let a user make these calls only; may be repeated.
+    /// Let a user make these calls only; may be repeated. Users without one may then call nothing.
     #[arg(long, value_name = "USER:CALL,CALL")]
     rpcwhitelist: Vec<String>,
+    /// Whether users without a whitelist may call nothing [default: true if there is any whitelist].
+    #[arg(long, value_name = "BOOL")]
+    rpcwhitelistdefault: Option<bool>,
     /// Answer calls that name the node by this host, beside its IP addresses and localhost; may be repeated.
     #[arg(long, value_name = "NAME")]
     rpcallowhost: Vec<String>,
@@ -218,6 +221,9 @@ fn start_options(args: NodeArgs) -> anyhow::Result<StartOptions> {
     args.rpcwhitelist
         .iter()
         .try_for_each(|line| users.add_whitelist(line))?;
+    if let Some(binds_all) = args.rpcwhitelistdefault {
+        users.bind_all(binds_all);
+    }
     let address = parse_address("--mine", args.mine.as_deref())?;
     let stratum = match &args.stratum {
         None => None,

@@ -16,8 +16,10 @@ pub struct User(String);
 #[derive(Debug, Default)]
 pub struct Users {
     entries: Vec<Entry>,
-    /// What a user may call; a user without an entry may call all.
+    /// What a user may call.
     whitelist: BTreeMap<String, BTreeSet<String>>,
+    /// Whether a user without an entry may call nothing; if it is not said, as soon as anybody has one.
+    whitelist_binds_all: Option<bool>,
 }
 
 /// A user with the salted hash of its password.
@@ -77,7 +79,13 @@ impl Users {
         Ok(())
     }
 
-    /// Lets a user call only what a `USER:CALL,CALL` line names.
+    /// Says whether users without a whitelist may call nothing, as Bitcoin Core's `-rpcwhitelistdefault`.
+    pub fn bind_all(&mut self, binds_all: bool) {
+        self.whitelist_binds_all = Some(binds_all);
+    }
+
+    /// Lets a user call only what a `USER:CALL,CALL` line names; of several lines for one user, what all of them name. Users without
+    /// one may then call nothing, unless [`Users::bind_all`] says something else. As in Bitcoin Core.
     ///
     /// # Errors
     ///
@@ -86,14 +94,15 @@ impl Users {
         let (name, calls) = line.split_once(':').ok_or_else(|| UsersError::Whitelist {
             given: line.to_owned(),
         })?;
-        let calls = calls
+        let calls: BTreeSet<String> = calls
             .split(',')
             .map(|call| call.trim().to_owned())
-            .filter(|call| !call.is_empty());
+            .filter(|call| !call.is_empty())
+            .collect();
         self.whitelist
             .entry(name.to_owned())
-            .or_default()
-            .extend(calls);
+            .and_modify(|known| known.retain(|call| calls.contains(call)))
+            .or_insert(calls);
         Ok(())
     }
 
@@ -114,9 +123,13 @@ impl Users {
 
     /// Whether `user` may call `method`.
     pub fn may_call(&self, user: &User, method: &str) -> bool {
-        self.whitelist
-            .get(&user.0)
-            .is_none_or(|calls| calls.contains(method))
+        let binds_all = self
+            .whitelist_binds_all
+            .unwrap_or(!self.whitelist.is_empty());
+        match self.whitelist.get(&user.0) {
+            Some(calls) => calls.contains(method),
+            None => !binds_all,
+        }
     }
 }
 
@@ -172,15 +185,29 @@ mod tests {
     }
 
     #[test]
-    fn a_whitelist_binds_only_its_user() {
+    fn a_whitelist_binds_its_user_and_those_without_one() {
         let mut users = Users::default();
         users
             .add_whitelist("bob:getblock, getblockcount")
             .expect("valid");
         let (alice, bob) = (User("alice".into()), User("bob".into()));
-        assert!(users.may_call(&alice, "stop"));
+        assert!(!users.may_call(&alice, "stop"));
         assert!(users.may_call(&bob, "getblockcount"));
         assert!(!users.may_call(&bob, "stop"));
         assert!(users.add_whitelist("bob").is_err());
+        users
+            .add_whitelist("bob:getblockcount,uptime")
+            .expect("valid");
+        assert!(users.may_call(&bob, "getblockcount"), "both lines name it");
+        assert!(!users.may_call(&bob, "getblock") && !users.may_call(&bob, "uptime"));
+        users.bind_all(false);
+        assert!(users.may_call(&alice, "stop") && !users.may_call(&bob, "stop"));
+        let mut nobody = Users::default();
+        assert!(
+            nobody.may_call(&alice, "stop"),
+            "without any whitelist all may"
+        );
+        nobody.bind_all(true);
+        assert!(!nobody.may_call(&alice, "stop"));
     }
 }

@@ -249,7 +249,7 @@ impl NodeHandle {
     pub fn set_mining(&self, settings: MiningSettings) -> Result<(), &'static str> {
         if settings.active && settings.address.is_none() {
             return Err(
-                "mining needs an address to pay; give it as the third parameter, after whether and how fast: setmining true 0 ADDRESS",
+                "mining needs an address to pay; give it as the third parameter, after whether and how fast: setmining true 0 bcrt1q...",
             );
         }
         self.inner.mining.set(settings);

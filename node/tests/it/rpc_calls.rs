@@ -340,6 +340,78 @@ fn transactions_from_outside() {
     assert_eq!(node.call("validateaddress", json!(["x"]))["isvalid"], false);
 }
 
+/// Outputs in the order of the caller, none twice, amounts as JSON numbers are written: as Bitcoin Core 31.
+#[test]
+fn raw_transactions_are_made_as_they_were_written() {
+    const OTHER: &str = "bcrt1pqqqsyqcyq5rqwzqfpg9scrgwpugpzysnzs23v9ccrydpk8qarc0sj9hjuh";
+    let (_folder, node) = started();
+    let input = json!([{"txid": UNKNOWN, "vout": 0}]);
+    let made = |outputs: &str, more: &str| {
+        let body = format!(
+            r#"{{"method":"createrawtransaction","params":[{input},{outputs}{more}],"id":1}}"#
+        );
+        crate::rpc_http::answer(&node, &body)
+    };
+    let outputs = |hex: &Value| {
+        let decoded = node.call("decoderawtransaction", json!([hex]));
+        let list = decoded["vout"].as_array().expect("outputs").clone();
+        let shown = |output: &Value| {
+            output["scriptPubKey"]["address"]
+                .as_str()
+                .unwrap_or("data")
+                .to_owned()
+        };
+        list.iter().map(shown).collect::<Vec<String>>()
+    };
+    for [first, second] in [[ADDRESS, OTHER], [OTHER, ADDRESS]] {
+        let object = format!(r#"{{"{first}": 0.1, "data": "00", "{second}": "1e-3"}}"#);
+        let answer = made(&object, "");
+        assert_eq!(
+            outputs(&answer["result"]),
+            [first, "data", second],
+            "{answer}"
+        );
+    }
+    for (wrong, code) in [
+        (format!(r#"{{"{ADDRESS}": 0.1, "{ADDRESS}": 0.2}}"#), -8),
+        (
+            format!(r#"[{{"{ADDRESS}": 0.1}}, {{"{ADDRESS}": 0.2}}]"#),
+            -8,
+        ),
+        (r#"[{"data": "00"}, {"data": "01"}]"#.to_owned(), -8),
+        (r#"{"data": null}"#.to_owned(), -8),
+        (r#"{"data": ""}"#.to_owned(), -8),
+        (format!(r#"{{"{ADDRESS}": ".5"}}"#), -3),
+        (format!(r#"{{"{ADDRESS}": "01"}}"#), -3),
+    ] {
+        let answer = made(&wrong, "");
+        assert_eq!(answer["error"]["code"], code, "{wrong}: {answer}");
+    }
+    let pays = format!(r#"{{"{ADDRESS}": 1}}"#);
+    let final_input = json!([{"txid": UNKNOWN, "vout": 0, "sequence": 0xffff_ffff_u32}]);
+    let (code, message) = node.refused(
+        "createrawtransaction",
+        json!([final_input, {ADDRESS: 1}, 0, true]),
+    );
+    assert_eq!(code, -8);
+    assert!(message.contains("contradict replaceable"), "{message}");
+    // Without inputs there is no mark of witnesses, and what is written so is read again.
+    let empty = node.call("createrawtransaction", json!([[], {ADDRESS: 1}]));
+    assert!(
+        empty.as_str().expect("hex").starts_with("020000000001"),
+        "{empty}"
+    );
+    assert_eq!(outputs(&empty), [ADDRESS]);
+    let made = made(&pays, "")["result"].clone();
+    assert_eq!(
+        node.refused("decoderawtransaction", json!([empty, true])).0,
+        -22
+    );
+    assert!(node.call("decoderawtransaction", json!([made, false]))["vin"].is_array());
+    let (code, _) = node.refused("sendrawtransaction", json!([made, 1]));
+    assert_eq!(code, -8, "a fee rate of 1 BTC for 1000 bytes is a mistake");
+}
+
 #[test]
 fn the_node_itself() {
     let (folder, node) = started();

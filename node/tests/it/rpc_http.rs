@@ -56,6 +56,11 @@ fn post(node: &RunningNode, headers: &str, body: &str) -> Answer {
     )
 }
 
+/// The JSON that comes back for a body as it is.
+pub(crate) fn answer(node: &RunningNode, body: &str) -> Value {
+    serde_json::from_str(&post(node, ALICE, body).body).expect("JSON")
+}
+
 fn get(node: &RunningNode, path: &str, headers: &str) -> Answer {
     let host = host(node);
     exchange(

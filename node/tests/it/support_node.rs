@@ -36,6 +36,7 @@ pub(crate) fn options(dir: &Path) -> StartOptions {
     users.add_password("alice", "secret", b"salt");
     users.add_password("watcher", "pw", b"salt");
     users.add_whitelist("watcher:getblockcount").expect("valid");
+    users.bind_all(false);
     StartOptions {
         params,
         data_dir: dir.to_owned(),

@@ -28,6 +28,7 @@ pub mod request;
 mod scan;
 mod snapshots;
 mod stats;
+mod strict;
 pub mod table;
 mod templates;
 mod util;

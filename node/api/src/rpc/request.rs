@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::error::{Failure, code};
 use super::reply::Reply;
+use super::strict;
 use crate::limits::{MAX_BATCH, SMALL_BODY_BYTES};
 
 /// One request, taken apart.
@@ -66,7 +67,14 @@ impl Refused {
 
 /// Reads an HTTP body.
 pub fn parse(body: &[u8]) -> Asked {
-    match serde_json::from_slice(body) {
+    match strict::from_slice(body) {
+        Err(strict::Problem::Repeated(key)) => {
+            let text = format!("Invalid parameter, duplicate key: {key}");
+            Asked::Single(Err(Refused::new(Failure::new(
+                code::INVALID_PARAMETER,
+                text,
+            ))))
+        }
         Ok(Value::Array(list)) if list.len() > MAX_BATCH => {
             let text = format!(
                 "a batch has at most {MAX_BATCH} requests, got {}",
@@ -80,7 +88,9 @@ pub fn parse(body: &[u8]) -> Asked {
             code::PARSE,
             "Top-level object parse error",
         )))),
-        Err(_) => Asked::Single(Err(Refused::new(Failure::new(code::PARSE, "Parse error")))),
+        Err(strict::Problem::NotJson) => {
+            Asked::Single(Err(Refused::new(Failure::new(code::PARSE, "Parse error"))))
+        }
     }
 }
 
@@ -110,6 +120,7 @@ fn parse_one(value: Value) -> Result<Request, Refused> {
     };
     match object.get("jsonrpc") {
         None => {}
+        Some(Value::Null) => {}
         Some(Value::String(text)) if text == "1.0" => {}
         Some(Value::String(text)) if text == "2.0" => version = Version::Two,
         Some(Value::String(_)) => {

@@ -1,7 +1,9 @@
 //! Transactions and scripts from what a caller describes, and shown again.
 
+use std::collections::BTreeSet;
+
 use bitcoin::absolute::LockTime;
-use bitcoin::consensus::encode::serialize_hex;
+use bitcoin::hex::DisplayHex;
 use bitcoin::script::{Builder, PushBytesBuf};
 use bitcoin::{
     Address, Amount, Network, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, opcodes,
@@ -10,7 +12,7 @@ use bitcoin::{
 use rpc_client::amount_from;
 use serde_json::{Value, json};
 
-use super::transaction_from;
+use super::{legacy, unfinished_from};
 use crate::Api;
 use crate::rpc::args::{Args, address_from};
 use crate::rpc::error::Failure;
@@ -63,7 +65,19 @@ pub(super) fn create(_: &Api, args: &Args) -> Result<Reply, Failure> {
         input: input.collect::<Result<_, Failure>>()?,
         output: outputs_from(args.value(1))?,
     };
-    reply(&serialize_hex(&transaction))
+    if args.has(3)
+        && replaceable
+        && !transaction.input.is_empty()
+        && !transaction
+            .input
+            .iter()
+            .any(|input| input.sequence.is_rbf())
+    {
+        return Err(Failure::invalid(
+            "Invalid parameter combination: Sequence number(s) contradict replaceable option",
+        ));
+    }
+    reply(&legacy::encode(&transaction).to_lower_hex_string())
 }
 
 fn outputs_from(value: &Value) -> Result<Vec<TxOut>, Failure> {
@@ -88,15 +102,28 @@ fn outputs_from(value: &Value) -> Result<Vec<TxOut>, Failure> {
             ));
         }
     };
+    let mut named = BTreeSet::new();
     pairs
         .into_iter()
-        .map(|(name, value)| output_from(name, value))
+        .map(|(name, value)| {
+            let output = output_from(name, value)?;
+            if !named.insert(output.script_pubkey.clone())
+                || (name == "data" && !named.insert(ScriptBuf::new()))
+            {
+                return Err(Failure::invalid(match name.as_str() {
+                    "data" => "Invalid parameter, duplicate key: data".to_owned(),
+                    address => format!("Invalid parameter, duplicated address: {address}"),
+                }));
+            }
+            Ok(output)
+        })
         .collect()
 }
 
 fn output_from(name: &str, value: &Value) -> Result<TxOut, Failure> {
     if name == "data" {
-        let hex = value.as_str().unwrap_or_default();
+        let hex = value.as_str().filter(|hex| !hex.is_empty());
+        let hex = hex.ok_or_else(|| Failure::invalid("Data must be hexadecimal string"))?;
         let bytes: Vec<u8> = bitcoin::hex::FromHex::from_hex(hex)
             .map_err(|_| Failure::invalid("Data must be hexadecimal string"))?;
         let push = PushBytesBuf::try_from(bytes)
@@ -118,7 +145,8 @@ fn output_from(name: &str, value: &Value) -> Result<TxOut, Failure> {
 }
 
 pub(super) fn decode(_: &Api, args: &Args) -> Result<Reply, Failure> {
-    let transaction = transaction_from(args.text(0)?)?;
+    let form = args.has(1).then(|| args.flag(1, true)).transpose()?;
+    let transaction = unfinished_from(args.text(0)?, form)?;
     reply(&DecodedTransaction::new(&transaction, Detail::default()))
 }
 

@@ -1,11 +1,13 @@
 //! Transactions as bytes: making, showing, testing, sending.
 
 pub(super) mod find;
+mod legacy;
 mod make;
 mod packages;
 mod submit;
 
 use bitcoin::Transaction;
+use bitcoin::hex::FromHex;
 
 use super::args::decoded;
 use super::call::Handler::Read;
@@ -53,7 +55,11 @@ pub(super) const CALLS: &[Call] = &[
         name: "decoderawtransaction",
         params: &[
             required("hexstring", Kind::Text, "the transaction in hex"),
-            optional("iswitness", Kind::Bool, "taken for compatibility"),
+            optional(
+                "iswitness",
+                Kind::Bool,
+                "whether it has the form with witnesses; both are tried if it is left out",
+            ),
         ],
         help: "Shows a transaction that is given in hex.",
         likeness: Likeness::Core,
@@ -141,4 +147,17 @@ fn transaction_from(hex: &str) -> Result<Transaction, Failure> {
         hex,
         "TX decode failed. Make sure the tx has at least one input.",
     )
+}
+
+/// A transaction that is not finished: it may have no inputs yet. Without a word both forms are tried.
+fn unfinished_from(hex: &str, with_witnesses: Option<bool>) -> Result<Transaction, Failure> {
+    let failed = || Failure::undecodable("TX decode failed");
+    let bytes: Vec<u8> = FromHex::from_hex(hex).map_err(|_| failed())?;
+    let modern = || bitcoin::consensus::deserialize::<Transaction>(&bytes).ok();
+    let found = match with_witnesses {
+        Some(true) => modern(),
+        Some(false) => legacy::decode(&bytes),
+        None => modern().or_else(|| legacy::decode(&bytes)),
+    };
+    found.ok_or_else(failed)
 }

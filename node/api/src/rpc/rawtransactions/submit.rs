@@ -32,7 +32,7 @@ impl Limits {
             given => amount_from(given).ok_or_else(|| Failure::wrong_type("Invalid amount")),
         };
         let fee_rate = amount(fee_rate, DEFAULT_MAX_FEE_RATE)?;
-        if fee_rate > Amount::ONE_BTC {
+        if fee_rate >= Amount::ONE_BTC {
             return Err(Failure::invalid(
                 "Fee rates larger than or equal to 1BTC/kvB are not accepted",
             ));
@@ -83,8 +83,11 @@ pub(super) fn send(node: &Api, args: &Args) -> Result<Reply, Failure> {
             let text = "Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)";
             return Err(Failure::new(code::VERIFY, text));
         }
-        core.submit_transaction(now, transaction, out)
-            .map_err(|error| refusal(&error))
+        match core.submit_transaction(now, transaction, out) {
+            // The transaction is there, signed in another way: that is success.
+            Err(MempoolError::OtherWitnessHere(txid)) => Ok(txid),
+            submitted => submitted.map_err(|error| refusal(&error)),
+        }
     });
     reply(&txid?)
 }

@@ -18,6 +18,7 @@ const COIN_TYPE: u32 = 1;
 pub struct WordsError(#[from] bip39::Error);
 
 /// Accounts made from one phrase.
+#[derive(Clone)]
 pub struct Accounts {
     secp: Secp256k1<All>,
     root: Xpriv,

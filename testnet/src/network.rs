@@ -26,6 +26,8 @@ pub struct NetworkPlan {
     pub half_life_blocks: Option<u32>,
     /// Every block is found at once, at a fixed target: for tests that mine by order, and never for miners that run.
     pub instant: bool,
+    /// How far ahead of its clock a node takes a block's time for right, in seconds; `None`: as on the built-in network.
+    pub max_future_s: Option<u32>,
     /// The account that gets a faucet's coins on top, if there is one.
     pub faucet: Option<u32>,
 }
@@ -67,6 +69,7 @@ impl FreshNetwork {
             },
         };
         spec.pow.spacing_s = plan.spacing_s;
+        spec.max_future_s = plan.max_future_s.unwrap_or(spec.max_future_s);
         if !plan.instant {
             spec.bits = Some(CompactTarget::from_consensus(FIRST_BITS));
             match plan.half_life_blocks {
@@ -127,6 +130,7 @@ mod tests {
             spacing_s: 2,
             half_life_blocks: Some(HALF_LIFE_BLOCKS),
             instant: false,
+            max_future_s: None,
             faucet: None,
         };
         let network = FreshNetwork::make("test", plan, &accounts).unwrap();
@@ -146,6 +150,7 @@ mod tests {
             spacing_s: 600,
             half_life_blocks: Some(HALF_LIFE_BLOCKS),
             instant: true,
+            max_future_s: None,
             faucet: Some(1),
         };
         let network = FreshNetwork::make("test", plan, &accounts).unwrap();

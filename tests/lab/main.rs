@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod crash;
+#[cfg(unix)]
+mod orders;
 mod outages;
 mod scenario;
 mod split;

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use testnet::link::{Flow, Lane, LinkSettings};
+use testnet::plan::lay;
 use testnet::real::NetworkOptions;
 use testnet::real::orders::LaneChange;
+use testnet::scenario::Topology;
 
 use super::{Lab, PATIENCE, options};
 
@@ -60,7 +62,12 @@ fn heal_after(seconds: u64) {
         for outage in outages {
             scope.spawn(move || {
                 let lab = Lab::start(&NetworkOptions {
-                    links: LinkSettings::both(Lane::delayed(20)),
+                    links: lay(
+                        Topology::Complete,
+                        4,
+                        LinkSettings::both(Lane::delayed(20)),
+                        1,
+                    ),
                     half_life_blocks: None,
                     ..options(4)
                 });

@@ -3,8 +3,9 @@
 use std::process::Command;
 use std::time::Duration;
 
+use testnet::real::play::outcome::Outcome;
 use testnet::real::play::{Player, Schedule, options};
-use testnet::real::{Layout, Network, Supervisor};
+use testnet::real::{LabError, Layout, Network, Supervisor};
 use testnet::scenario::Scenario;
 
 /// A minute of the file takes a second.
@@ -76,20 +77,86 @@ fn the_file_of_a_simulation_is_played_on_real_processes() {
     let schedule = Schedule::new(&scenario, None, 1).unwrap();
     assert_eq!(schedule.duration, Duration::from_secs(16));
     let directory = tempfile::tempdir().unwrap();
-    let options = options(env!("CARGO_BIN_EXE_mend"), &scenario, &schedule, 1);
+    let options = options(env!("CARGO_BIN_EXE_mend"), &schedule, 1);
     let network = Network::start(Layout::new(directory.path()), &options).unwrap();
     let supervisor = Supervisor::new(network).unwrap();
     let mut told = Vec::new();
-    let player = Player::new(&supervisor, &schedule, 1);
-    let outcome = player.play(&scenario, |what| told.push(what.to_owned()));
+    let player = Player::new(&supervisor, &schedule);
+    let outcome = player.play(|what| told.push(what.to_owned()));
     supervisor.end();
     let outcome = outcome.unwrap();
     assert!(outcome.ok, "{outcome}");
     assert!(outcome.height > 0);
     assert!(outcome.payments.confirmed > 0, "{outcome}");
-    for step in ["partition 0,1/2,3", "crash node 1", "pause node 2", "heal"] {
+    for step in [
+        "partition 0,1/2,3",
+        "kill node 1",
+        "end of kill node 1",
+        "pause node 2",
+    ] {
         assert!(told.iter().any(|line| line == step), "{step}: {told:?}");
     }
+}
+
+const QUIET: &str = r#"
+    name = "quiet"
+    nodes = 3
+    topology = "line"
+    duration = "20m"
+    spacing = "1m"
+    miner = [{ node = 0, share = 1 }]
+"#;
+
+/// A network that runs a file, and what plays it.
+fn played(text: &str, meanwhile: impl FnOnce(&Supervisor) + Send) -> Result<Outcome, LabError> {
+    let scenario = Scenario::from_toml(text).unwrap();
+    let schedule = Schedule::new(&scenario, None, 1).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(env!("CARGO_BIN_EXE_mend"), &schedule, 1);
+    let network = Network::start(Layout::new(directory.path()), &options).unwrap();
+    let supervisor = Supervisor::new(network).unwrap();
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| meanwhile(&supervisor));
+        Player::new(&supervisor, &schedule).play(|_| {})
+    });
+    supervisor.end();
+    outcome
+}
+
+#[cfg(unix)]
+#[test]
+fn a_node_that_dies_fails_the_run_and_is_named() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let outcome = played(QUIET, |supervisor| {
+        let pid = supervisor.network().manifest().nodes[2].pid.unwrap();
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+    });
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, LabError::Died { node: 2, .. }), "{error}");
+    assert!(error.to_string().contains("SIGKILL"), "{error}");
+}
+
+#[test]
+fn clocks_of_real_nodes_go_wrong_and_right_again() {
+    // Three hours ahead is beyond the rule: the others take no block of this node while that lasts.
+    let text = QUIET.replace("duration", "event = [{ at = \"3m\", do = \"clock\", node = 0, offset_s = 10800, lasting = \"9m\" }]\nduration");
+    let mut fell_behind = 0;
+    let outcome = played(&text, |supervisor| {
+        let probes = supervisor.network().probes();
+        let began = std::time::Instant::now();
+        while began.elapsed() < Duration::from_secs(20) {
+            let heights = [0, 2].map(|node| probes[node].chain().map_or(0, |chain| chain.blocks));
+            fell_behind = fell_behind.max(heights[0].saturating_sub(heights[1]));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let outcome = outcome.unwrap();
+    assert!(outcome.left_out.is_empty(), "{:?}", outcome.left_out);
+    assert!(
+        fell_behind >= 2,
+        "node 2 was {fell_behind} blocks behind at most"
+    );
 }
 
 #[test]

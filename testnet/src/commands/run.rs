@@ -47,7 +47,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> anyhow::Result<()> {
     let schedule = Schedule::new(&scenario, args.speed, args.seed)
         .with_context(|| format!("{path} cannot be played on real processes"))?;
     let directory = Scratch::new("run", args.keep)?;
-    let outcome = play(context, &scenario, &schedule, args.seed, &directory);
+    let outcome = play(context, &schedule, args.seed, &directory);
     let logs = directory.path().display();
     let outcome = outcome.inspect_err(|_| directory.keep_for_the_curious());
     let outcome = outcome.with_context(|| format!("logs are in {logs}"))?;
@@ -64,7 +64,6 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> anyhow::Result<()> {
 
 fn play(
     context: &Context,
-    scenario: &Scenario,
     schedule: &Schedule,
     seed: u64,
     directory: &Scratch,
@@ -73,12 +72,12 @@ fn play(
     let story = Story::begin(!context.json);
     story.tell(&format!(
         "{}: {} nodes for {:.0} s, a block every {} s",
-        scenario.name,
-        scenario.nodes,
+        schedule.plan.name,
+        schedule.plan.nodes,
         schedule.duration.as_secs_f64(),
         schedule.spacing_s
     ))?;
-    let options = options(program, scenario, schedule, seed);
+    let options = options(program, schedule, seed);
     let network = Network::start(Layout::new(directory.path()), &options)?;
     let supervisor = Supervisor::new(network)?;
     let path = directory.path().to_owned();
@@ -87,8 +86,8 @@ fn play(
         let _ = std::fs::remove_dir_all(path);
         std::process::exit(130);
     });
-    let player = Player::new(&supervisor, schedule, seed);
-    let outcome = player.play(scenario, |what| {
+    let player = Player::new(&supervisor, schedule);
+    let outcome = player.play(|what| {
         // An experiment that was begun is played to its end, whoever reads about it.
         let _ = story.tell(what);
     });

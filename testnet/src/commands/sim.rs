@@ -11,7 +11,6 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::invariants::Rule;
 use crate::report;
 use crate::scenario::{Change, Scenario};
 use crate::sim::{self, Run};
@@ -280,12 +279,9 @@ fn run_sweep(args: &SweepArgs, json: bool) -> anyhow::Result<()> {
     let Some(first) = sweep.failed.first() else {
         return Ok(());
     };
-    let Some(rule) = first.rules.first() else {
-        bail!("seed {}: {}", first.seed, first.first);
-    };
     let name = format!("{}-seed-{}.toml", scenario.name, first.seed);
     let out = args.shrunk.clone().unwrap_or_else(|| name.into());
-    shrink_to(&scenario, first.seed, *rule, &out)?;
+    shrink_to(&scenario, first.seed, &out)?;
     bail!(
         "{} of {count} seeds fail; seed {} is shrunk to {}: {}",
         sweep.failed.len(),
@@ -297,32 +293,32 @@ fn run_sweep(args: &SweepArgs, json: bool) -> anyhow::Result<()> {
 
 fn run_shrink(args: &ShrinkArgs) -> anyhow::Result<()> {
     let scenario = read(&args.scenario)?;
-    let run = sim::simulate(&scenario, args.seed, None)?;
-    let Some(first) = run.violations.first() else {
+    let Some(runs) = shrink_to(&scenario, args.seed, &args.out)? else {
         bail!(
             "{} holds with seed {}: there is nothing to shrink",
             scenario.name,
             args.seed
         );
     };
-    let runs = shrink_to(&scenario, args.seed, first.rule, &args.out)?;
     terminal::line(format_args!(
-        "{first}\n{} still fails so, after {runs} runs",
+        "{} fails in the same way, after {runs} runs",
         args.out.display()
     ))?;
     Ok(())
 }
 
-/// Shrinks, and writes a file that reproduces the failure.
-fn shrink_to(scenario: &Scenario, seed: u64, rule: Rule, out: &Path) -> anyhow::Result<u32> {
-    let (small, runs) = sim::shrink::shrink(scenario, seed, rule)?;
+/// Shrinks, and writes a file that reproduces the failure. Gives the number of runs that took; `None` if nothing fails.
+fn shrink_to(scenario: &Scenario, seed: u64, out: &Path) -> anyhow::Result<Option<u32>> {
+    let Some((small, runs)) = sim::shrink::shrink(scenario, seed)? else {
+        return Ok(None);
+    };
     let text = format!(
         "# Fails: mend sim run {} --seed {seed}\n{}",
         out.display(),
         small.to_toml()
     );
     std::fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?;
-    Ok(runs)
+    Ok(Some(runs))
 }
 
 /// From 0 to below a half: with more, every attack succeeds in the end.

@@ -11,6 +11,7 @@ use clap::Args;
 use super::{Context, banner, units};
 use crate::accounts;
 use crate::link::{Lane, LinkSettings};
+use crate::plan::lay;
 use crate::real::http::{self, Http};
 use crate::real::{
     Manifest, Network, NetworkOptions, Order, Status, Supervisor, control, last_line,
@@ -123,8 +124,12 @@ fn options(args: &UpArgs) -> anyhow::Result<NetworkOptions> {
     };
     Ok(NetworkOptions {
         miners,
-        topology,
-        links: LinkSettings::both(Lane::delayed(args.delay)),
+        links: lay(
+            topology,
+            nodes,
+            LinkSettings::both(Lane::delayed(args.delay)),
+            args.seed,
+        ),
         spacing_s: args.spacing,
         accounts: args.accounts,
         words: args.words.clone(),

@@ -8,6 +8,9 @@ pub(super) struct AgreementWatch {
     /// Actions that are still to come.
     acts_left: usize,
     first_us: Option<u64>,
+    /// Since when the nodes are divided, after they had agreed once.
+    divided_since_us: Option<u64>,
+    longest_us: u64,
 }
 
 impl AgreementWatch {
@@ -16,6 +19,8 @@ impl AgreementWatch {
             last_act_us,
             acts_left: acts,
             first_us: None,
+            divided_since_us: None,
+            longest_us: 0,
         }
     }
 }
@@ -30,7 +35,23 @@ impl Watch {
     pub(crate) fn agreed(&mut self, at_us: u64) {
         if self.agreement.acts_left == 0 {
             self.agreement.first_us.get_or_insert(at_us);
+            self.agreement.longest_us = self.divided_for_us(at_us);
+            self.agreement.divided_since_us = None;
         }
+    }
+
+    /// They are not any more.
+    pub(crate) fn divided(&mut self, at_us: u64) {
+        if self.agreement.first_us.is_some() {
+            self.agreement.divided_since_us.get_or_insert(at_us);
+        }
+    }
+
+    /// The longest time that the nodes were divided after they had agreed, up to now.
+    pub(crate) fn divided_for_us(&self, at_us: u64) -> u64 {
+        let since = self.agreement.divided_since_us;
+        let lasting = since.map_or(0, |since| at_us - since);
+        self.agreement.longest_us.max(lasting)
     }
 
     /// Microseconds from the last action to the first agreement after it.

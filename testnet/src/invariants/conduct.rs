@@ -35,6 +35,12 @@ impl Watch {
         self.violate(at_us, Rule::OwnBlocksAreValid, detail);
     }
 
+    /// A node does not have a block that it had taken for good.
+    pub(crate) fn lost_acknowledged(&mut self, at_us: u64, node: usize, hash: &BlockHash) {
+        let detail = format!("node {node} has lost its own block {hash}");
+        self.violate(at_us, Rule::AcknowledgedBlocksStay, detail);
+    }
+
     /// Storage failed.
     pub(crate) fn failed(&mut self, at_us: u64, node: usize, problem: &str) {
         let detail = format!("node {node}: {problem}");

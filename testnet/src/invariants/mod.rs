@@ -36,8 +36,14 @@ pub enum Rule {
     NoPaymentIsLost,
     /// A node's own blocks are valid.
     OwnBlocksAreValid,
+    /// A block that a node took for good is there after a power cut.
+    AcknowledgedBlocksStay,
     /// All nodes come to one tip in time.
     OneTipInTime,
+    /// The run goes on for as long as its expectations need.
+    RunsLongEnough,
+    /// The simulated code did not panic.
+    NoPanic,
     /// The faults that were asked for happened.
     FaultsHappen,
     /// A figure that the scenario expects.

@@ -158,11 +158,14 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
+        let mut control = control.clone();
+        // Every cut that comes after this look at the settings counts, also one that comes while we connect.
+        control.severed.mark_unchanged();
         let (target, refuse) = (*target.borrow(), control.settings.borrow().refuse);
         match target {
             Some(target) if !refuse => {
                 let rng = ChaCha8Rng::seed_from_u64(seed ^ number.rotate_left(32));
-                tokio::spawn(connect_and_carry(near, target, control.clone(), rng));
+                tokio::spawn(connect_and_carry(near, target, control, rng));
             }
             _ => {
                 control.counters.refused.fetch_add(1, Ordering::Relaxed);
@@ -172,14 +175,7 @@ async fn accept(
     }
 }
 
-async fn connect_and_carry(
-    near: TcpStream,
-    target: SocketAddr,
-    mut control: Control,
-    rng: ChaCha8Rng,
-) {
-    // A cut that comes while we connect counts too.
-    control.severed.mark_unchanged();
+async fn connect_and_carry(near: TcpStream, target: SocketAddr, control: Control, rng: ChaCha8Rng) {
     let Ok(Ok(far)) = timeout(CONNECT_TIMEOUT, TcpStream::connect(target)).await else {
         control.counters.refused.fetch_add(1, Ordering::Relaxed);
         return reset(near);

@@ -3,14 +3,23 @@
 //!
 //! Plain data: both engines carry it out, and a record begins with it. All times are microseconds since the start of the run.
 
+mod chaos;
+mod events;
 mod fault;
+mod payments;
+pub(crate) mod random;
+mod resolve;
+pub mod steps;
 
 use serde::{Deserialize, Serialize};
 
 use crate::link::LinkSettings;
-use crate::scenario::file::{Expectations, GossipPlan};
+use crate::scenario::file::{Difficulty, Expectations, GossipPlan};
 
+pub use events::entry_of;
 pub use fault::{Apart, Fault, FaultKind};
+pub use resolve::lay;
+pub use steps::Step;
 
 /// An experiment, resolved.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +42,12 @@ pub struct Plan {
     pub down: Vec<usize>,
     /// Who mines, and how.
     pub miners: Vec<Miner>,
+    /// How hard the next block is.
+    #[serde(default)]
+    pub difficulty: Difficulty,
+    /// Number of accounts that can pay.
+    #[serde(default)]
+    pub accounts: u32,
     /// How gossip spreads; the simulator's only, real nodes have their own.
     #[serde(default)]
     pub gossip: GossipPlan,

@@ -41,6 +41,21 @@ pub enum LabError {
         /// The node.
         node: usize,
     },
+    /// The node ended, and nobody had asked it to.
+    #[error("node {node} died ({how}); its last words: {last_words:?}; its log is {log}")]
+    Died {
+        /// The node.
+        node: usize,
+        /// Exit status or signal.
+        how: String,
+        /// The last line of its log.
+        last_words: String,
+        /// Path of its log.
+        log: String,
+    },
+    /// A fault that was ordered did not take place.
+    #[error("the fault did not take place: {0}")]
+    NoFault(String),
     /// The node is frozen.
     #[error("node {node} is paused; let it go on by `mend testnet resume {node}`")]
     Paused {

@@ -5,6 +5,7 @@ use super::orders::LaneChange;
 use super::process::NodeProcess;
 use super::{LabError, NodeState};
 use crate::link::{Flow, LinkSettings};
+use crate::plan::steps::LinkState;
 use crate::scenario::Groups;
 
 impl Network {
@@ -38,7 +39,7 @@ impl Network {
     }
 
     /// Opens every cut link. Connections that went stale are reset, and the dialling nodes are told to dial at once instead
-    /// of waiting for their back-off. Gives the number of links opened.
+    /// of waiting for their back-off: nobody waits for that. Gives the number of links opened.
     pub fn open_links(&mut self) -> usize {
         let mut redial = Vec::new();
         for link in self.links.iter_mut().filter(|link| link.cut) {
@@ -48,15 +49,48 @@ impl Network {
             redial.push((link.from, link.multiaddress()));
         }
         self.partition = None;
-        std::thread::scope(|scope| {
-            for (from, address) in &redial {
-                if let Some(probe) = self.nodes[*from].probe() {
-                    // A node that is down or busy dials by itself later.
-                    scope.spawn(move || probe.dial_now(address));
-                }
+        let opened = redial.len();
+        self.dial(redial);
+        opened
+    }
+
+    /// Makes each link do what it should by a plan. Links that are open again are reset and dialled at once.
+    pub(super) fn follow(&mut self, state: impl Fn(usize) -> LinkState, groups: Option<Groups>) {
+        let mut redial = Vec::new();
+        for (index, link) in self.links.iter_mut().enumerate() {
+            let LinkState { settings, cut } = state(index);
+            let was_cut = std::mem::replace(&mut link.cut, cut);
+            link.settings = settings;
+            link.proxy.set(LinkSettings {
+                refuse: cut,
+                ..settings
+            });
+            if cut != was_cut {
+                link.proxy.sever();
             }
-        });
-        redial.len()
+            if was_cut && !cut {
+                redial.push((link.from, link.multiaddress()));
+            }
+        }
+        self.partition = groups;
+        self.dial(redial);
+    }
+
+    /// Tells nodes to dial now. Nobody waits for it: one that is down, frozen or busy dials by itself later.
+    fn dial(&self, links: Vec<(usize, String)>) {
+        for (from, address) in links {
+            if let Some(probe) = self.nodes[from].probe() {
+                std::thread::spawn(move || probe.dial_now(&address));
+            }
+        }
+    }
+
+    /// What passed each link so far, both ways together, in bytes.
+    pub(super) fn carried(&self) -> Vec<u64> {
+        let traffic = self.links.iter().map(|link| link.proxy.traffic());
+        traffic
+            .map(|traffic| traffic.forward_bytes + traffic.backward_bytes)
+            .collect()
     }
 
     /// Changes what a link does.
@@ -122,24 +156,14 @@ impl Network {
     ///
     /// [`LabError::NoSuchNode`], [`LabError::Down`], or [`LabError::TooSlow`] when it had to be killed.
     pub fn stop(&mut self, node: usize) -> Result<(), LabError> {
-        let process = self.take_process(node)?;
-        if process.stop() {
-            return Ok(());
-        }
-        Err(LabError::TooSlow {
-            what: format!("the clean stop of node {node} (it was killed)"),
-            seconds: 8,
-        })
+        stop_process(node, self.take_process(node)?)
     }
 
-    fn take_process(&mut self, node: usize) -> Result<NodeProcess, LabError> {
+    /// Takes a node's process away, whatever becomes of it then: its links reach nobody from now on.
+    pub(super) fn take_process(&mut self, node: usize) -> Result<NodeProcess, LabError> {
         self.check_node(node)?;
         let process = self.nodes[node].process.take();
         let process = process.ok_or(LabError::Down { node })?;
-        if self.nodes[node].paused {
-            // A frozen process cannot stop by itself.
-            let _ = process.set_paused(false);
-        }
         for link in self.links.iter().filter(|link| link.to == node) {
             link.proxy.set_target(None);
         }
@@ -152,12 +176,20 @@ impl Network {
     ///
     /// [`LabError::NoSuchNode`], [`LabError::Start`].
     pub fn restart(&mut self, node: usize) -> Result<(), LabError> {
-        self.check_node(node)?;
-        if self.nodes[node].state() != NodeState::Down {
-            self.stop(node)?;
+        if let Some(process) = self.take_if_up(node)? {
+            // Whether it stopped by itself or had to be killed: it starts again.
+            let _ = stop_process(node, process);
         }
-        let starting = self.nodes[node].spawn(&self.program, &self.layout);
-        self.take_started(node, starting.and_then(|starting| starting.ready()))
+        let ready = self.launch(node).run();
+        self.take_started(node, ready)
+    }
+
+    /// The process of a node, taken away; `None` if it has none.
+    pub(super) fn take_if_up(&mut self, node: usize) -> Result<Option<NodeProcess>, LabError> {
+        match self.state(node)? {
+            NodeState::Down => Ok(None),
+            NodeState::Up | NodeState::Paused => self.take_process(node).map(Some),
+        }
     }
 
     /// Freezes a node, or lets it go on.
@@ -178,16 +210,38 @@ impl Network {
 
     /// Stops all nodes at the same time.
     pub fn down(&mut self) {
-        for slot in &mut self.nodes {
-            if let Some(process) = &mut slot.process {
-                let _ = process.set_paused(false);
-                process.ask_to_stop();
-            }
-        }
-        for slot in &mut self.nodes {
-            if let Some(process) = slot.process.take() {
-                process.wait_or_kill();
-            }
-        }
+        stop_all(self.take_all());
     }
+
+    /// Takes all processes away.
+    pub(super) fn take_all(&mut self) -> Vec<NodeProcess> {
+        let nodes = self.nodes.iter_mut();
+        nodes.filter_map(|slot| slot.process.take()).collect()
+    }
+}
+
+/// Stops a process in order, or by force if it takes too long.
+pub(super) fn stop_process(node: usize, process: NodeProcess) -> Result<(), LabError> {
+    // A frozen process cannot stop by itself.
+    let _ = process.set_paused(false);
+    if process.stop() {
+        return Ok(());
+    }
+    Err(LabError::TooSlow {
+        what: format!("the clean stop of node {node} (it was killed)"),
+        seconds: 8,
+    })
+}
+
+/// Stops processes, all at the same time.
+pub(super) fn stop_all(mut processes: Vec<NodeProcess>) {
+    for process in &mut processes {
+        let _ = process.set_paused(false);
+        process.ask_to_stop();
+    }
+    std::thread::scope(|scope| {
+        for process in processes {
+            scope.spawn(move || process.wait_or_kill());
+        }
+    });
 }

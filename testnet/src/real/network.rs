@@ -5,13 +5,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bitcoin::Amount;
 use chain::{Params, Timestamp};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 use super::layout::Claim;
 use super::manifest::{AccountEntry, HttpEntry, LinkEntry, Manifest, NodeEntry};
 use super::node::NodeSlot;
-use super::process::NodeProcess;
+use super::process::{Launch, NodeProcess, last_line};
 use super::{LabError, Layout, NodeState, Probe};
 use crate::accounts::{Accounts, WORDS};
 use crate::link::{LinkProxy, LinkSettings};
@@ -20,6 +18,7 @@ use crate::network::{
     NetworkPlan,
 };
 use crate::pay::{Purse, SentPayment};
+use crate::plan::{Link, lay};
 use crate::scenario::{Groups, Topology};
 
 /// How long links may take to be dialled after a start.
@@ -34,12 +33,10 @@ pub struct NetworkOptions {
     pub nodes: usize,
     /// Nodes that mine, with their hashes per second.
     pub miners: Vec<(usize, u64)>,
-    /// Who dials whom.
-    pub topology: Topology,
     /// Nodes that are not started with the others.
     pub down: Vec<usize>,
-    /// What every link does at first.
-    pub links: LinkSettings,
+    /// Who dials whom, and what each link does at first.
+    pub links: Vec<Link>,
     /// Wished time between blocks, in seconds.
     pub spacing_s: u32,
     /// By how many blocks the chain must run ahead for the difficulty to double; `None` keeps it as it is at first.
@@ -48,7 +45,9 @@ pub struct NetworkOptions {
     pub accounts: u32,
     /// Their phrase.
     pub words: String,
-    /// Decides jitter, loss and random topologies.
+    /// How far ahead of its clock a node takes a block's time for right, in seconds; `None`: as on the built-in network.
+    pub max_future_s: Option<u32>,
+    /// Decides jitter and loss.
     pub seed: u64,
     /// Every block is found at once: for tests that mine by order.
     pub instant: bool,
@@ -65,13 +64,13 @@ impl NetworkOptions {
             program: program.into(),
             nodes,
             miners: Vec::new(),
-            topology: Topology::Complete,
             down: Vec::new(),
-            links: LinkSettings::default(),
+            links: lay(Topology::Complete, nodes, LinkSettings::default(), 1),
             spacing_s: 2,
             half_life_blocks: Some(HALF_LIFE_BLOCKS),
             accounts: 6,
             words: WORDS.to_owned(),
+            max_future_s: None,
             seed: 1,
             instant: false,
             faucet: false,
@@ -129,7 +128,7 @@ impl Network {
             .nodes
             .iter()
             .filter(|node| !options.down.contains(&node.index))
-            .map(|node| (node.index, node.spawn(&network.program, &network.layout)))
+            .map(|node| (node.index, network.launch(node.index).spawn()))
             .collect();
         for (node, starting) in starting {
             let ready = starting.and_then(|starting| starting.ready());
@@ -154,6 +153,7 @@ impl Network {
             spacing_s: options.spacing_s,
             half_life_blocks: options.half_life_blocks,
             instant: options.instant,
+            max_future_s: options.max_future_s,
             faucet: options.faucet.then_some(options.accounts),
         };
         let fresh = FreshNetwork::make(&name, plan, &accounts)
@@ -194,10 +194,8 @@ impl Network {
     }
 
     fn lay_links(&mut self, options: &NetworkOptions) -> Result<(), LabError> {
-        options.links.check()?;
-        let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-        let pairs = options.topology.links(options.nodes, &mut rng);
-        for (number, (from, to)) in (0u64..).zip(pairs) {
+        for (number, link) in (0u64..).zip(&options.links) {
+            link.settings.check()?;
             let seed = options.seed.wrapping_mul(1_000_003).wrapping_add(number);
             let proxy = self
                 .runtime
@@ -206,12 +204,12 @@ impl Network {
                     what: "a port for a link".to_owned(),
                     problem: error.to_string(),
                 })?;
-            proxy.set(options.links);
+            proxy.set(link.settings);
             self.links.push(LinkSlot {
-                from,
-                to,
+                from: link.from,
+                to: link.to,
                 proxy,
-                settings: options.links,
+                settings: link.settings,
                 cut: false,
             });
         }
@@ -235,8 +233,14 @@ impl Network {
                 process: None,
                 last_start: None,
                 paused: false,
+                died: None,
             });
         }
+    }
+
+    /// What starts a node.
+    pub(super) fn launch(&self, node: usize) -> Launch {
+        self.nodes[node].launch(&self.program, &self.layout)
     }
 
     /// Takes over a node that is ready, and lets its links reach it.
@@ -304,6 +308,27 @@ impl Network {
     pub fn state(&mut self, node: usize) -> Result<NodeState, LabError> {
         self.check_node(node)?;
         Ok(self.nodes[node].state())
+    }
+
+    /// Fails if a node has ended though nobody asked it to: with the first of them, how it ended, and its last words.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Died`].
+    pub fn check_alive(&mut self) -> Result<(), LabError> {
+        for slot in &mut self.nodes {
+            slot.state();
+            if let Some(how) = &slot.died {
+                let log = self.layout.node_log(slot.index);
+                return Err(LabError::Died {
+                    node: slot.index,
+                    how: how.clone(),
+                    last_words: last_line(&log).unwrap_or_default(),
+                    log: log.display().to_string(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The RPC of a node that is up.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::process::{NodeProcess, StartLine, Starting};
+use super::process::{Launch, NodeProcess, StartLine};
 use super::{Layout, NodeState, Probe};
 
 /// One node of a testnet.
@@ -22,16 +22,18 @@ pub(super) struct NodeSlot {
     /// What it said at its last start.
     pub(super) last_start: Option<StartLine>,
     pub(super) paused: bool,
+    /// How its process ended, if nobody had asked it to.
+    pub(super) died: Option<String>,
 }
 
 impl NodeSlot {
-    /// Starts the process; [`NodeSlot::started`] takes it when it is ready.
-    pub(super) fn spawn(&self, program: &Path, layout: &Layout) -> Result<Starting, String> {
-        Starting::spawn(
-            program,
-            &self.arguments(layout),
-            &layout.node_log(self.index),
-        )
+    /// What starts its process; [`NodeSlot::started`] takes that when it is ready.
+    pub(super) fn launch(&self, program: &Path, layout: &Layout) -> Launch {
+        Launch {
+            program: program.to_owned(),
+            arguments: self.arguments(layout),
+            log: layout.node_log(self.index),
+        }
     }
 
     fn arguments(&self, layout: &Layout) -> Vec<String> {
@@ -78,16 +80,15 @@ impl NodeSlot {
         self.last_start = Some(process.start.clone());
         self.process = Some(process);
         self.paused = false;
+        self.died = None;
     }
 
     /// Whether it is up; a process that ended by itself is put away.
     pub(super) fn state(&mut self) -> NodeState {
-        if self
-            .process
-            .as_mut()
-            .is_some_and(|process| process.ended().is_some())
-        {
+        let ended = self.process.as_mut().and_then(NodeProcess::ended);
+        if let Some(status) = ended {
             self.process = None;
+            self.died = Some(status.to_string());
         }
         match (&self.process, self.paused) {
             (None, _) => NodeState::Down,
@@ -118,6 +119,7 @@ mod tests {
             process: None,
             last_start: None,
             paused: false,
+            died: None,
         }
     }
 

@@ -1,10 +1,11 @@
 //! Mining and paying by order.
 
-use bitcoin::{Amount, ScriptBuf};
+use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction};
 use chain::address::parse_address;
 
 use super::network::Network;
 use super::{LabError, NodeState, Probe};
+use crate::accounts::Accounts;
 use crate::pay::{self, KnownCoin, Payment, SentPayment};
 
 /// More than any fee of the lab's payments: coins are looked for until they cover amount and this.
@@ -29,8 +30,13 @@ impl Network {
     pub fn set_mining(&mut self, node: usize, rate: u64) -> Result<(), LabError> {
         self.answering(node)?
             .set_mining(rate, &self.nodes[node].address)?;
-        self.nodes[node].rate = rate;
+        self.note_rate(node, rate);
         Ok(())
+    }
+
+    /// A node's own miner has this rate now.
+    pub(super) fn note_rate(&mut self, node: usize, rate: u64) {
+        self.nodes[node].rate = rate;
     }
 
     /// As [`Network::set_mining`]; a node that does not run mines so when it is started again.
@@ -59,46 +65,70 @@ impl Network {
         amount: Amount,
         node: Option<usize>,
     ) -> Result<SentPayment, LabError> {
+        let paid = self.draft(from, to, amount, node)?.send()?;
+        Ok(self.note_payment(paid))
+    }
+
+    /// Pays with the coins of an earlier payment, whatever the node thinks of that: a double spend.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError`].
+    pub(super) fn pay_again(
+        &mut self,
+        first: &SentPayment,
+        to: &str,
+        amount: Amount,
+        node: usize,
+    ) -> Result<SentPayment, LabError> {
+        let mut draft = self.draft(first.from, to, amount, Some(node))?;
+        draft
+            .coins
+            .retain(|coin| first.spends.contains(&coin.outpoint));
+        draft.asks_first = false;
+        let paid = draft.send()?;
+        Ok(self.note_payment(paid))
+    }
+
+    /// A payment that is still to be made of coins that the node has to be asked about.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError`].
+    pub(super) fn draft(
+        &mut self,
+        from: u32,
+        to: &str,
+        amount: Amount,
+        node: Option<usize>,
+    ) -> Result<Draft, LabError> {
         let probe = match node {
             Some(node) => self.answering(node)?,
             None => self.probes().into_iter().next().ok_or(LabError::AllDown)?,
         };
         let script = self.recipient(to)?;
-        let account = self
-            .accounts
-            .get(from)
-            .ok_or_else(|| self.no_account(from))?;
-        let coins = unspent(self.purse.coins(from), amount, &probe)?;
-        let payment = Payment { to: script, amount };
-        let transaction = pay::build(&self.accounts, account, &coins, &payment)?;
-        let txid = probe.send(&transaction)?;
-        let spent: Amount = coins
-            .iter()
-            .filter(|coin| {
-                transaction
-                    .input
-                    .iter()
-                    .any(|input| input.previous_output == coin.outpoint)
-            })
-            .map(|coin| coin.value)
-            .sum();
-        let left: Amount = transaction.output.iter().map(|output| output.value).sum();
-        self.purse.note(&self.accounts, &transaction);
-        let sent = SentPayment {
-            txid,
+        if self.accounts.get(from).is_none() {
+            return Err(self.no_account(from));
+        }
+        Ok(Draft {
+            probe,
+            accounts: self.accounts.clone(),
             from,
             to: to.to_owned(),
-            amount_sat: amount.to_sat(),
-            fee_sat: (spent - left).to_sat(),
-            node: probe.node(),
-            spends: transaction
-                .input
-                .iter()
-                .map(|input| input.previous_output)
-                .collect(),
-        };
+            payment: Payment { to: script, amount },
+            coins: self.purse.coins(from).to_vec(),
+            asks_first: true,
+        })
+    }
+
+    /// A payment was made: what it gives can be spent.
+    pub(super) fn note_payment(
+        &mut self,
+        (transaction, sent): (Transaction, SentPayment),
+    ) -> SentPayment {
+        self.purse.note(&self.accounts, &transaction);
         self.sent.push(sent.clone());
-        Ok(sent)
+        sent
     }
 
     /// An account's number, or an address of this kind of network.
@@ -122,6 +152,54 @@ impl Network {
             got,
             last: (self.accounts.list().len() as u32).saturating_sub(1),
         }
+    }
+}
+
+/// A payment that is still to be made: all that it needs, so that nobody else waits while the node is asked.
+pub(super) struct Draft {
+    probe: Probe,
+    accounts: Accounts,
+    from: u32,
+    to: String,
+    payment: Payment,
+    coins: Vec<KnownCoin>,
+    /// Whether the node is asked which of the coins are unspent.
+    asks_first: bool,
+}
+
+impl Draft {
+    /// Makes the payment and hands it to the node.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError`].
+    pub(super) fn send(self) -> Result<(Transaction, SentPayment), LabError> {
+        let amount = self.payment.amount;
+        let coins = match self.asks_first {
+            true => unspent(&self.coins, amount, &self.probe)?,
+            false => self.coins,
+        };
+        let account = self.accounts.get(self.from).ok_or(LabError::AllDown)?;
+        let transaction = pay::build(&self.accounts, account, &coins, &self.payment)?;
+        let txid = self.probe.send(&transaction)?;
+        let spends: Vec<OutPoint> = transaction
+            .input
+            .iter()
+            .map(|input| input.previous_output)
+            .collect();
+        let spent = coins.iter().filter(|coin| spends.contains(&coin.outpoint));
+        let spent: Amount = spent.map(|coin| coin.value).sum();
+        let left: Amount = transaction.output.iter().map(|output| output.value).sum();
+        let sent = SentPayment {
+            txid,
+            from: self.from,
+            to: self.to,
+            amount_sat: amount.to_sat(),
+            fee_sat: (spent - left).to_sat(),
+            node: self.probe.node(),
+            spends,
+        };
+        Ok((transaction, sent))
     }
 }
 

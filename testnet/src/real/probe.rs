@@ -240,6 +240,12 @@ impl Probe {
         Ok(())
     }
 
+    /// Fixes the clock that rules are checked against, in Unix seconds; 0 lets it run again.
+    pub fn set_clock(&self, seconds: u32) -> Result<(), LabError> {
+        let _: Value = self.call("setmocktime", json!([seconds]))?;
+        Ok(())
+    }
+
     /// Number, sum and hash of all coins.
     pub fn coins(&self) -> Result<CoinsInfo, LabError> {
         self.call("gettxoutsetinfo", json!(["muhash"]))

@@ -15,6 +15,11 @@ const START_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a node may take to stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// How often a node is started whose port is still taken by what it was before.
+const START_TRIES: u32 = 20;
+/// Pause between two tries.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(250);
+
 /// What a node says about itself on its first line (`mend node --json`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StartLine {
@@ -52,6 +57,44 @@ pub(crate) struct NodeProcess {
     stdin: Option<ChildStdin>,
     /// What the node said about itself.
     pub(crate) start: StartLine,
+}
+
+/// Everything that a node's process is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    /// Where it says what goes wrong.
+    pub(crate) log: PathBuf,
+}
+
+impl Launch {
+    /// Starts the process, without waiting for it.
+    ///
+    /// # Errors
+    ///
+    /// In words, when it cannot be started at all.
+    pub(crate) fn spawn(&self) -> Result<Starting, String> {
+        Starting::spawn(&self.program, &self.arguments, &self.log)
+    }
+
+    /// Starts the process and waits for its first line; again while the port that it had before is still taken.
+    ///
+    /// # Errors
+    ///
+    /// In words.
+    pub(crate) fn run(&self) -> Result<NodeProcess, String> {
+        let mut tries = 1;
+        loop {
+            let started = self.spawn().and_then(Starting::ready);
+            let is_taken = |problem: &String| problem.contains("in use");
+            if tries == START_TRIES || !started.as_ref().is_err_and(is_taken) {
+                return started;
+            }
+            tries += 1;
+            std::thread::sleep(TRY_AGAIN_AFTER);
+        }
+    }
 }
 
 /// A process that has not said yet where it listens.
@@ -271,6 +314,22 @@ mod tests {
         let (starting, _dir) = shell("echo 'error: port taken' >&2; exit 1");
         let error = starting.unwrap().ready().unwrap_err();
         assert_eq!(error, "error: port taken");
+    }
+
+    #[test]
+    fn a_node_whose_port_is_still_taken_is_started_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = dir.path().join("tried");
+        let script = format!(
+            "if [ -e {0} ]; then echo '{LINE}'; read line; else touch {0}; echo 'error: 127.0.0.1:1 is in use' >&2; exit 1; fi",
+            mark.display()
+        );
+        let launch = Launch {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".to_owned(), script],
+            log: dir.path().join("log"),
+        };
+        assert!(launch.run().unwrap().stop());
     }
 
     #[test]

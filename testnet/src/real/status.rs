@@ -97,43 +97,42 @@ pub struct LinkStatus {
     pub backward_bytes: u64,
 }
 
+/// A status that still lacks what the nodes say: they are asked while nobody else waits.
+pub(super) struct Question {
+    nodes: Vec<Asked>,
+    partition: Option<String>,
+    links: Vec<LinkStatus>,
+}
+
+struct Asked {
+    node: usize,
+    state: NodeState,
+    mining: u64,
+    /// Whom to ask, if it can answer.
+    probe: Option<Probe>,
+    /// How it ended, if nobody had asked it to.
+    died: Option<String>,
+}
+
 impl Network {
     /// Asks all nodes at the same time.
     pub fn status(&mut self) -> Status {
-        let asked: Vec<(usize, NodeState, u64, Option<Probe>)> = self
-            .nodes
-            .iter_mut()
-            .map(|slot| {
-                let state = slot.state();
-                let probe = slot.probe().filter(|_| state == NodeState::Up);
-                (slot.index, state, slot.rate, probe)
-            })
-            .collect();
-        let nodes: Vec<NodeStatus> = std::thread::scope(|scope| {
-            let asking: Vec<_> = asked
-                .into_iter()
-                .map(|(node, state, mining, probe)| {
-                    scope.spawn(move || {
-                        let answer = probe.map(|probe| ask(&probe)).transpose();
-                        let (tip, problem) = match answer {
-                            Ok(tip) => (tip, None),
-                            Err(error) => (None, Some(error.to_string())),
-                        };
-                        NodeStatus {
-                            node,
-                            state,
-                            tip,
-                            mining,
-                            problem,
-                        }
-                    })
-                })
-                .collect();
-            asking
-                .into_iter()
-                .map(|thread| thread.join().expect("asking a node does not panic"))
-                .collect()
+        self.question().answer()
+    }
+
+    /// What is known without the nodes.
+    pub(super) fn question(&mut self) -> Question {
+        let nodes = self.nodes.iter_mut().map(|slot| {
+            let state = slot.state();
+            Asked {
+                node: slot.index,
+                state,
+                mining: slot.rate,
+                probe: slot.probe().filter(|_| state == NodeState::Up),
+                died: slot.died.as_ref().map(|how| format!("died: {how}")),
+            }
         });
+        let nodes = nodes.collect();
         let links = self.links.iter().map(|link| {
             let LinkTraffic {
                 open,
@@ -151,11 +150,49 @@ impl Network {
                 backward_bytes,
             }
         });
-        Status {
-            groups: group_by_tip(&nodes),
+        Question {
+            nodes,
             links: links.collect(),
             partition: self.partition.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+impl Question {
+    /// Asks all nodes at the same time.
+    pub(super) fn answer(self) -> Status {
+        let nodes: Vec<NodeStatus> = std::thread::scope(|scope| {
+            let asking = self.nodes.into_iter();
+            let asking: Vec<_> = asking
+                .map(|asked| scope.spawn(move || asked.answer()))
+                .collect();
+            asking
+                .into_iter()
+                .map(|thread| thread.join().expect("asking a node does not panic"))
+                .collect()
+        });
+        Status {
+            groups: group_by_tip(&nodes),
+            links: self.links,
+            partition: self.partition,
             nodes,
+        }
+    }
+}
+
+impl Asked {
+    fn answer(self) -> NodeStatus {
+        let answer = self.probe.map(|probe| ask(&probe)).transpose();
+        let (tip, problem) = match answer {
+            Ok(tip) => (tip, self.died),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        NodeStatus {
+            node: self.node,
+            state: self.state,
+            tip,
+            mining: self.mining,
+            problem,
         }
     }
 }

@@ -9,8 +9,10 @@ use bitcoin::{Amount, BlockHash};
 use serde_json::{Value, json};
 
 use super::control::{self, Handler};
+use super::faults::{stop_all, stop_process};
 use super::network::Network;
 use super::{LabError, Layout, Order, Probe, manifest};
+use crate::pay::SentPayment;
 use crate::report::{HealReport, observe};
 
 /// Owner of a running testnet.
@@ -18,6 +20,8 @@ use crate::report::{HealReport, observe};
 pub struct Supervisor {
     network: Arc<Mutex<Network>>,
     ended: Arc<Mutex<bool>>,
+    /// Held while a payment is made.
+    paying: Arc<Mutex<()>>,
     layout: Layout,
 }
 
@@ -33,6 +37,7 @@ impl Supervisor {
         Ok(Supervisor {
             network: Arc::new(Mutex::new(network)),
             ended: Arc::default(),
+            paying: Arc::default(),
             layout,
         })
     }
@@ -77,7 +82,8 @@ impl Supervisor {
 
     /// Ends all nodes and takes the files away by which commands find the testnet.
     pub fn end(&self) {
-        self.network().down();
+        let processes = self.network().take_all();
+        stop_all(processes);
         let mut ended = self.ended();
         *ended = true;
         for path in [self.layout.manifest(), self.layout.control()] {
@@ -88,14 +94,17 @@ impl Supervisor {
 
     fn carry_out(&self, order: Order) -> Result<Value, LabError> {
         let answer = match order {
-            Order::Status => json!(self.network().status()),
+            Order::Status => {
+                let question = self.network().question();
+                json!(question.answer())
+            }
             Order::Partition { groups, silent } => {
                 json!(self.network().partition(&groups, silent)?)
             }
             Order::Heal { wait_s } => json!(self.heal_and_report(Duration::from_secs(wait_s))?),
             Order::Kill { node } => json!(self.network().kill(node)?),
-            Order::Stop { node } => json!(self.network().stop(node)?),
-            Order::Restart { node } => json!(self.network().restart(node)?),
+            Order::Stop { node } => json!(self.stop(node)?),
+            Order::Restart { node } => json!(self.restart(node)?),
             Order::Pause { node, paused } => json!(self.network().set_paused(node, paused)?),
             Order::Link {
                 a,
@@ -104,7 +113,7 @@ impl Supervisor {
                 one_way,
             } => json!(self.network().change_link(a, b, change, one_way)?),
             Order::Mine { node, count } => json!(self.mine(node, count)?),
-            Order::Mining { node, rate } => json!(self.network().set_mining(node, rate)?),
+            Order::Mining { node, rate } => json!(self.set_mining(node, rate)?),
             Order::Pay {
                 from,
                 to,
@@ -112,7 +121,7 @@ impl Supervisor {
                 node,
             } => {
                 let amount = Amount::from_sat(amount_sat);
-                json!(self.network().pay(from, &to, amount, node)?)
+                json!(self.pay(from, &to, amount, node)?)
             }
             Order::Down => Value::Null,
         };
@@ -128,6 +137,62 @@ impl Supervisor {
     pub fn mine(&self, node: usize, count: u32) -> Result<Vec<BlockHash>, LabError> {
         let (probe, address) = self.network().miner(node)?;
         probe.generate(count, &address)
+    }
+
+    /// Stops a node in order. Other orders do not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::stop`].
+    pub fn stop(&self, node: usize) -> Result<(), LabError> {
+        let process = self.network().take_process(node)?;
+        stop_process(node, process)
+    }
+
+    /// Starts a node on the data it had; stops it first if it is up. Other orders do not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::restart`].
+    pub fn restart(&self, node: usize) -> Result<(), LabError> {
+        let running = self.network().take_if_up(node)?;
+        if let Some(process) = running {
+            // Whether it stopped by itself or had to be killed: it starts again.
+            let _ = stop_process(node, process);
+        }
+        let launch = self.network().launch(node);
+        let ready = launch.run();
+        self.network().take_started(node, ready)
+    }
+
+    /// Turns a node's own miner on or off, or changes its rate. Other orders do not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::set_mining`].
+    pub fn set_mining(&self, node: usize, rate: u64) -> Result<(), LabError> {
+        let (probe, address) = self.network().miner(node)?;
+        probe.set_mining(rate, &address)?;
+        self.network().note_rate(node, rate);
+        Ok(())
+    }
+
+    /// Pays, as [`Network::pay`]. Only other payments wait for it: no two are made of one coin by mistake.
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::pay`].
+    pub fn pay(
+        &self,
+        from: u32,
+        to: &str,
+        amount: Amount,
+        node: Option<usize>,
+    ) -> Result<SentPayment, LabError> {
+        let _turn = self.paying.lock().unwrap_or_else(PoisonError::into_inner);
+        let draft = self.network().draft(from, to, amount, node)?;
+        let paid = draft.send()?;
+        Ok(self.network().note_payment(paid))
     }
 
     /// Writes `testnet.json` anew, unless the testnet has ended meanwhile.
@@ -155,15 +220,11 @@ impl Supervisor {
     ///
     /// [`LabError::TooSlow`] when the nodes do not agree in time.
     pub fn heal(&self, wait: Duration) -> Result<Healed, LabError> {
-        let (probes, before, opened_at) = {
-            let mut network = self.network();
-            let probes = network.probes();
-            let before = observe::tips(&probes)?;
-            let opened_at = Instant::now();
-            network.open_links();
-            (probes, before, opened_at)
-        };
-        // Other orders may come while we wait.
+        // Other orders may come while nodes are asked, and while we wait.
+        let probes = self.network().probes();
+        let before = observe::tips(&probes)?;
+        let opened_at = Instant::now();
+        self.network().open_links();
         let agreement = observe::wait_for_one_tip(&probes, &before, opened_at, wait)?;
         Ok(Healed {
             probes,

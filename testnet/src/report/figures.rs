@@ -48,6 +48,8 @@ struct Found {
     node: usize,
     at_us: u64,
     parent: BlockHash,
+    /// Work of all blocks up to this one.
+    chain_work: u128,
 }
 
 /// What is known up to some line.
@@ -67,6 +69,7 @@ struct Reader {
     one_tip_us: Option<u64>,
     payments: PaymentFigures,
     sent_away: u64,
+    torn_writes: usize,
     traffic: BTreeMap<String, TrafficFigures>,
     actions: BTreeMap<String, u64>,
     /// Time and number of events at the end.
@@ -82,17 +85,17 @@ impl Reader {
                 node,
                 hash,
                 parent,
+                work,
                 ..
             } => {
-                let at_us = t;
-                self.found.insert(
-                    hash,
-                    Found {
-                        node,
-                        at_us,
-                        parent,
-                    },
-                );
+                let above = self.found.get(&parent).map_or(0, |found| found.chain_work);
+                let found = Found {
+                    node,
+                    at_us: t,
+                    parent,
+                    chain_work: above + u128::from(work),
+                };
+                self.found.insert(hash, found);
             }
             Line::Connected {
                 t,
@@ -107,11 +110,11 @@ impl Reader {
                 }
             }
             Line::Disconnected { t, node, .. } => self.took_back(t, node),
-            Line::Act { t, action } => {
-                *self.actions.entry(action.action).or_default() += 1;
-                self.last_act_us = t;
-                self.one_tip_us = self.agreed.then_some(t);
+            Line::Begun { t, what, .. } => {
+                *self.actions.entry(what.name().to_owned()).or_default() += 1;
+                self.acted(t);
             }
+            Line::Ended { t, .. } => self.acted(t),
             Line::Fate { fate, .. } => self.payments.count(fate),
             Line::Traffic {
                 kind,
@@ -126,7 +129,8 @@ impl Reader {
             Line::Up {
                 node, hash, height, ..
             } => _ = self.tips.insert(node, (hash, height)),
-            Line::Down { node, .. } => {
+            Line::Down { node, torn, .. } => {
+                self.torn_writes += torn;
                 self.end_reorg(node);
                 self.tips.remove(&node);
             }
@@ -139,6 +143,11 @@ impl Reader {
             Line::End { t, events } => self.end = Some((t, events)),
             Line::Paid { .. } => {}
         }
+    }
+
+    fn acted(&mut self, t: u64) {
+        self.last_act_us = t;
+        self.one_tip_us = self.agreed.then_some(t);
     }
 
     /// Blocks that are taken back at one time, without one connected between them, are one reorg.
@@ -155,7 +164,7 @@ impl Reader {
         }
     }
 
-    /// Blocks of the chain that ends in `tip`. All blocks of a simulation have the same work.
+    /// Blocks of the chain that ends in `tip`.
     fn chain_of(&self, tip: BlockHash) -> BTreeSet<BlockHash> {
         let mut chain = BTreeSet::new();
         let mut at = tip;
@@ -172,8 +181,10 @@ impl Reader {
             self.end_reorg(node);
         }
         // Of equal chains that of the first node, as in the run.
+        let work =
+            |tip: &(BlockHash, u32)| self.found.get(&tip.0).map_or(0, |found| found.chain_work);
         let best = self.tips.values().fold(None, |best, tip| match best {
-            Some((_, height)) if height >= tip.1 => best,
+            Some(best) if work(&best) >= work(tip) => Some(best),
             _ => Some(*tip),
         });
         let active = best.map_or_else(BTreeSet::new, |(tip, _)| self.chain_of(tip));
@@ -209,6 +220,7 @@ impl Reader {
             payments: self.payments,
             sent_away: self.sent_away,
             traffic: self.traffic,
+            torn_writes: self.torn_writes,
             bytes_per_block_and_node: bytes as f64 / (blocks * self.nodes as u64).max(1) as f64,
             actions: self.actions,
         })

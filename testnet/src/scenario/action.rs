@@ -1,20 +1,44 @@
-//! What can happen to a network at a given time.
+//! What can be done to a network at a given time, as it stands in files.
 
 use serde::{Deserialize, Serialize};
 
 use super::file::ScenarioError;
 use super::{Groups, Span};
-use crate::link::{Flow, Lane};
+use crate::link::Lane;
+
+/// The names of actions, for errors.
+const NAMES: &str = "partition, one-way, eclipse, heal, crash, stop, restart, pause, resume, link, sever, gossip-loss, clock or mining";
 
 /// One thing that is done to the network.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Cuts all links between groups.
-    Partition(Groups),
-    /// Ends the partition.
+    Partition {
+        /// The groups.
+        groups: Groups,
+        /// Bytes just stop: nobody is told.
+        silent: bool,
+    },
+    /// What the first nodes send does not reach the second.
+    OneWay {
+        /// Who is not heard.
+        from: Vec<usize>,
+        /// Who does not hear.
+        to: Vec<usize>,
+    },
+    /// A node hears only the attacker's nodes.
+    Eclipse {
+        /// Who.
+        victim: usize,
+        /// The attacker's nodes.
+        attackers: Vec<usize>,
+    },
+    /// Ends partitions, one-way cuts and eclipses.
     Heal,
-    /// Ends a node; what it had not committed is lost.
+    /// Ends a node as a power cut would; what it had not committed is lost.
     Crash(usize),
+    /// Stops a node in order.
+    Stop(usize),
     /// Starts a node that is down.
     Restart(usize),
     /// Freezes a node.
@@ -25,8 +49,8 @@ pub enum Action {
     Link {
         /// Its ends.
         between: (usize, usize),
-        /// What it does from now on.
-        lane: Lane,
+        /// What it does from now on; absent: what it did at the start.
+        lane: Option<Lane>,
         /// Only from the first to the second.
         one_way: bool,
     },
@@ -56,19 +80,37 @@ pub enum Action {
 pub struct EventEntry {
     /// When, after the start.
     pub at: Span,
-    /// What: partition, heal, crash, restart, pause, resume, link, sever, gossip-loss, clock, mining.
+    /// What: partition, one-way, eclipse, heal, crash, stop, restart, pause, resume, link, sever, gossip-loss, clock, mining.
     #[serde(rename = "do")]
     pub action: String,
+    /// After so long it is taken back, without an event of its own for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lasting: Option<Span>,
+    /// It comes again and again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
     /// For partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<Groups>,
-    /// For crash, restart, pause, resume, clock, mining.
+    /// For partition: bytes just stop, and nobody is told.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
+    /// For one-way: who is not heard.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<usize>,
+    /// For one-way: who does not hear.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<usize>,
+    /// For eclipse, with the victim as `node`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attackers: Vec<usize>,
+    /// For eclipse, crash, stop, restart, pause, resume, clock, mining.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<usize>,
     /// For link and sever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub between: Option<(usize, usize)>,
-    /// For link.
+    /// For link; absent: what the link did at the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lane: Option<Lane>,
     /// For link.
@@ -82,12 +124,22 @@ pub struct EventEntry {
     pub offset_s: Option<i64>,
 }
 
+/// How often something comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    /// Time from one to the next.
+    pub every: Span,
+    /// How often in all, the first included.
+    pub times: u32,
+}
+
 impl EventEntry {
     /// The action, with everything it needs; `field` names the entry in errors, as in `event[2]`.
     ///
     /// # Errors
     ///
-    /// [`ScenarioError`] names what is missing or unknown.
+    /// [`ScenarioError`] names what is missing, unknown, or not for this action.
     pub fn read(&self, field: &str) -> Result<Action, ScenarioError> {
         let needs = |what: &str| {
             ScenarioError::new(
@@ -98,16 +150,32 @@ impl EventEntry {
         let node = || self.node.ok_or_else(|| needs("node"));
         let between = || self.between.ok_or_else(|| needs("between"));
         let share = || self.share.ok_or_else(|| needs("share"));
-        Ok(match self.action.as_str() {
-            "partition" => Action::Partition(self.groups.clone().ok_or_else(|| needs("groups"))?),
+        let nodes = |list: &[usize], what: &str| match list {
+            [] => Err(needs(what)),
+            some => Ok(some.to_vec()),
+        };
+        let action = match self.action.as_str() {
+            "partition" => Action::Partition {
+                groups: self.groups.clone().ok_or_else(|| needs("groups"))?,
+                silent: self.silent,
+            },
+            "one-way" => Action::OneWay {
+                from: nodes(&self.from, "from")?,
+                to: nodes(&self.to, "to")?,
+            },
+            "eclipse" => Action::Eclipse {
+                victim: node()?,
+                attackers: nodes(&self.attackers, "attackers")?,
+            },
             "heal" => Action::Heal,
             "crash" => Action::Crash(node()?),
+            "stop" => Action::Stop(node()?),
             "restart" => Action::Restart(node()?),
             "pause" => Action::Pause(node()?),
             "resume" => Action::Resume(node()?),
             "link" => Action::Link {
                 between: between()?,
-                lane: self.lane.ok_or_else(|| needs("lane"))?,
+                lane: self.lane,
                 one_way: self.one_way,
             },
             "sever" => Action::Sever(between()?),
@@ -121,95 +189,68 @@ impl EventEntry {
                 share: share()?,
             },
             other => {
-                return Err(ScenarioError::new(
-                    format!("{field}.do"),
-                    format!(
-                        "is {other:?}; expected partition, heal, crash, restart, pause, resume, link, sever, gossip-loss, clock or mining"
-                    ),
-                ));
+                let problem = format!("is {other:?}; expected {NAMES}");
+                return Err(ScenarioError::new(format!("{field}.do"), problem));
             }
-        })
+        };
+        self.check_times(field, &action)?;
+        Ok(action)
     }
 
-    /// The entry that stands for an action.
-    pub fn write(at: Span, action: &Action) -> EventEntry {
-        let mut entry = EventEntry {
-            at,
-            action: action.name().to_owned(),
-            ..EventEntry::default()
-        };
-        match action {
-            Action::Heal => {}
-            Action::Partition(groups) => entry.groups = Some(groups.clone()),
-            Action::Crash(node)
-            | Action::Restart(node)
-            | Action::Pause(node)
-            | Action::Resume(node) => entry.node = Some(*node),
-            Action::Link {
-                between,
-                lane,
-                one_way,
-            } => {
-                entry.between = Some(*between);
-                entry.lane = Some(*lane);
-                entry.one_way = *one_way;
-            }
-            Action::Sever(between) => entry.between = Some(*between),
-            Action::GossipLoss(share) => entry.share = Some(*share),
-            Action::Clock { node, offset_s } => {
-                entry.node = Some(*node);
-                entry.offset_s = Some(*offset_s);
-            }
-            Action::Mining { node, share } => {
-                entry.node = Some(*node);
-                entry.share = Some(*share);
-            }
+    fn check_times(&self, field: &str, action: &Action) -> Result<(), ScenarioError> {
+        if self.lasting.is_some() && !action.can_last() {
+            let problem = format!("is not for do = {:?}, which has no end", self.action);
+            return Err(ScenarioError::new(format!("{field}.lasting"), problem));
         }
-        entry
+        if self.lasting == Some(Span(0)) {
+            let problem = "is 0, expected some time";
+            return Err(ScenarioError::new(format!("{field}.lasting"), problem));
+        }
+        match self.repeat {
+            Some(Repeat { every, times }) if every.0 == 0 || times == 0 => {
+                let problem =
+                    "has no time or no number of times; write { every = \"10m\", times = 3 }";
+                Err(ScenarioError::new(format!("{field}.repeat"), problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All times at which it comes.
+    pub fn times(&self) -> impl Iterator<Item = Span> {
+        let (first, repeat) = (self.at, self.repeat);
+        let times = repeat.map_or(1, |repeat| u64::from(repeat.times));
+        let every = repeat.map_or(0, |repeat| repeat.every.0);
+        (0..times).map(move |turn| Span(first.0.saturating_add(every.saturating_mul(turn))))
     }
 }
 
 impl Action {
-    /// Its name in files.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Action::Partition(_) => "partition",
-            Action::Heal => "heal",
-            Action::Crash(_) => "crash",
-            Action::Restart(_) => "restart",
-            Action::Pause(_) => "pause",
-            Action::Resume(_) => "resume",
-            Action::Link { .. } => "link",
-            Action::Sever(_) => "sever",
-            Action::GossipLoss(_) => "gossip-loss",
-            Action::Clock { .. } => "clock",
-            Action::Mining { .. } => "mining",
-        }
+    /// Whether it begins something that can be taken back.
+    fn can_last(&self) -> bool {
+        !matches!(
+            self,
+            Action::Heal | Action::Restart(_) | Action::Resume(_) | Action::Sever(_)
+        )
     }
 
     /// The highest node number it names.
     pub fn highest_node(&self) -> usize {
         match self {
-            Action::Partition(groups) => groups.highest(),
+            Action::Partition { groups, .. } => groups.highest(),
             Action::Heal | Action::GossipLoss(_) => 0,
+            Action::OneWay { from, to } => from.iter().chain(to).copied().max().unwrap_or(0),
+            Action::Eclipse { victim, attackers } => {
+                attackers.iter().copied().fold(*victim, usize::max)
+            }
             Action::Crash(node)
+            | Action::Stop(node)
             | Action::Restart(node)
             | Action::Pause(node)
             | Action::Resume(node)
             | Action::Clock { node, .. }
             | Action::Mining { node, .. } => *node,
             Action::Link { between, .. } | Action::Sever(between) => between.0.max(between.1),
-        }
-    }
-
-    /// Whether it makes the network worse; the time to agree counts from the last action of any kind.
-    pub fn is_fault(&self) -> bool {
-        match self {
-            Action::Heal | Action::Restart(_) | Action::Resume(_) | Action::Mining { .. } => false,
-            Action::Partition(_) | Action::Crash(_) | Action::Pause(_) | Action::Sever(_) => true,
-            Action::Link { lane, .. } => *lane != Lane::default() || lane.flow == Flow::Stalled,
-            Action::GossipLoss(share) => *share > 0.0,
-            Action::Clock { offset_s, .. } => *offset_s != 0,
         }
     }
 }

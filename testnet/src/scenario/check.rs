@@ -1,8 +1,11 @@
 //! What must hold of a scenario before it runs, beyond what TOML can say.
 
-use super::file::MAX_NODES;
+use super::file::{Difficulty, MAX_NODES};
 use super::{Action, Scenario, ScenarioError};
 use crate::link::Lane;
+
+/// Most accounts that pay.
+const MAX_ACCOUNTS: u32 = 10_000;
 
 impl Scenario {
     /// Checks everything that TOML cannot.
@@ -27,6 +30,13 @@ impl Scenario {
                 format!("is {}, expected 1ms or more", self.spacing),
             );
         }
+        if self.difficulty == Difficulty::Shipped && !self.spacing.0.is_multiple_of(1_000_000) {
+            let problem = format!(
+                "is {}, expected whole seconds: the difficulty knows no others; set difficulty = \"fixed\" for less",
+                self.spacing
+            );
+            return error("spacing", problem);
+        }
         check_lane("link", &self.link)?;
         self.check_regions()?;
         self.check_miners()?;
@@ -38,8 +48,8 @@ impl Scenario {
             if payments.every.0 == 0 {
                 return error("payments.every", "is 0, expected some time".to_owned());
             }
-            if !(1..=10_000).contains(&payments.accounts) {
-                let problem = format!("is {}, expected 1 to 10000", payments.accounts);
+            if !(1..=MAX_ACCOUNTS).contains(&payments.accounts) {
+                let problem = format!("is {}, expected 1 to {MAX_ACCOUNTS}", payments.accounts);
                 return error("payments.accounts", problem);
             }
         }
@@ -49,6 +59,10 @@ impl Scenario {
         if let Some(chaos) = &self.chaos {
             chaos.check()?;
         }
+        if let Some(churn) = &self.churn {
+            churn.check(self.nodes)?;
+        }
+        self.check_payments()?;
         if let Some((least, most)) = self.expect.stale_share
             && !(0.0..=most).contains(&least)
         {
@@ -81,15 +95,26 @@ impl Scenario {
         for (index, entry) in self.events.iter().enumerate() {
             let field = format!("event[{index}]");
             let action = entry.read(&field)?;
-            if entry.at > self.duration {
-                let problem = format!("is {}, after the end at {}", entry.at, self.duration);
+            let last = entry.times().last().unwrap_or(entry.at);
+            if last > self.duration {
+                let problem = format!("is {last}, after the end at {}", self.duration);
                 return Err(ScenarioError::new(format!("{field}.at"), problem));
             }
             self.check_node(&field, action.highest_node())?;
             match &action {
                 Action::Link { lane, between, .. } => {
                     self.check_link(&format!("{field}.between"), *between)?;
-                    check_lane(&format!("{field}.lane"), lane)?;
+                    if let Some(lane) = lane {
+                        check_lane(&format!("{field}.lane"), lane)?;
+                    }
+                }
+                Action::OneWay { from, to } if from.iter().any(|node| to.contains(node)) => {
+                    let problem = "has a node that is in `from`, too";
+                    return Err(ScenarioError::new(format!("{field}.to"), problem));
+                }
+                Action::Eclipse { victim, attackers } if attackers.contains(victim) => {
+                    let problem = format!("has the victim, node {victim}, in it");
+                    return Err(ScenarioError::new(format!("{field}.attackers"), problem));
                 }
                 Action::Sever(between) => {
                     self.check_link(&format!("{field}.between"), *between)?;
@@ -97,6 +122,34 @@ impl Scenario {
                 Action::GossipLoss(share) => check_share(&format!("{field}.share"), *share)?,
                 Action::Mining { share, .. } => check_weight(&format!("{field}.share"), *share)?,
                 _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check_payments(&self) -> Result<(), ScenarioError> {
+        for (index, payment) in self.single_payments.iter().enumerate() {
+            let field = |name: &str| format!("payment[{index}].{name}");
+            self.check_node(&field("node"), payment.node)?;
+            if payment.at > self.duration {
+                let problem = format!("is {}, after the end at {}", payment.at, self.duration);
+                return Err(ScenarioError::new(field("at"), problem));
+            }
+            if payment.from.max(payment.to) >= MAX_ACCOUNTS {
+                let problem = format!("is an account beyond the last, {}", MAX_ACCOUNTS - 1);
+                return Err(ScenarioError::new(field("to"), problem));
+            }
+            let Some(other) = payment.conflicts_with else {
+                continue;
+            };
+            match self.single_payments[..index].get(other) {
+                Some(first) if first.from == payment.from && first.at <= payment.at => {}
+                _ => {
+                    let problem = format!(
+                        "is {other}, expected a payment before this one in the file and in time, of the same account"
+                    );
+                    return Err(ScenarioError::new(field("conflicts_with"), problem));
+                }
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::action::EventEntry;
-use super::{Action, Change, FileError, Span, Topology};
+use super::{Change, FileError, Span, Topology};
 use crate::link::Lane;
 
 /// Most nodes of a simulation: about 1 MB each.
@@ -37,12 +37,21 @@ pub struct Scenario {
     /// Who mines how much. Absent: all nodes the same.
     #[serde(default, rename = "miner", skip_serializing_if = "Vec::is_empty")]
     pub miners: Vec<MinerEntry>,
+    /// How hard the next block is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub difficulty: Difficulty,
     /// How gossip spreads.
     #[serde(default, skip_serializing_if = "is_default")]
     pub gossip: GossipPlan,
     /// Payments between accounts, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payments: Option<PaymentPlan>,
+    /// Payments that are named one by one.
+    #[serde(default, rename = "payment", skip_serializing_if = "Vec::is_empty")]
+    pub single_payments: Vec<PaymentEntry>,
+    /// Accounts that wait for confirmations before they take a payment for done.
+    #[serde(default, rename = "merchant", skip_serializing_if = "Vec::is_empty")]
+    pub merchants: Vec<MerchantEntry>,
     /// Nodes that are down at the start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub down: Vec<usize>,
@@ -52,6 +61,9 @@ pub struct Scenario {
     /// Random faults, made from the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chaos: Option<super::chaos::Chaos>,
+    /// Nodes that leave and come back all the time, made from the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub churn: Option<super::chaos::Churn>,
     /// What must hold in the end.
     #[serde(default, skip_serializing_if = "is_default")]
     pub expect: Expectations,
@@ -75,6 +87,18 @@ pub struct Regions {
     pub shares: Vec<f64>,
     /// One-way delay in milliseconds from region to region: a full square.
     pub delay_ms: Vec<Vec<u32>>,
+}
+
+/// How hard the next block is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Difficulty {
+    /// It follows the blocks, by the rule of the built-in network: when hash power leaves, blocks come later until it has
+    /// followed.
+    #[default]
+    Shipped,
+    /// It stays: what published models assume.
+    Fixed,
 }
 
 /// How gossip spreads.
@@ -110,11 +134,40 @@ pub struct PaymentPlan {
     pub until: Option<Span>,
 }
 
+/// A payment that is named by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaymentEntry {
+    /// When.
+    pub at: Span,
+    /// The account that pays.
+    pub from: u32,
+    /// The account that is paid.
+    pub to: u32,
+    /// How much.
+    pub amount_sat: u64,
+    /// The node that it is handed to.
+    pub node: usize,
+    /// It spends the same coins as this one of the file's payments: a double spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflicts_with: Option<usize>,
+}
+
+/// An account that waits for confirmations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MerchantEntry {
+    /// The account.
+    pub account: u32,
+    /// It takes a payment for done after so many confirmations.
+    pub accepts_after: u32,
+}
+
 /// What must hold in the end; what is absent is not checked. The invariants are checked always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Expectations {
-    /// All nodes that are up agree at some instant within this time after the last event.
+    /// After the last event, all nodes that are up come to one tip within this time, and never disagree for longer again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub one_tip_within: Option<Span>,
     /// Some node takes back at least so many blocks at once: the faults really happened.
@@ -139,7 +192,7 @@ pub struct ScenarioError {
 }
 
 impl ScenarioError {
-    pub(super) fn new(field: impl Into<String>, problem: impl Into<String>) -> ScenarioError {
+    pub(crate) fn new(field: impl Into<String>, problem: impl Into<String>) -> ScenarioError {
         ScenarioError {
             field: field.into(),
             problem: problem.into(),
@@ -188,22 +241,6 @@ impl Scenario {
     /// The file, for runs that are to be repeated.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("every field has a TOML form")
-    }
-
-    /// The events of the file as actions, in order of time.
-    ///
-    /// # Errors
-    ///
-    /// [`ScenarioError`] for the first that makes no sense.
-    pub fn actions(&self) -> Result<Vec<(Span, Action)>, ScenarioError> {
-        let mut actions = self
-            .events
-            .iter()
-            .enumerate()
-            .map(|(index, entry)| Ok((entry.at, entry.read(&format!("event[{index}]"))?)))
-            .collect::<Result<Vec<_>, ScenarioError>>()?;
-        actions.sort_by_key(|(at, _)| *at);
-        Ok(actions)
     }
 }
 
@@ -263,9 +300,6 @@ mod tests {
     #[test]
     fn a_file_is_read_checked_and_written_again() {
         let scenario = Scenario::from_toml(SPLIT).unwrap();
-        let actions = scenario.actions().unwrap();
-        assert_eq!(actions[0].0, Span::from_secs(600));
-        assert_eq!(actions[1].1, Action::Heal);
         assert_eq!(Scenario::from_toml(&scenario.to_toml()).unwrap(), scenario);
     }
 

@@ -33,7 +33,7 @@ pub enum GroupsError {
 
 impl Groups {
     /// Groups that share no node.
-    pub(super) fn of(groups: Vec<BTreeSet<usize>>) -> Groups {
+    pub(crate) fn of(groups: Vec<BTreeSet<usize>>) -> Groups {
         Groups(groups)
     }
 

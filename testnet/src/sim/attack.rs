@@ -3,8 +3,10 @@
 //! The attacker is a node cut off from everybody; showing its chain is healing the cut. So the whole race is run by the
 //! shipped code: mining on one's own tip, and a real reorg at the end.
 
-use crate::scenario::file::{GossipPlan, MinerEntry};
-use crate::scenario::{Action, Scenario, ScenarioError, Span, Topology};
+use crate::link::LinkSettings;
+use crate::plan::{Fault, FaultKind, Link, Miner, Plan, Step, Strategy};
+use crate::scenario::file::Difficulty;
+use crate::scenario::{ScenarioError, Span};
 
 use rayon::prelude::*;
 
@@ -15,6 +17,10 @@ use super::world::World;
 const HONEST: usize = 0;
 /// The attacker.
 const ATTACKER: usize = 1;
+/// The cut, by its place in the plan; the race itself says when it is over.
+const CUT: usize = 0;
+/// No race takes longer.
+const LONGEST: Span = Span::from_secs(10_000_000);
 /// The attacker gives up that many blocks behind: with 30% of the power, it would have won from there once in 10^12 tries.
 const GIVE_UP: u32 = 35;
 
@@ -25,49 +31,54 @@ const GIVE_UP: u32 = 35;
 ///
 /// [`ScenarioError`] when the share is not from 0 to 1.
 pub fn double_spend(share: f64, confirmations: u32, seed: u64) -> Result<bool, ScenarioError> {
-    let scenario = Scenario {
-        name: "double-spend".to_owned(),
-        about: String::new(),
-        nodes: 2,
-        topology: Topology::Complete,
-        duration: Span::from_secs(10_000_000),
-        spacing: Span::from_secs(60),
-        link: crate::link::Lane::default(),
-        regions: None,
-        miners: vec![
-            MinerEntry {
-                node: HONEST,
-                share: 1.0 - share,
-            },
-            MinerEntry {
-                node: ATTACKER,
-                share,
-            },
-        ],
-        gossip: GossipPlan::default(),
-        payments: None,
-        down: Vec::new(),
-        events: Vec::new(),
-        chaos: None,
-        expect: crate::scenario::file::Expectations::default(),
+    if !(0.0..=1.0).contains(&share) {
+        let problem = format!("is {share}, expected 0 to 1");
+        return Err(ScenarioError::new("share", problem));
+    }
+    let miner = |node, share| Miner {
+        node,
+        share,
+        strategy: Strategy::Honest,
     };
-    let mut world = setup::world(&scenario, seed, None)?;
-    let groups = "0/1".parse().expect("two groups of one node");
-    world.carry_out_action(Action::Partition(groups));
+    let plan = Plan {
+        name: "double-spend".to_owned(),
+        nodes: 2,
+        duration_us: LONGEST.0,
+        spacing_us: Span::from_secs(60).0,
+        links: vec![Link {
+            from: ATTACKER,
+            to: HONEST,
+            settings: LinkSettings::default(),
+        }],
+        miners: vec![miner(HONEST, 1.0 - share), miner(ATTACKER, share)],
+        // What the model assumes.
+        difficulty: Difficulty::Fixed,
+        faults: vec![Fault {
+            at_us: LONGEST.0,
+            until_us: None,
+            what: FaultKind::Partition {
+                groups: "0/1".parse().expect("two groups of one node"),
+                silent: false,
+            },
+        }],
+        ..Plan::default()
+    };
+    let mut world = setup::world(plan, seed, None);
+    world.take_step(Step::Begin(CUT));
     world.find_block(ATTACKER);
     let outcome = loop {
         let (honest, attacker) = (world.height(HONEST), world.height(ATTACKER));
         if honest >= confirmations && attacker > honest {
             break true;
         }
-        if honest > attacker + GIVE_UP || !world.step(scenario.duration.0) {
+        if honest > attacker + GIVE_UP || !world.step(LONGEST.0) {
             break false;
         }
     };
     if !outcome {
         return Ok(false);
     }
-    world.carry_out_action(Action::Heal);
+    world.take_step(Step::End(CUT));
     Ok(world.is_convinced())
 }
 
@@ -96,6 +107,7 @@ impl World<'_> {
     /// Whether the merchant takes over the attacker's chain, within ten minutes.
     fn is_convinced(&mut self) -> bool {
         self.shares = vec![0.0; 2];
+        self.draw_next_block();
         let until = self.now_us + Span::from_secs(600).0;
         let wanted = self.nodes[ATTACKER].tip;
         while self.nodes[HONEST].tip != wanted {

@@ -1,105 +1,122 @@
-//! Carries out a scenario's actions.
+//! Carries out the steps of a plan.
+
+use rand::RngExt;
 
 use node_core::Input;
 
 use super::trace::Line;
 use super::world::{Event, World};
 use crate::invariants::Rule;
-use crate::scenario::action::EventEntry;
-use crate::scenario::{Action, Groups, Span};
+use crate::plan::steps::LinkState;
+use crate::plan::{FaultKind, Step};
 
 /// The invariants that need no event are looked at this often in a run.
 const LOOKS: u64 = 10;
+/// Changes that a disk still takes, at most, when a node flushes while its power goes.
+const LAST_CHANGES: u32 = 24;
 
 impl World<'_> {
-    /// The action with this number comes now.
+    /// The step with this number comes now.
     pub(super) fn act(&mut self, index: usize) {
-        let action = self.actions[index].1.clone();
-        self.carry_out_action(action);
+        let step = self.steps[index].1;
+        self.take_step(step);
     }
 
-    /// Does one thing to the network.
-    pub(super) fn carry_out_action(&mut self, action: Action) {
+    /// Lets a fault begin or end.
+    pub(super) fn take_step(&mut self, step: Step) {
         let t = self.now_us;
-        let entry = EventEntry::write(Span(t), &action);
-        *self
-            .counters
-            .actions
-            .entry(action.name().to_owned())
-            .or_default() += 1;
-        self.take_effect(action);
-        self.trace.line(&Line::Act { t, action: entry });
+        match step {
+            Step::Begin(fault) => {
+                self.lasting.insert(fault);
+                let what = self.plan.faults[fault].what.clone();
+                let count = self.counters.actions.entry(what.name().to_owned());
+                *count.or_default() += 1;
+                self.begin_fault(&what);
+                self.trace.line(&Line::Begun { t, fault, what });
+            }
+            Step::End(fault) => {
+                self.lasting.remove(&fault);
+                let what = self.plan.faults[fault].what.clone();
+                self.end_fault(&what);
+                self.trace.line(&Line::Ended { t, fault });
+            }
+        }
+        self.counters.steps += 1;
         self.watch.acted();
         if self.agreed {
             self.watch.agreed(t);
         }
+        // Who mines how much may be another now.
+        self.draw_next_block();
     }
 
-    fn take_effect(&mut self, action: Action) {
-        match action {
-            Action::Partition(groups) => self.partition(&groups),
-            Action::Heal => self.heal(),
-            Action::Crash(node) => self.crash(node),
-            Action::Restart(node) => {
-                if self.nodes[node].core.is_none() {
-                    self.start_node(node);
-                }
+    fn begin_fault(&mut self, what: &FaultKind) {
+        match *what {
+            FaultKind::Kill { node } => self.crash(node),
+            FaultKind::Stop { node } => self.stop(node),
+            FaultKind::Start { node } => self.start_again(node),
+            FaultKind::Pause { node } => {
+                self.nodes[node].paused = self.nodes[node].core.is_some();
             }
-            Action::Pause(node) => self.nodes[node].paused = self.nodes[node].core.is_some(),
-            Action::Resume(node) => self.resume(node),
-            Action::Link {
-                between,
-                lane,
-                one_way,
-            } => {
-                let Some(link) = self.link_between(between) else {
-                    return;
-                };
-                let first_dials = self.wires.links[link].from == between.0;
-                let settings = self.wires.settings_mut(link);
-                if first_dials || !one_way {
-                    settings.forward = lane;
-                }
-                if !first_dials || !one_way {
-                    settings.backward = lane;
-                }
-                self.release(link);
-            }
-            Action::Sever(between) => {
-                if let Some(link) = self.link_between(between) {
+            FaultKind::Sever { between } => {
+                if let Some(link) = self.wires.link_between(between.0, between.1) {
                     self.sever(link);
                 }
             }
-            Action::GossipLoss(share) => self.gossip_loss = share,
-            Action::Clock { node, offset_s } => self.nodes[node].clock_offset_s = offset_s,
-            Action::Mining { node, share } => self.shares[node] = share,
-        }
-    }
-
-    /// The link between two nodes. If there is none, the fault that was asked for cannot happen.
-    fn link_between(&mut self, (a, b): (usize, usize)) -> Option<usize> {
-        let link = self.wires.link_between(a, b);
-        if link.is_none() {
-            let detail = format!("nodes {a} and {b} have no link with this seed");
-            self.watch.violate(self.now_us, Rule::FaultsHappen, detail);
-        }
-        link
-    }
-
-    fn partition(&mut self, groups: &Groups) {
-        for link in 0..self.wires.links.len() {
-            let ends = &self.wires.links[link];
-            let cut = groups.separates(ends.from, ends.to);
-            self.wires.links[link].cut = cut;
-            if cut {
-                self.sever(link);
+            FaultKind::DiskFull { node, .. } => {
+                let detail = format!("the disk of node {node} cannot be full: it has none");
+                self.watch.violate(self.now_us, Rule::FaultsHappen, detail);
             }
+            _ => self.follow(what),
         }
     }
 
-    fn heal(&mut self) {
-        for link in &mut self.wires.links {
-            link.cut = false;
+    fn end_fault(&mut self, what: &FaultKind) {
+        match *what {
+            FaultKind::Kill { node } | FaultKind::Stop { node } => self.start_again(node),
+            FaultKind::Pause { node } => self.resume(node),
+            _ => self.follow(what),
+        }
+    }
+
+    /// Makes what a fault is about be as the faults that last now say.
+    fn follow(&mut self, what: &FaultKind) {
+        match *what {
+            FaultKind::Partition { .. } | FaultKind::OneWay { .. } | FaultKind::Eclipse { .. } => {
+                for link in 0..self.wires.links.len() {
+                    self.follow_link(link);
+                }
+            }
+            FaultKind::Link { between, .. } => {
+                if let Some(link) = self.wires.link_between(between.0, between.1) {
+                    self.follow_link(link);
+                }
+            }
+            FaultKind::GossipLoss { .. } => self.gossip_loss = self.plan.gossip_loss(&self.lasting),
+            FaultKind::Clock { node, .. } => {
+                let offset_s = self.plan.clock_offset_s(node, &self.lasting);
+                self.nodes[node].clock_offset_s = offset_s;
+                // What waited for its time may be due.
+                self.feed(node, Input::Tick);
+            }
+            FaultKind::Mining { node, .. } => {
+                self.shares[node] = self.plan.share(node, &self.lasting);
+            }
+            _ => {}
+        }
+    }
+
+    fn follow_link(&mut self, link: usize) {
+        let LinkState { settings, cut } = self.plan.link_state(link, &self.lasting);
+        let now = &mut self.wires.links[link];
+        let newly_cut = cut && !now.cut;
+        now.cut = cut;
+        if *now.settings != settings {
+            *self.wires.settings_mut(link) = settings;
+            self.release(link);
+        }
+        if newly_cut {
+            self.sever(link);
         }
     }
 
@@ -118,16 +135,56 @@ impl World<'_> {
         }
     }
 
-    /// The process is gone, with all that was only in its memory.
+    /// The power is gone, in the middle of a flush as often as not. What was only in memory is lost, and of what was not
+    /// synced some.
     fn crash(&mut self, node: usize) {
         if self.nodes[node].core.is_none() {
             return;
         }
         self.payments.node_crashes(node, &self.nodes);
-        let t = self.now_us;
-        self.trace.line(&Line::Down { t, node });
         let sim = &mut self.nodes[node];
-        sim.core = None;
+        let Some(mut core) = sim.core.take() else {
+            return;
+        };
+        let mut torn = 0;
+        if let Some(disk) = &sim.disk {
+            let rng = &mut self.streams.disks;
+            if rng.random_bool(0.5) {
+                disk.cut_power_after(rng.random_range(0..LAST_CHANGES));
+                // It fails, or not: nobody is there to hear of it.
+                let _ = core.shutdown();
+            }
+            disk.cut_power_after(0);
+            drop(core);
+            torn = disk.power_returns(rng);
+        }
+        self.gone(node, torn);
+    }
+
+    /// A node ends in order.
+    fn stop(&mut self, node: usize) {
+        if self.nodes[node].core.is_none() {
+            return;
+        }
+        // Mempools live in memory.
+        self.payments.node_crashes(node, &self.nodes);
+        let Some(mut core) = self.nodes[node].core.take() else {
+            return;
+        };
+        if let Err(error) = core.shutdown() {
+            let now_us = self.now_us;
+            self.watch.failed(now_us, node, &error.to_string());
+        }
+        drop(core);
+        self.gone(node, 0);
+    }
+
+    /// A node has no core any more: with it went its mempool and its connections.
+    fn gone(&mut self, node: usize, torn: usize) {
+        let t = self.now_us;
+        self.counters.torn_writes += torn;
+        self.trace.line(&Line::Down { t, node, torn });
+        let sim = &mut self.nodes[node];
         sim.paused = false;
         sim.inbox.clear();
         sim.wake_us = None;
@@ -145,8 +202,20 @@ impl World<'_> {
         self.note_tip(node);
     }
 
+    /// Starts a node unless it is up, or something keeps it down.
+    fn start_again(&mut self, node: usize) {
+        if self.nodes[node].core.is_some() || self.plan.is_down(node, &self.lasting) {
+            return;
+        }
+        self.start_node(node);
+        self.nodes[node].paused = self.plan.is_frozen(node, &self.lasting);
+    }
+
     /// Everything that came while it was frozen comes at once.
     fn resume(&mut self, node: usize) {
+        if !self.nodes[node].paused || self.plan.is_frozen(node, &self.lasting) {
+            return;
+        }
         self.nodes[node].paused = false;
         for input in std::mem::take(&mut self.nodes[node].inbox) {
             self.feed(node, input);
@@ -164,6 +233,6 @@ impl World<'_> {
 
     /// Time between two looks.
     pub(super) fn look_stride_us(&self) -> u64 {
-        (self.scenario.duration.0 / LOOKS).max(1)
+        (self.plan.duration_us / LOOKS).max(1)
     }
 }

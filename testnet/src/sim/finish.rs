@@ -22,7 +22,7 @@ impl World<'_> {
         let (t, events) = (self.now_us, self.queue.count());
         self.trace.line(&Line::End { t, events });
         Run {
-            scenario: self.scenario.name.clone(),
+            scenario: self.plan.name.clone(),
             seed: self.seed,
             trace_hash: self.trace.hash(),
             summary,
@@ -77,7 +77,7 @@ impl World<'_> {
             .sum();
         let share = (blocks * self.nodes.len() as u64).max(1);
         Summary {
-            seconds: self.scenario.duration.as_secs_f64(),
+            seconds: self.plan.duration_us as f64 / 1e6,
             events: self.queue.count(),
             blocks,
             height: best.map_or(0, |chain| chain.tip().height.0),
@@ -96,13 +96,14 @@ impl World<'_> {
                 .iter()
                 .map(|(kind, figures)| ((*kind).to_owned(), *figures))
                 .collect(),
+            torn_writes: self.counters.torn_writes,
             bytes_per_block_and_node: bytes as f64 / share as f64,
             actions: self.counters.actions.clone(),
         }
     }
 
     fn check_expectations(&mut self, summary: &Summary) {
-        let expect = self.scenario.expect;
+        let expect = self.plan.expect;
         let at = self.now_us;
         if let Some(limit) = expect.one_tip_within {
             match self.watch.agreed_after_us() {
@@ -111,7 +112,7 @@ impl World<'_> {
                 None if self.watch.last_act_us() + limit.0 > at => {
                     let detail =
                         format!("the run ends before {limit} after the last event are over");
-                    self.watch.violate(at, Rule::OneTipInTime, detail);
+                    self.watch.violate(at, Rule::RunsLongEnough, detail);
                 }
                 Some(us) => {
                     let detail = format!("it took {:.3} s, expected {limit}", us as f64 / 1e6);
@@ -121,6 +122,14 @@ impl World<'_> {
                     let detail = format!("no agreement; tips are shared by {:?}", summary.tips);
                     self.watch.violate(at, Rule::OneTipInTime, detail);
                 }
+            }
+            let longest_us = self.watch.divided_for_us(at);
+            if longest_us > limit.0 {
+                let detail = format!(
+                    "after they had agreed, the nodes were divided again for {:.3} s, expected {limit} at most",
+                    longest_us as f64 / 1e6
+                );
+                self.watch.violate(at, Rule::OneTipInTime, detail);
             }
         }
         let deepest = summary.reorgs.keys().next_back().copied().unwrap_or(0);
@@ -142,9 +151,9 @@ impl World<'_> {
             let detail = format!("the stale share is {share:.4}, expected {least} to {most}");
             self.watch.violate(at, Rule::Expected, detail);
         }
-        let acted: u64 = self.counters.actions.values().sum();
-        if acted != self.actions.len() as u64 {
-            let detail = format!("{acted} of {} actions were carried out", self.actions.len());
+        let (taken, planned) = (self.counters.steps, self.steps.len());
+        if taken != planned {
+            let detail = format!("{taken} of {planned} steps were taken");
             self.watch.violate(at, Rule::FaultsHappen, detail);
         }
     }

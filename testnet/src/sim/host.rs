@@ -140,6 +140,8 @@ impl World<'_> {
         }
         let connection = self.wires.open(link);
         self.rumours.connected(connection, dialler, to);
+        self.watch_mesh(dialler);
+        self.watch_mesh(to);
         for (node, other, direction) in [
             (dialler, to, Direction::Outbound),
             (to, dialler, Direction::Inbound),
@@ -173,13 +175,16 @@ impl World<'_> {
 
     /// Ends a connection; both ends notice.
     pub(super) fn end_connection(&mut self, connection: ConnId) {
-        let Some(ended) = self.wires.close(connection) else {
+        let Some((ended, held)) = self.wires.close(connection) else {
             return;
         };
+        for message in held {
+            self.parked.remove(&message.number);
+        }
         let ends = [ended.from, ended.to];
-        self.rumours
-            .disconnected(connection, ends, &self.wires.neighbours);
+        self.rumours.disconnected(connection, ends);
         for node in ends {
+            self.watch_mesh(node);
             let due = self.now_us + RESET_US;
             self.queue.push(due, Event::PeerGone { connection, node });
         }

@@ -5,6 +5,7 @@
 //! target; who finds one when is drawn from Poisson clocks.
 
 pub mod attack;
+mod disk;
 mod fates;
 mod faults;
 mod finish;
@@ -13,7 +14,6 @@ mod host;
 mod mining;
 mod payments;
 mod queue;
-mod random;
 mod requests;
 mod setup;
 pub mod shrink;
@@ -26,7 +26,8 @@ mod world;
 
 use serde::{Deserialize, Serialize};
 
-use crate::invariants::Violation;
+use crate::invariants::{Rule, Violation};
+use crate::plan::Plan;
 use crate::scenario::{Scenario, ScenarioError};
 
 pub use fates::Fate;
@@ -57,7 +58,59 @@ pub fn simulate(
     seed: u64,
     trace: Option<&mut dyn std::io::Write>,
 ) -> Result<Run, ScenarioError> {
-    let mut world = setup::world(scenario, seed, trace)?;
+    let mut world = setup::world(Plan::of(scenario, seed)?, seed, trace);
     world.run();
     Ok(world.finish())
+}
+
+/// As [`simulate`], for many seeds: a panic of the simulated code becomes a violation of this seed, and ends no other.
+///
+/// # Errors
+///
+/// As [`simulate`].
+pub fn simulate_guarded(scenario: &Scenario, seed: u64) -> Result<Run, ScenarioError> {
+    let plan = Plan::of(scenario, seed)?;
+    let run = || {
+        let mut world = setup::world(plan, seed, None);
+        world.run();
+        world.finish()
+    };
+    // Nothing of a world that panicked is used again.
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    Ok(outcome.unwrap_or_else(|cause| panicked(scenario, seed, cause.as_ref())))
+}
+
+fn panicked(scenario: &Scenario, seed: u64, cause: &(dyn std::any::Any + Send)) -> Run {
+    let text = cause.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
+    Run {
+        scenario: scenario.name.clone(),
+        seed,
+        trace_hash: String::new(),
+        summary: Summary::default(),
+        violations: vec![Violation {
+            at_us: 0,
+            rule: Rule::NoPanic,
+            detail: format!("the simulation panicked: {}", text.unwrap_or("no text")),
+        }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_with_its_seed() {
+        let text = "name = \"x\"\nnodes = 2\nduration = \"1m\"\nspacing = \"1m\"\n";
+        let scenario = Scenario::from_toml(text).unwrap();
+        let cause = std::panic::catch_unwind(|| panic!("overflow in {}", "step")).unwrap_err();
+        let run = panicked(&scenario, 7, cause.as_ref());
+        assert_eq!((run.seed, run.violations[0].rule), (7, Rule::NoPanic));
+        assert!(
+            run.violations[0]
+                .detail
+                .ends_with("panicked: overflow in step")
+        );
+    }
 }

@@ -1,11 +1,11 @@
-//! Payments between accounts, handed to random nodes that are up.
+//! Planned payments, made of the coins that the node they are handed to holds for unspent.
+
+use std::collections::BTreeMap;
 
 use bitcoin::{Amount, OutPoint, Txid};
 use chain::Params;
 use node_core::NodeCore;
-use rand::RngExt;
 
-use super::random::interval_us;
 use super::trace::Line;
 use super::world::{Event, World};
 use crate::accounts::Accounts;
@@ -15,6 +15,8 @@ use crate::pay::{self, KnownCoin, Payment, Purse};
 pub(super) struct Payers {
     accounts: Accounts,
     purse: Purse,
+    /// What payments were given to spend, by their place in the plan: for those that spend the same again.
+    spent_by: BTreeMap<usize, Vec<KnownCoin>>,
 }
 
 impl Payers {
@@ -23,25 +25,24 @@ impl Payers {
             Some(allocation) => Purse::new(&accounts, allocation),
             None => Purse::default(),
         };
-        Payers { accounts, purse }
+        let spent_by = BTreeMap::new();
+        Payers {
+            accounts,
+            purse,
+            spent_by,
+        }
     }
 }
 
 impl World<'_> {
-    /// Somebody pays now.
-    pub(super) fn payment(&mut self) {
-        let Some(plan) = self.scenario.payments else {
-            return;
-        };
-        let rng = &mut self.streams.payments;
-        let next = self.now_us + interval_us(plan.every.0, rng);
-        if plan.until.is_none_or(|until| next < until.0) {
-            self.queue.push(next, Event::Payment);
+    /// The planned payment with this number is due.
+    pub(super) fn payment(&mut self, index: usize) {
+        if let Some(next) = self.plan.payments.get(index + 1) {
+            let due_us = next.at_us.max(self.now_us);
+            self.queue.push(due_us, Event::Payment(index + 1));
         }
-        let from = rng.random_range(0..plan.accounts);
-        let to = rng.random_range(0..plan.accounts);
-        let amount = Amount::from_sat(rng.random_range(10_000..5_000_000));
-        let node = rng.random_range(0..self.nodes.len());
+        let planned = self.plan.payments[index];
+        let node = planned.node;
         let now = self.now(node);
         let sim = &mut self.nodes[node];
         let (Some(core), Some(payers)) = (&mut sim.core, &mut self.payers) else {
@@ -50,26 +51,24 @@ impl World<'_> {
         if sim.paused {
             return;
         }
-        let coins: Vec<KnownCoin> = payers
-            .purse
-            .coins(from)
-            .iter()
-            .rev()
-            .filter(|coin| is_unspent(core, &coin.outpoint))
-            .take(2)
-            .copied()
-            .collect();
-        let Some(payer) = payers.accounts.get(from) else {
+        let coins = match planned.conflicts_with {
+            Some(first) => payers.spent_by.get(&first).cloned().unwrap_or_default(),
+            None => payers.newest_coins(planned.from, core),
+        };
+        let (Some(payer), Some(paid)) = (
+            payers.accounts.get(planned.from),
+            payers.accounts.get(planned.to),
+        ) else {
             return;
         };
-        let script = match payers.accounts.get(to) {
-            Some(account) => account.script(),
-            None => return,
+        let payment = Payment {
+            to: paid.script(),
+            amount: Amount::from_sat(planned.amount_sat),
         };
-        let payment = Payment { to: script, amount };
         let Ok(transaction) = pay::build(&payers.accounts, payer, &coins, &payment) else {
             return;
         };
+        payers.spent_by.insert(index, coins);
         let mut outputs = Vec::new();
         let taken = core.submit_transaction(now, transaction.clone(), &mut outputs);
         if taken.is_ok() {
@@ -80,6 +79,18 @@ impl World<'_> {
             self.trace.line(&Line::Paid { t, node, txid });
         }
         self.carry_out(node, outputs);
+    }
+}
+
+impl Payers {
+    /// The newest coins of an account that a node holds for unspent.
+    fn newest_coins(&self, account: u32, core: &NodeCore) -> Vec<KnownCoin> {
+        let coins = self.purse.coins(account).iter().rev();
+        coins
+            .filter(|coin| is_unspent(core, &coin.outpoint))
+            .take(2)
+            .copied()
+            .collect()
     }
 }
 

@@ -1,30 +1,32 @@
-//! A [`World`] from a scenario and a seed.
+//! A [`World`] from a plan and a seed.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use bitcoin::Amount;
-use chain::genesis::GenesisSpec;
-use chain::store::MemoryDisk;
+use bitcoin::{Amount, BlockHash, CompactTarget};
+use chain::genesis::{Algorithm, GenesisSpec};
 use chain::{Chain, ChainOptions, Params, Timestamp};
 use node_core::{CoreOptions, Input, NodeCore};
-use rand::Rng;
 
+use super::disk::PowerDisk;
 use super::fates::Payments;
 use super::gossip::Rumours;
+use super::mining::Luck;
 use super::payments::Payers;
 use super::queue::Queue;
-use super::random::{Streams, by_weight, interval_us};
 use super::requests::Requests;
 use super::stats::Counters;
 use super::trace::{Line, Trace};
 use super::wires::Wires;
-use super::world::{Event, SimNode, World};
+use super::world::{Event, SimNode, Streams, World};
 use crate::accounts::{Accounts, WORDS};
 use crate::invariants::Watch;
 use crate::link::LinkSettings;
-use crate::scenario::{Action, Scenario, ScenarioError, Span};
+use crate::network::HALF_LIFE_BLOCKS;
+use crate::plan::steps::Lasting;
+use crate::plan::{FaultKind, Plan};
+use crate::scenario::file::Difficulty;
 
 /// Time of every simulated genesis block: any would do.
 const GENESIS_TIME: Timestamp = Timestamp(1_700_000_000);
@@ -32,42 +34,29 @@ const GENESIS_TIME: Timestamp = Timestamp(1_700_000_000);
 const CACHE_BYTES: usize = 1 << 20;
 /// Coins of each account that pays.
 const COINS_PER_ACCOUNT: usize = 20;
+/// The first target where the difficulty follows the blocks: a 128th of the easiest, as late blocks may be eased so far.
+const FIRST_BITS: u32 = 0x2000_ffff;
 /// Value of each.
 const COIN: Amount = Amount::ONE_BTC;
 
 /// A world at its start.
-pub(super) fn world<'a>(
-    scenario: &Scenario,
-    seed: u64,
-    trace: Option<&'a mut dyn Write>,
-) -> Result<World<'a>, ScenarioError> {
-    scenario.check()?;
-    let mut streams = Streams::new(seed);
-    let accounts = scenario
-        .payments
-        .map(|plan| Accounts::from_words(WORDS, plan.accounts).expect("the words are BIP 39"));
-    let params = Arc::new(params(scenario, accounts.as_ref()));
-    let wires = wires(scenario, &mut streams.setup);
-    let pairs: Vec<(usize, usize)> = wires
-        .links
-        .iter()
-        .map(|link| (link.from, link.to))
-        .collect();
-    let mut actions = scenario.actions()?;
-    if let Some(chaos) = &scenario.chaos {
-        actions.extend(chaos.events(scenario.nodes, &pairs, &mut streams.chaos));
-        actions.sort_by_key(|(at, _)| *at);
-    }
-    // What never crashes needs nothing that survives: its database stays empty, which costs less.
-    let crashes = |node: usize| {
-        let mut actions = actions.iter();
-        actions.any(|(_, action)| *action == Action::Crash(node))
+pub(super) fn world<'a>(plan: Plan, seed: u64, trace: Option<&'a mut dyn Write>) -> World<'a> {
+    let accounts = (plan.accounts > 0)
+        .then(|| Accounts::from_words(WORDS, plan.accounts).expect("the words are BIP 39"));
+    let params = Arc::new(params(&plan, accounts.as_ref()));
+    // What never ends needs nothing that survives: its database stays empty, which costs less.
+    let ends = |node: usize| {
+        let mut faults = plan.faults.iter();
+        faults.any(|fault| {
+            fault.what == FaultKind::Kill { node } || fault.what == FaultKind::Stop { node }
+        })
     };
-    let nodes = (0..scenario.nodes).map(|node| SimNode {
+    let nodes = (0..plan.nodes).map(|node| SimNode {
         core: None,
-        disk: crashes(node).then(MemoryDisk::new),
+        disk: ends(node).then(PowerDisk::new),
+        acknowledged: Vec::new(),
         address: address(node),
-        dials: dials(&pairs, node),
+        dials: dials(&plan, node),
         paused: false,
         inbox: Vec::new(),
         clock_offset_s: 0,
@@ -75,66 +64,67 @@ pub(super) fn world<'a>(
         scheduled_us: None,
         undecided: Vec::new(),
         tip: None,
+        reshapes: false,
         taken_back: 0,
         lives: 0,
     });
     let nodes = nodes.collect();
-    let last_act = actions.last().map_or(Span::default(), |(at, _)| *at);
-    let acts = actions.len();
+    let steps = plan.steps();
+    let lasting = Lasting::new();
     let mut world = World {
-        scenario: scenario.clone(),
         seed,
         now_us: 0,
         queue: Queue::new(),
         nodes,
-        wires,
-        rumours: Rumours::new(scenario.nodes, scenario.gossip.degree),
-        gossip_loss: scenario.gossip.loss,
+        wires: wires(&plan),
+        rumours: Rumours::new(plan.nodes, plan.gossip.degree),
+        gossip_loss: plan.gossip.loss,
         parked: BTreeMap::new(),
         requests: Requests::default(),
         next_number: 0,
-        shares: shares(scenario),
+        shares: (0..plan.nodes)
+            .map(|node| plan.share(node, &lasting))
+            .collect(),
+        luck: Luck::default(),
         extra_nonce: 0,
         payers: accounts.map(|accounts| Payers::new(accounts, &params)),
         payments: Payments::default(),
         signatures: Arc::default(),
-        actions,
         tips: BTreeMap::new(),
         agreed: false,
         trace: Trace::new(trace),
         counters: Counters::default(),
-        watch: Watch::new(scenario.nodes, last_act.0, acts),
+        watch: Watch::new(plan.nodes, plan.last_step_us(), steps.len()),
         outputs: Vec::new(),
         encoded: Vec::new(),
         params,
-        streams,
+        streams: Streams::new(seed),
+        steps,
+        lasting,
+        plan,
     };
     world.begin();
-    Ok(world)
+    world
 }
 
 impl World<'_> {
     fn begin(&mut self) {
         self.trace.line(&Line::Start {
-            scenario: self.scenario.name.clone(),
+            scenario: self.plan.name.clone(),
             seed: self.seed,
-            nodes: self.scenario.nodes,
+            nodes: self.plan.nodes,
         });
         for node in 0..self.nodes.len() {
-            if !self.scenario.down.contains(&node) {
+            if !self.plan.down.contains(&node) {
                 self.start_node(node);
             }
         }
-        for index in 0..self.actions.len() {
-            let at = self.actions[index].0;
-            self.queue.push(at.0, Event::Act(index));
+        for index in 0..self.steps.len() {
+            self.queue.push(self.steps[index].0, Event::Act(index));
         }
-        let spacing = self.scenario.spacing.0;
-        let first = interval_us(spacing, &mut self.streams.mining);
-        self.queue.push(first, Event::BlockFound);
-        if let Some(plan) = self.scenario.payments {
-            let first = interval_us(plan.every.0, &mut self.streams.payments);
-            self.queue.push(first, Event::Payment);
+        self.draw_next_block();
+        if let Some(first) = self.plan.payments.first() {
+            self.queue.push(first.at_us, Event::Payment(0));
         }
         self.queue.push(self.look_stride_us(), Event::Look);
     }
@@ -167,6 +157,7 @@ impl World<'_> {
             ..CoreOptions::default()
         };
         let tip = chain.tip();
+        let lost = lost_blocks(&chain, &sim.acknowledged);
         sim.core = Some(Box::new(NodeCore::new(chain, options)));
         self.trace.line(&Line::Up {
             t: self.now_us,
@@ -174,6 +165,9 @@ impl World<'_> {
             hash: tip.hash,
             height: tip.height.0,
         });
+        for hash in lost {
+            self.watch.lost_acknowledged(self.now_us, node, &hash);
+        }
         let sim = &self.nodes[node];
         let address = format!("{}/p2p/{}", sim.address, peer_id(node));
         self.watch.started(node);
@@ -183,12 +177,23 @@ impl World<'_> {
     }
 }
 
-/// The rules: blocks cost two hashes.
-fn params(scenario: &Scenario, accounts: Option<&Accounts>) -> Params {
+/// Blocks that a node had taken for good and has not any more.
+fn lost_blocks(chain: &Chain, acknowledged: &[BlockHash]) -> Vec<BlockHash> {
+    let is_lost = |hash: &&BlockHash| !matches!(chain.block(hash), Ok(Some(_)));
+    acknowledged.iter().filter(is_lost).copied().collect()
+}
+
+/// The rules: blocks cost two hashes, or at first 256 where the difficulty follows the blocks.
+fn params(plan: &Plan, accounts: Option<&Accounts>) -> Params {
     let mut spec = GenesisSpec::trivial("sim", GENESIS_TIME);
-    spec.pow.spacing_s = u32::try_from(scenario.spacing.0 / 1_000_000)
+    spec.pow.spacing_s = u32::try_from(plan.spacing_us / 1_000_000)
         .unwrap_or(u32::MAX)
         .clamp(1, 1_000_000);
+    if plan.difficulty == Difficulty::Shipped {
+        spec.pow.algorithm = Algorithm::Ema;
+        spec.pow.half_life_s = Some(spec.pow.spacing_s.saturating_mul(HALF_LIFE_BLOCKS));
+        spec.bits = Some(CompactTarget::from_consensus(FIRST_BITS));
+    }
     for account in accounts.iter().flat_map(|accounts| accounts.list()) {
         for _ in 0..COINS_PER_ACCOUNT {
             spec = spec.allocate(&account.address, COIN);
@@ -199,43 +204,23 @@ fn params(scenario: &Scenario, accounts: Option<&Accounts>) -> Params {
         .expect("the simulator's own network is valid")
 }
 
-fn wires(scenario: &Scenario, rng: &mut impl Rng) -> Wires {
-    let pairs = scenario.topology.links(scenario.nodes, rng);
-    let regions: Option<Vec<usize>> = scenario.regions.as_ref().map(|regions| {
-        (0..scenario.nodes)
-            .map(|_| by_weight(&regions.shares, rng).unwrap_or(0))
-            .collect()
-    });
-    let mut wires = Wires::new(scenario.nodes);
-    let common = Arc::new(LinkSettings::both(scenario.link));
-    for (from, to) in pairs {
-        let mut settings = Arc::clone(&common);
-        if let (Some(plan), Some(of)) = (&scenario.regions, &regions) {
-            let settings = Arc::make_mut(&mut settings);
-            settings.forward.delay_ms += plan.delay_ms[of[from]][of[to]];
-            settings.backward.delay_ms += plan.delay_ms[of[to]][of[from]];
+fn wires(plan: &Plan) -> Wires {
+    let mut wires = Wires::new(plan.nodes);
+    let mut common: Arc<LinkSettings> = Arc::default();
+    for link in &plan.links {
+        if *common != link.settings {
+            common = Arc::new(link.settings);
         }
-        wires.add_link(from, to, settings);
+        wires.add_link(link.from, link.to, Arc::clone(&common));
     }
     wires
 }
 
-fn shares(scenario: &Scenario) -> Vec<f64> {
-    if scenario.miners.is_empty() {
-        return vec![1.0; scenario.nodes];
-    }
-    let mut shares = vec![0.0; scenario.nodes];
-    for miner in &scenario.miners {
-        shares[miner.node] = miner.share;
-    }
-    shares
-}
-
-fn dials(pairs: &[(usize, usize)], node: usize) -> Vec<String> {
-    pairs
-        .iter()
-        .filter(|(from, _)| *from == node)
-        .map(|(_, to)| address(*to))
+fn dials(plan: &Plan, node: usize) -> Vec<String> {
+    let links = plan.links.iter();
+    links
+        .filter(|link| link.from == node)
+        .map(|link| address(link.to))
         .collect()
 }
 

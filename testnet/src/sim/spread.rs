@@ -6,9 +6,9 @@ use p2p::sync::GossipId;
 use p2p::wire::{Gossip, Verdict};
 use rand::RngExt;
 
-use super::gossip::{CONTROL_BYTES, HEARTBEAT_US, ItemId, LAZY_DEGREE};
+use super::gossip::{CONTROL_BYTES, HEARTBEAT_US, ItemId, LAZY_HEARTBEATS};
 use super::wires::{ConnId, Held, Neighbour};
-use super::world::{Event, Undecided, World};
+use super::world::{Event, Lazy, Undecided, World};
 
 impl World<'_> {
     /// Own messages go to all neighbours.
@@ -43,11 +43,16 @@ impl World<'_> {
                 self.gossip_to(node, other, item);
             }
         }
-        // Heartbeats of different nodes are spread over the second.
-        let phase = (node as u64).wrapping_mul(618_033) % HEARTBEAT_US;
-        let beat = (self.now_us + HEARTBEAT_US - phase).div_euclid(HEARTBEAT_US) * HEARTBEAT_US;
-        self.queue
-            .push(beat + phase, Event::Heartbeat { node, item });
+        let neighbours = &self.wires.neighbours[node];
+        if self.rumours.outside(node, neighbours).next().is_some() {
+            let event = Event::Heartbeat {
+                node: small(node),
+                item,
+                left: LAZY_HEARTBEATS,
+            };
+            let due_us = heartbeat_after_us(node, self.now_us);
+            self.queue.push(due_us, event);
+        }
     }
 
     fn gossip_to(&mut self, from: usize, to: Neighbour, item: ItemId) {
@@ -59,8 +64,7 @@ impl World<'_> {
             return;
         };
         self.counters.sent(kind, bytes);
-        let loss = self.gossip_loss;
-        if loss > 0.0 && self.streams.wires.random::<f64>() < loss {
+        if self.is_gossip_lost() {
             return;
         }
         if self.rumours.has(to, item) {
@@ -69,27 +73,115 @@ impl World<'_> {
         }
         let event = Event::Gossip {
             connection,
-            to: u32::try_from(to).expect("no run has four billion nodes"),
+            to: small(to),
             item,
         };
         self.send(connection, from, bytes, event);
     }
 
-    pub(super) fn heartbeat(&mut self, node: usize, item: ItemId) {
-        if self.nodes[node].core.is_none() {
+    /// A node tells some neighbours outside of its mesh that it has a message.
+    pub(super) fn heartbeat(&mut self, node: usize, item: ItemId, left: u8) {
+        if self.nodes[node].core.is_none() || self.rumours.describe(item).is_none() {
             return;
         }
-        let missing: Vec<Neighbour> = self.wires.neighbours[node]
-            .iter()
-            .filter(|other| !self.rumours.is_mesh(node, other.connection))
-            .filter(|other| !self.rumours.has(other.node, item))
-            .take(LAZY_DEGREE)
-            .copied()
-            .collect();
-        for other in missing {
-            // Told, asked for, sent: the last of the three carries the message.
-            self.counters.sent("gossip-control", 2 * CONTROL_BYTES);
-            self.gossip_to(node, other, item);
+        let neighbours = &self.wires.neighbours[node];
+        let rng = &mut self.streams.gossip;
+        for other in self.rumours.lazy_targets(node, neighbours, rng) {
+            self.tell_of(node, other, item, Event::Told);
+        }
+        if left > 1 {
+            let event = Event::Heartbeat {
+                node: small(node),
+                item,
+                left: left - 1,
+            };
+            let due_us = heartbeat_after_us(node, self.now_us);
+            self.queue.push(due_us, event);
+        }
+    }
+
+    /// A neighbour has heard that a node has a message: if it lacks it, it asks.
+    pub(super) fn told(&mut self, lazy: Lazy) {
+        let (
+            to,
+            Lazy {
+                connection, item, ..
+            },
+        ) = (lazy.to as usize, lazy);
+        if self.rumours.has(to, item) || self.nodes[to].core.is_none() {
+            return;
+        }
+        if let Some(node) = self.wires.other_end(connection, to) {
+            self.tell_of(to, Neighbour { connection, node }, item, Event::Wanted);
+        }
+    }
+
+    /// A neighbour asks for a message.
+    pub(super) fn wanted(&mut self, lazy: Lazy) {
+        let (
+            to,
+            Lazy {
+                connection, item, ..
+            },
+        ) = (lazy.to as usize, lazy);
+        if self.nodes[to].core.is_none() {
+            return;
+        }
+        if let Some(node) = self.wires.other_end(connection, to) {
+            self.gossip_to(to, Neighbour { connection, node }, item);
+        }
+    }
+
+    /// Sends a line about a message: that one has it, or wants it.
+    fn tell_of(&mut self, from: usize, other: Neighbour, item: ItemId, event: fn(Lazy) -> Event) {
+        self.counters.sent("gossip-control", CONTROL_BYTES);
+        let Neighbour { connection, node } = other;
+        let is_news = !self.rumours.has(node, item) || !self.rumours.has(from, item);
+        if self.is_gossip_lost() {
+            return;
+        }
+        if !is_news {
+            return self.occupy(connection, from, CONTROL_BYTES);
+        }
+        let to = small(node);
+        let lazy = Lazy {
+            connection,
+            to,
+            item,
+        };
+        self.send(connection, from, CONTROL_BYTES, event(lazy));
+    }
+
+    fn is_gossip_lost(&mut self) -> bool {
+        let loss = self.gossip_loss;
+        loss > 0.0 && self.streams.wires.random::<f64>() < loss
+    }
+
+    /// Looks whether a node's mesh has to be changed at a heartbeat to come.
+    pub(super) fn watch_mesh(&mut self, node: usize) {
+        let neighbours = &self.wires.neighbours[node];
+        if self.nodes[node].reshapes {
+            return;
+        }
+        if let Some(from_us) = self.rumours.reshapes_from(node, neighbours) {
+            self.nodes[node].reshapes = true;
+            let due_us = heartbeat_after_us(node, from_us.max(self.now_us));
+            self.queue.push(due_us, Event::Reshape(node));
+        }
+    }
+
+    /// The heartbeat of a node whose mesh has too few or too many members.
+    pub(super) fn reshape(&mut self, node: usize) {
+        self.nodes[node].reshapes = false;
+        let neighbours = &self.wires.neighbours[node];
+        let rng = &mut self.streams.gossip;
+        self.rumours.reshape(self.now_us, node, neighbours, rng);
+        self.watch_mesh(node);
+        let neighbours = &self.wires.neighbours[node];
+        // Whom it sent away may have too few now.
+        let others: Vec<usize> = neighbours.iter().map(|other| other.node).collect();
+        for other in others {
+            self.watch_mesh(other);
         }
     }
 
@@ -131,4 +223,15 @@ impl World<'_> {
             .wires
             .send(self.now_us, connection, sender, message, false, rng);
     }
+}
+
+/// A node's number in little room.
+fn small(node: usize) -> u32 {
+    u32::try_from(node).expect("no run has four billion nodes")
+}
+
+/// The next heartbeat of a node. Those of different nodes are spread over the second.
+fn heartbeat_after_us(node: usize, after_us: u64) -> u64 {
+    let phase = (node as u64).wrapping_mul(618_033) % HEARTBEAT_US;
+    (after_us + HEARTBEAT_US - phase).div_euclid(HEARTBEAT_US) * HEARTBEAT_US + phase
 }

@@ -38,9 +38,11 @@ pub struct Summary {
     pub sent_away: u64,
     /// Messages and bytes by kind.
     pub traffic: BTreeMap<String, TrafficFigures>,
+    /// Writes that were lost or torn on disks whose power was cut.
+    pub torn_writes: usize,
     /// Bytes of all kinds for each block and node.
     pub bytes_per_block_and_node: f64,
-    /// Actions that were carried out, by name.
+    /// Faults that took effect, by name.
     pub actions: BTreeMap<String, u64>,
 }
 
@@ -140,7 +142,12 @@ pub(super) struct Counters {
     pub(super) reorgs: BTreeMap<u32, u64>,
     /// By kind, in order. A handful, looked up with every message.
     pub(super) traffic: Vec<(&'static str, TrafficFigures)>,
+    /// Faults that took effect, by name.
     pub(super) actions: BTreeMap<String, u64>,
+    /// Steps of the plan that were taken.
+    pub(super) steps: usize,
+    /// Writes that were lost or torn when power went.
+    pub(super) torn_writes: usize,
     /// What of `traffic` was told in the trace.
     told: BTreeMap<&'static str, TrafficFigures>,
     /// Connections that nodes ended, as with somebody who did not answer.

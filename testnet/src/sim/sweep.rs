@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::stats::MinerFigures;
-use super::{Run, simulate};
+use super::{Run, simulate_guarded};
 use crate::invariants::Rule;
 use crate::scenario::{Scenario, ScenarioError};
 
@@ -30,7 +30,7 @@ pub struct Sweep {
     pub deepest_reorg: u32,
     /// The longest time from the last event to one tip, in milliseconds, and its seed.
     pub slowest_agreement: Option<(f64, u64)>,
-    /// Actions of all runs, by name.
+    /// Faults of all runs, by name.
     pub actions: BTreeMap<String, u64>,
     /// Blocks found and stale in all runs, for each miner.
     pub miners: Vec<MinerFigures>,
@@ -62,7 +62,7 @@ pub fn sweep(
     let parts: Vec<Sweep> = seeds
         .into_par_iter()
         .map(|seed| {
-            let run = simulate(scenario, seed, None)?;
+            let run = simulate_guarded(scenario, seed)?;
             progress(done.fetch_add(1, Ordering::Relaxed) + 1);
             Ok(Sweep::of(&run))
         })
@@ -160,7 +160,7 @@ impl std::fmt::Display for Sweep {
             .iter()
             .map(|(name, count)| format!("{count} {name}"))
             .collect();
-        writeln!(f, "actions          {}", actions.join(", "))?;
+        writeln!(f, "faults           {}", actions.join(", "))?;
         writeln!(f, "deepest reorg    {} blocks", self.deepest_reorg)?;
         if let Some((ms, seed)) = self.slowest_agreement {
             writeln!(f, "slowest one tip  {:.1} s (seed {seed})", ms / 1e3)?;

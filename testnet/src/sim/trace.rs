@@ -31,6 +31,8 @@ pub enum Line {
         parent: BlockHash,
         /// Its height.
         height: u32,
+        /// Expected number of hashes.
+        work: u64,
     },
     /// A block joined a node's active chain.
     Connected {
@@ -54,12 +56,21 @@ pub enum Line {
         /// Its height.
         height: u32,
     },
-    /// Something was done to the network, and has taken effect.
-    Act {
+    /// A fault has taken effect.
+    Begun {
         /// When.
         t: u64,
-        /// The action, as in scenario files.
-        action: crate::scenario::action::EventEntry,
+        /// Its place in the plan.
+        fault: usize,
+        /// What it is.
+        what: crate::plan::FaultKind,
+    },
+    /// A fault has been taken back.
+    Ended {
+        /// When.
+        t: u64,
+        /// Its place in the plan.
+        fault: usize,
     },
     /// A payment was handed to a node.
     Paid {
@@ -116,6 +127,8 @@ pub enum Line {
         t: u64,
         /// Who.
         node: usize,
+        /// Writes that are lost or torn on its disk.
+        torn: usize,
     },
     /// All nodes that are up were on one tip, and are not any more.
     Divided {

@@ -141,14 +141,14 @@ impl Wires {
         number
     }
 
-    /// Ends a connection; its two ends, if it was open.
-    pub(super) fn close(&mut self, connection: ConnId) -> Option<Connection> {
+    /// Ends a connection; its two ends and the messages that waited on its lanes, if it was open.
+    pub(super) fn close(&mut self, connection: ConnId) -> Option<(Connection, Vec<Held>)> {
         let ended = self.connections.get_mut(connection as usize)?.take()?;
         for end in [ended.from, ended.to] {
             self.neighbours[end].retain(|other| other.connection != connection);
         }
-        self.held.remove(&connection);
-        Some(ended)
+        let held = self.held.remove(&connection).unwrap_or_default();
+        Some((ended, held.into_iter().flatten().collect()))
     }
 
     /// The other end of an open connection.

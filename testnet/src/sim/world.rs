@@ -4,28 +4,34 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chain::rules::spend::SignatureCache;
-use chain::store::MemoryDisk;
 use chain::{Params, Timestamp};
 use node_core::{Input, NodeCore, Now};
 use p2p::Mono;
 use p2p::sync::{ChainView, GossipId};
 use p2p::wire::{Request, Response};
+use rand_chacha::ChaCha8Rng;
 
+use super::disk::PowerDisk;
 use super::fates::Payments;
 use super::gossip::{ItemId, Rumours};
+use super::mining::Luck;
 use super::payments::Payers;
 use super::queue::Queue;
-use super::random::Streams;
 use super::requests::{Expiry, Requests};
 use super::stats::Counters;
 use super::trace::{Line, Trace};
 use super::wires::{ConnId, Wires};
 use crate::invariants::Watch;
-use crate::scenario::{Action, Scenario, Span};
+use crate::plan::random::{Concern, stream};
+use crate::plan::steps::Lasting;
+use crate::plan::{Plan, Step};
 
 /// A run that goes on.
 pub(super) struct World<'a> {
-    pub(super) scenario: Scenario,
+    pub(super) plan: Plan,
+    pub(super) steps: Vec<(u64, Step)>,
+    /// Faults that last now.
+    pub(super) lasting: Lasting,
     pub(super) seed: u64,
     pub(super) params: Arc<Params>,
     pub(super) now_us: u64,
@@ -42,12 +48,12 @@ pub(super) struct World<'a> {
     pub(super) next_number: u64,
     /// Weight of every node among all miners.
     pub(super) shares: Vec<f64>,
+    pub(super) luck: Luck,
     pub(super) extra_nonce: u64,
     pub(super) payers: Option<Payers>,
     pub(super) payments: Payments,
     /// A signature is checked once, not once for each node: whether it is valid depends on nothing else.
     pub(super) signatures: Arc<SignatureCache>,
-    pub(super) actions: Vec<(Span, Action)>,
     /// How many nodes are on each tip.
     pub(super) tips: BTreeMap<bitcoin::BlockHash, usize>,
     pub(super) agreed: bool,
@@ -60,12 +66,33 @@ pub(super) struct World<'a> {
     pub(super) encoded: Vec<u8>,
 }
 
+/// The sources of what is drawn while a run goes on.
+pub(super) struct Streams {
+    pub(super) wires: ChaCha8Rng,
+    pub(super) mining: ChaCha8Rng,
+    pub(super) disks: ChaCha8Rng,
+    pub(super) gossip: ChaCha8Rng,
+}
+
+impl Streams {
+    pub(super) fn new(seed: u64) -> Streams {
+        Streams {
+            wires: stream(seed, Concern::Wires),
+            mining: stream(seed, Concern::Mining),
+            disks: stream(seed, Concern::Disks),
+            gossip: stream(seed, Concern::Gossip),
+        }
+    }
+}
+
 /// One node of a run.
 pub(super) struct SimNode {
     /// `None` while it is down.
     pub(super) core: Option<Box<NodeCore>>,
-    /// What survives a crash; `None` if it never crashes.
-    pub(super) disk: Option<MemoryDisk>,
+    /// What survives its end; `None` if it never ends.
+    pub(super) disk: Option<PowerDisk>,
+    /// Own blocks that it has taken for good: they survive everything.
+    pub(super) acknowledged: Vec<bitcoin::BlockHash>,
     pub(super) address: String,
     pub(super) dials: Vec<String>,
     pub(super) paused: bool,
@@ -80,6 +107,8 @@ pub(super) struct SimNode {
     pub(super) undecided: Vec<Undecided>,
     /// Its tip, as counted in [`World::tips`].
     pub(super) tip: Option<bitcoin::BlockHash>,
+    /// Whether its next heartbeat changes its mesh.
+    pub(super) reshapes: bool,
     /// Blocks that left its chain in a change that goes on.
     pub(super) taken_back: u32,
     /// Lives so far: a restarted node gets another seed.
@@ -118,6 +147,14 @@ pub(super) struct Question {
     pub(super) request: Request,
 }
 
+/// A line about a message on its way to a node.
+#[derive(Clone, Copy)]
+pub(super) struct Lazy {
+    pub(super) connection: ConnId,
+    pub(super) to: u32,
+    pub(super) item: ItemId,
+}
+
 /// Something that is to happen. Small, for thousands are on the way at any time: what is large is boxed.
 #[derive(Clone)]
 pub(super) enum Event {
@@ -142,15 +179,21 @@ pub(super) enum Event {
         to: u32,
         item: ItemId,
     },
-    /// A node tells neighbours outside of its mesh what they may have missed.
-    Heartbeat { node: usize, item: ItemId },
+    /// A node tells neighbours outside of its mesh of a message, at so many heartbeats from now on.
+    Heartbeat { node: u32, item: ItemId, left: u8 },
+    /// A node hears that a neighbour has a message.
+    Told(Lazy),
+    /// A node is asked for a message.
+    Wanted(Lazy),
+    /// A heartbeat at which a node's mesh changes.
+    Reshape(usize),
     /// A node notices that a connection ended.
     PeerGone { connection: ConnId, node: usize },
-    /// Somebody finds a block.
-    BlockFound,
-    /// Somebody pays.
-    Payment,
-    /// The next action of the scenario.
+    /// Somebody may find a block, or the time of a draw is over without.
+    Luck { draw: u32, found: bool },
+    /// The planned payment with this number is due.
+    Payment(usize),
+    /// The next step of the plan.
     Act(usize),
     /// The invariants are looked at.
     Look,
@@ -165,7 +208,7 @@ impl From<Expiry> for Event {
 impl World<'_> {
     /// Runs until the end of the scenario.
     pub(super) fn run(&mut self) {
-        let end_us = self.scenario.duration.0;
+        let end_us = self.plan.duration_us;
         while self.step(end_us) {}
         self.now_us = end_us;
     }
@@ -209,10 +252,13 @@ impl World<'_> {
                 to,
                 item,
             } => self.gossip_arrives(connection, to as usize, item),
-            Event::Heartbeat { node, item } => self.heartbeat(node, item),
+            Event::Heartbeat { node, item, left } => self.heartbeat(node as usize, item, left),
+            Event::Told(lazy) => self.told(lazy),
+            Event::Wanted(lazy) => self.wanted(lazy),
+            Event::Reshape(node) => self.reshape(node),
             Event::PeerGone { connection, node } => self.peer_gone(connection, node),
-            Event::BlockFound => self.block_found(),
-            Event::Payment => self.payment(),
+            Event::Luck { draw, found } => self.luck(draw, found),
+            Event::Payment(index) => self.payment(index),
             Event::Act(index) => self.act(index),
             Event::Look => self.look(),
         }
@@ -297,7 +343,10 @@ impl World<'_> {
         let t = self.now_us;
         match self.tips.keys().next() {
             Some(&hash) if agreed && !self.agreed => self.trace.line(&Line::Agreed { t, hash }),
-            _ if self.agreed && !agreed => self.trace.line(&Line::Divided { t }),
+            _ if self.agreed && !agreed => {
+                self.trace.line(&Line::Divided { t });
+                self.watch.divided(t);
+            }
             _ => {}
         }
         self.agreed = agreed;

@@ -1,40 +1,59 @@
-//! Plays a scenario on real processes: the same file that the simulator reads, with real time, sockets and proof of work.
+//! Plays a scenario on real processes: the same plan that the simulator carries out, with real time, sockets and proof of work.
 //!
-//! [`schedule`] translates the file, [`Player`] does what it says, [`outcome`] looks at what came of it.
+//! [`schedule`] translates the plan, [`Player`] does what it says, [`outcome`] looks at what came of it.
 
+mod clocks;
 mod fates;
 pub mod outcome;
-mod payers;
 pub mod schedule;
+mod silence;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use bitcoin::Amount;
+
 use super::{LabError, NetworkOptions, NodeState, Supervisor};
+use crate::pay::SentPayment;
+use crate::plan::steps::Lasting;
+use crate::plan::{FaultKind, Step};
 use crate::report::observe::{self, Agreement};
-use crate::scenario::{Action, Scenario};
+use crate::scenario::file::Difficulty;
+use clocks::Clocks;
 use outcome::Outcome;
-use payers::Payers;
 pub use schedule::Schedule;
+use silence::Silence;
 
 /// How long nodes may take to come to rest when no more blocks are found.
 const REST: Duration = Duration::from_secs(30);
+/// However long nothing is to be done, the nodes are looked at as often as this.
+const LOOK: Duration = Duration::from_millis(250);
+/// How far ahead of a node's clock a block may be on the built-in network, in seconds.
+const MAX_FUTURE_S: i64 = 7_200;
 
 /// What a network must be for a schedule.
 pub fn options(
     program: impl Into<std::path::PathBuf>,
-    scenario: &Scenario,
     schedule: &Schedule,
     seed: u64,
 ) -> NetworkOptions {
+    let plan = &schedule.plan;
+    let fresh = NetworkOptions::new(program, plan.nodes);
+    let max_future_s = u32::try_from(schedule.clock_s(MAX_FUTURE_S)).unwrap_or(u32::MAX);
     NetworkOptions {
         miners: schedule.miners.clone(),
-        topology: scenario.topology,
-        links: crate::link::LinkSettings::both(scenario.link),
+        links: plan.links.clone(),
         spacing_s: schedule.spacing_s,
-        accounts: schedule.payments.map_or(1, |plan| plan.accounts),
-        down: scenario.down.clone(),
+        half_life_blocks: match plan.difficulty {
+            Difficulty::Shipped => fresh.half_life_blocks,
+            Difficulty::Fixed => None,
+        },
+        // Clocks go wrong by what the file says over the speed, so what they are measured by does, too.
+        max_future_s: Some(max_future_s.max(schedule.spacing_s)),
+        accounts: plan.accounts.max(1),
+        down: plan.down.clone(),
         seed,
-        ..NetworkOptions::new(program, scenario.nodes)
+        ..fresh
     }
 }
 
@@ -43,19 +62,33 @@ pub struct Player<'a> {
     supervisor: &'a Supervisor,
     schedule: &'a Schedule,
     began: Instant,
-    payers: Option<Payers>,
-    crashes: u32,
+    lasting: Lasting,
+    clocks: Clocks,
+    silence: Silence,
+    next_payment: usize,
+    /// Payments that a node took, by their place in the plan, and when.
+    paid: BTreeMap<usize, (Duration, SentPayment)>,
+    refused: Vec<String>,
+    unpaid: Vec<String>,
+    /// Which nodes were killed, and when.
+    kills: Vec<(usize, Duration)>,
 }
 
 impl<'a> Player<'a> {
     /// A player for a network that was started with [`options`] of the same schedule.
-    pub fn new(supervisor: &'a Supervisor, schedule: &'a Schedule, seed: u64) -> Player<'a> {
+    pub fn new(supervisor: &'a Supervisor, schedule: &'a Schedule) -> Player<'a> {
         Player {
             supervisor,
             schedule,
             began: Instant::now(),
-            payers: schedule.payments.map(|plan| Payers::new(plan, seed)),
-            crashes: 0,
+            lasting: Lasting::new(),
+            clocks: Clocks::default(),
+            silence: Silence::default(),
+            next_payment: 0,
+            paid: BTreeMap::new(),
+            refused: Vec::new(),
+            unpaid: Vec::new(),
+            kills: Vec::new(),
         }
     }
 
@@ -63,55 +96,73 @@ impl<'a> Player<'a> {
     ///
     /// # Errors
     ///
-    /// [`LabError`] when a step cannot be done or a node does not answer in the end. Nodes that do not agree are no error: the
-    /// outcome says so.
-    pub fn play(
-        mut self,
-        scenario: &Scenario,
+    /// [`LabError`] when a step cannot be done, a node ends though nobody asked it to, a fault does not take place, or a node
+    /// does not answer in the end. Nodes that do not agree are no error: the outcome says so.
+    pub fn play(mut self, tell: impl FnMut(&str)) -> Result<Outcome, LabError> {
+        let played = self.play_to_the_end(tell);
+        // A node that is gone explains what others say about it.
+        self.supervisor.network().check_alive()?;
+        outcome::look(self.supervisor, self.schedule, self.into_facts(played?))
+    }
+
+    fn play_to_the_end(
+        &mut self,
         mut tell: impl FnMut(&str),
-    ) -> Result<Outcome, LabError> {
+    ) -> Result<Option<Agreement>, LabError> {
         self.began = Instant::now();
-        for (at, action) in &self.schedule.steps {
-            self.pay_until(*at);
-            tell(&describe(action));
-            self.act(action)?;
+        let schedule = self.schedule;
+        for (at, step) in &schedule.steps {
+            self.pass_until(*at)?;
+            tell(&self.describe(*step));
+            self.take(*step)?;
         }
-        self.pay_until(self.schedule.last_step());
         let agreement = self.watch_while_paying()?;
         if let Some(agreement) = &agreement {
             tell(&format!("one tip {} ms after the last step", agreement.ms));
         }
         tell("the miners stop; the nodes are asked what came of it");
         self.come_to_rest()?;
-        outcome::look(
-            self.supervisor,
-            self.schedule,
-            scenario,
-            self.into_facts(agreement),
-        )
+        Ok(agreement)
     }
 
     fn into_facts(self, agreement: Option<Agreement>) -> outcome::Facts {
         outcome::Facts {
             wall: self.began.elapsed(),
             one_tip_ms: agreement.map(|agreement| agreement.ms),
-            refused_payments: self.payers.map_or(0, |payers| payers.refused()),
-            crashes: self.crashes,
+            paid: self.paid.into_values().collect(),
+            refused: self.refused,
+            unpaid: self.unpaid,
+            kills: self.kills,
         }
     }
 
-    /// Lets time pass, with the payments that are due in it.
-    fn pay_until(&mut self, end: Duration) {
+    /// Lets time pass, with the payments that are due in it, and looks at the nodes now and then.
+    fn pass_until(&mut self, end: Duration) -> Result<(), LabError> {
         loop {
-            let due = self.payers.as_ref().and_then(Payers::next_due);
-            match (due.filter(|due| *due <= end), &mut self.payers) {
-                (Some(due), Some(payers)) => {
-                    sleep_until(self.began + due);
-                    payers.pay(self.supervisor);
+            self.look()?;
+            let now = self.began.elapsed();
+            let due = self.schedule.payments.get(self.next_payment);
+            match due.filter(|due| **due <= end) {
+                Some(due) if *due <= now => {
+                    self.pay(self.next_payment);
+                    self.next_payment += 1;
                 }
-                _ => return sleep_until(self.began + end),
+                due => {
+                    let next = due.map_or(end, |due| *due);
+                    if next <= now {
+                        return Ok(());
+                    }
+                    std::thread::sleep((next - now).min(LOOK));
+                }
             }
         }
+    }
+
+    /// Whether all is as it should be: nodes that nobody ended live, clocks are wrong as planned, cut links carry nothing.
+    fn look(&mut self) -> Result<(), LabError> {
+        self.supervisor.network().check_alive()?;
+        self.clocks.keep_wrong(self.supervisor);
+        self.silence.look(&self.supervisor.network().carried())
     }
 
     /// From the last step to the end: payments go on, and the instant is caught at which all nodes agree.
@@ -120,12 +171,14 @@ impl<'a> Player<'a> {
         let probes = self.supervisor.network().probes();
         let before = observe::tips(&probes)?;
         let patience = self.schedule.patience;
-        let end = self.schedule.duration.max(self.schedule.last_step());
+        let end = self.schedule.duration.max(self.began.elapsed());
         std::thread::scope(|scope| {
             let watching =
                 scope.spawn(|| observe::wait_for_one_tip(&probes, &before, since, patience));
-            self.pay_until(end);
-            match watching.join().expect("watching tips does not panic") {
+            let passed = self.pass_until(end);
+            let watched = watching.join().expect("watching tips does not panic");
+            passed?;
+            match watched {
                 Ok(agreement) => Ok(Some(agreement)),
                 Err(LabError::TooSlow { .. }) => Ok(None),
                 Err(error) => Err(error),
@@ -156,83 +209,109 @@ impl<'a> Player<'a> {
             .collect()
     }
 
-    /// Does one step. A fault of a node that has that fault already changes nothing, as in the simulator.
-    fn act(&mut self, action: &Action) -> Result<(), LabError> {
+    /// Makes the payment with this place in the plan.
+    fn pay(&mut self, index: usize) {
+        let planned = self.schedule.plan.payments[index];
+        let (to, amount) = (planned.to.to_string(), Amount::from_sat(planned.amount_sat));
+        let first = planned
+            .conflicts_with
+            .and_then(|first| self.paid.get(&first));
         let mut network = self.supervisor.network();
-        match action {
-            Action::Partition(groups) => {
-                network.partition(groups, false)?;
+        let sent = match (planned.conflicts_with, first) {
+            (None, _) => network.pay(planned.from, &to, amount, Some(planned.node)),
+            (Some(_), Some((_, first))) => network.pay_again(first, &to, amount, planned.node),
+            (Some(first), None) => Err(LabError::Refused(format!(
+                "payment {first}, whose coins it spends, was not made"
+            ))),
+        };
+        drop(network);
+        match sent {
+            Ok(sent) => _ = self.paid.insert(index, (self.began.elapsed(), sent)),
+            // A node that sees both sides of a double spend has to refuse one.
+            Err(LabError::Node { problem, .. }) if planned.conflicts_with.is_none() => {
+                self.refused.push(format!("payment {index}: {problem}"));
             }
-            Action::Heal => {
-                network.open_links();
+            Err(error) => self.unpaid.push(format!("payment {index}: {error}")),
+        }
+    }
+
+    /// Takes one step.
+    fn take(&mut self, step: Step) -> Result<(), LabError> {
+        let plan = &self.schedule.plan;
+        let (Step::Begin(index) | Step::End(index)) = step;
+        let begins = step == Step::Begin(index);
+        match begins {
+            true => _ = self.lasting.insert(index),
+            false => _ = self.lasting.remove(&index),
+        }
+        let mut network = self.supervisor.network();
+        match plan.faults[index].what {
+            FaultKind::Partition { .. }
+            | FaultKind::OneWay { .. }
+            | FaultKind::Eclipse { .. }
+            | FaultKind::Link { .. } => {
+                let lasting = &self.lasting;
+                let groups =
+                    lasting
+                        .iter()
+                        .rev()
+                        .find_map(|index| match &plan.faults[*index].what {
+                            FaultKind::Partition { groups, .. } => Some(groups.clone()),
+                            _ => None,
+                        });
+                network.follow(|link| plan.link_state(link, lasting), groups);
+                let cut = (0..plan.links.len()).map(|link| plan.link_state(link, lasting).cut);
+                self.silence.watch(cut.collect());
             }
-            Action::Crash(node) => {
-                if network.state(*node)? != NodeState::Down {
-                    network.kill(*node)?;
-                    self.crashes += 1;
+            FaultKind::Kill { node } if begins => {
+                if network.state(node)? != NodeState::Down {
+                    network.kill(node)?;
+                    self.kills.push((node, self.began.elapsed()));
                 }
             }
-            Action::Restart(node) => {
-                if network.state(*node)? == NodeState::Down {
-                    network.restart(*node)?;
+            FaultKind::Stop { node } if begins => {
+                if network.state(node)? != NodeState::Down {
+                    network.stop(node)?;
+                    self.kills.push((node, self.began.elapsed()));
                 }
             }
-            Action::Pause(node) => {
-                if network.state(*node)? == NodeState::Up {
-                    network.set_paused(*node, true)?;
+            FaultKind::Kill { node } | FaultKind::Stop { node } | FaultKind::Start { node } => {
+                if network.state(node)? == NodeState::Down && !plan.is_down(node, &self.lasting) {
+                    network.restart(node)?;
+                    if plan.is_frozen(node, &self.lasting) {
+                        network.set_paused(node, true)?;
+                    }
                 }
             }
-            Action::Resume(node) => {
-                if network.state(*node)? == NodeState::Paused {
-                    network.set_paused(*node, false)?;
+            FaultKind::Pause { node } => {
+                let is_frozen = plan.is_frozen(node, &self.lasting);
+                if network.state(node)? != NodeState::Down {
+                    network.set_paused(node, is_frozen)?;
                 }
             }
-            Action::Link {
-                between: (a, b),
-                lane,
-                one_way,
-            } => {
-                network.change_link(*a, *b, schedule::replace_lane(lane), *one_way)?;
+            FaultKind::Sever { between: (a, b) } => network.sever(a, b)?,
+            FaultKind::Mining { node, .. } => {
+                let share = plan.share(node, &self.lasting);
+                network.plan_mining(node, self.schedule.rate(share))?;
             }
-            Action::Sever((a, b)) => network.sever(*a, *b)?,
-            Action::Mining { node, share } => {
-                network.plan_mining(*node, self.schedule.rate(*share))?;
+            FaultKind::Clock { node, .. } => {
+                let offset_s = plan.clock_offset_s(node, &self.lasting);
+                let offset_s = self.schedule.clock_s(offset_s);
+                drop(network);
+                self.clocks.set(self.supervisor, node, offset_s);
             }
             // The schedule has left them out, and said so.
-            Action::GossipLoss(_) | Action::Clock { .. } => {}
+            FaultKind::GossipLoss { .. } | FaultKind::DiskFull { .. } => {}
         }
         Ok(())
     }
-}
 
-fn sleep_until(instant: Instant) {
-    std::thread::sleep(instant.saturating_duration_since(Instant::now()));
-}
-
-/// One line about a step.
-fn describe(action: &Action) -> String {
-    let name = action.name();
-    match action {
-        Action::Partition(groups) => format!("{name} {groups}"),
-        Action::Heal => name.to_owned(),
-        Action::Crash(node)
-        | Action::Restart(node)
-        | Action::Pause(node)
-        | Action::Resume(node) => {
-            format!("{name} node {node}")
+    /// One line about a step.
+    fn describe(&self, step: Step) -> String {
+        let what = |index: usize| &self.schedule.plan.faults[index].what;
+        match step {
+            Step::Begin(index) => what(index).to_string(),
+            Step::End(index) => format!("end of {}", what(index)),
         }
-        Action::Link {
-            between: (a, b),
-            lane,
-            one_way,
-        } => {
-            let way = if *one_way { "to" } else { "and" };
-            let lane = serde_json::json!(lane);
-            format!("{name} {a} {way} {b}: {lane}")
-        }
-        Action::Sever((a, b)) => format!("{name} {a} and {b}"),
-        Action::GossipLoss(share) => format!("{name} {share}"),
-        Action::Clock { node, offset_s } => format!("{name} node {node} by {offset_s} s"),
-        Action::Mining { node, share } => format!("{name} node {node}: weight {share}"),
     }
 }

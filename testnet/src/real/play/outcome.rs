@@ -9,20 +9,29 @@ use serde::Serialize;
 
 use super::fates::{self, Fates};
 use super::schedule::Schedule;
+use crate::pay::SentPayment;
 use crate::real::{CoinsInfo, LabError, Probe, Supervisor};
 use crate::report::observe;
-use crate::scenario::Scenario;
+use crate::scenario::file::Expectations;
 
 /// How long nodes at rest may take to tell their coins.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A node has told its peers of a payment within this: if it ends later, it is not to blame for one that is lost.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the player saw itself.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) wall: Duration,
     pub(super) one_tip_ms: Option<u64>,
-    pub(super) refused_payments: u32,
-    pub(super) crashes: u32,
+    /// Payments that a node took, and when.
+    pub(super) paid: Vec<(Duration, SentPayment)>,
+    /// Payments that a node refused, with its words.
+    pub(super) refused: Vec<String>,
+    /// Payments for which no transaction came to be: the account had no coin left there, or the node was down.
+    pub(super) unpaid: Vec<String>,
+    /// Which nodes were ended, and when.
+    pub(super) kills: Vec<(usize, Duration)>,
 }
 
 /// What came of a scenario.
@@ -50,8 +59,10 @@ pub struct Outcome {
     pub one_tip_ms: Option<u64>,
     /// What became of every payment.
     pub payments: Fates,
-    /// Payments that no node took.
-    pub refused_payments: u32,
+    /// Payments that a node refused, with its words.
+    pub refused: Vec<String>,
+    /// Payments for which no transaction came to be, and why.
+    pub unpaid: Vec<String>,
     /// What the file asks for and real processes cannot be made to do.
     pub left_out: Vec<String>,
     /// What was checked.
@@ -73,40 +84,38 @@ pub struct Check {
 pub(super) fn look(
     supervisor: &Supervisor,
     schedule: &Schedule,
-    scenario: &Scenario,
     facts: Facts,
 ) -> Result<Outcome, LabError> {
-    let (probes, params, sent) = {
+    let expect = &schedule.plan.expect;
+    let (probes, params) = {
         let mut network = supervisor.network();
-        (
-            network.probes(),
-            network.params().clone(),
-            network.sent().to_vec(),
-        )
+        (network.probes(), network.params().clone())
     };
     let coins = observe::coins_at_rest(&probes, PATIENCE)?;
     let first = coins.first().ok_or(LabError::AllDown)?;
     let chain = main_chain(&probes[0], first.tip)?;
     let forks = Forks::of(&probes)?;
     let mempools = mempools(&probes)?;
+    let sent: Vec<SentPayment> = facts.paid.iter().map(|(_, sent)| sent.clone()).collect();
     let payments = fates::sort(&sent, &chain, &mempools);
     let supply = crate::network::supply_at(&params, first.height);
     let mut checks = vec![
         agreement(schedule, &facts),
         one_set_of_coins(&coins),
         right_supply(first, supply),
-        no_payment_lost(&payments, facts.crashes),
+        no_payment_lost(&payments, &facts),
     ];
-    checks.extend(expected_reorgs(scenario, forks.deepest));
+    checks.extend(payments_taken(schedule, &facts));
+    checks.extend(expected_reorgs(expect, forks.deepest));
     checks.extend(expected_stale_share(
-        scenario,
+        expect,
         forks.blocks.len(),
         first.height,
     ));
     Ok(Outcome {
-        scenario: scenario.name.clone(),
+        scenario: schedule.plan.name.clone(),
         ok: checks.iter().all(|check| check.ok),
-        nodes: scenario.nodes,
+        nodes: schedule.plan.nodes,
         speed: schedule.speed,
         seconds: facts.wall.as_secs_f64(),
         height: first.height,
@@ -115,7 +124,8 @@ pub(super) fn look(
         deepest_reorg: forks.deepest,
         one_tip_ms: facts.one_tip_ms,
         payments,
-        refused_payments: facts.refused_payments,
+        refused: facts.refused,
+        unpaid: facts.unpaid,
         left_out: schedule.left_out.clone(),
         checks,
     })
@@ -211,29 +221,64 @@ fn right_supply(coins: &CoinsInfo, expected: Amount) -> Check {
     }
 }
 
-fn no_payment_lost(payments: &Fates, crashes: u32) -> Check {
+/// A payment may be lost only with the node that had just taken it.
+fn no_payment_lost(payments: &Fates, facts: &Facts) -> Check {
     let Fates {
         confirmed,
         waiting,
         conflicted,
         lost,
     } = payments;
-    let lost = lost.len();
+    let went_down_with_its_node = |txid: &&Txid| {
+        let mut paid = facts.paid.iter();
+        let paid = paid.find(|(_, sent)| sent.txid == **txid);
+        paid.is_some_and(|(at, sent)| {
+            let mut kills = facts.kills.iter();
+            kills.any(|(node, end)| *node == sent.node && *end >= *at && *end - *at < TOLD_WITHIN)
+        })
+    };
+    let excused = lost.iter().filter(went_down_with_its_node).count();
+    let gone = lost.len() - excused;
     let mut detail = format!(
-        "{confirmed} confirmed, {waiting} wait, {conflicted} lost to a conflict, {lost} gone"
+        "{confirmed} confirmed, {waiting} wait, {conflicted} lost to a conflict, {gone} gone"
     );
-    if lost > 0 && crashes > 0 {
-        detail += "; a node that crashed may have been the only one that knew them";
+    if excused > 0 {
+        detail += &format!("; {excused} more with the node that had just taken them");
     }
     Check {
         name: "payments",
-        ok: lost == 0 || crashes > 0,
+        ok: gone == 0,
         detail,
     }
 }
 
-fn expected_reorgs(scenario: &Scenario, deepest: u32) -> Vec<Check> {
-    let expect = &scenario.expect;
+/// Whether a node may refuse an honest payment in these words: between the question whether a coin is unspent and the payment
+/// another one of the same account may come from elsewhere.
+fn is_a_race(refusal: &str) -> bool {
+    ["txn-mempool-conflict", "missingorspent", "missing-inputs"]
+        .iter()
+        .any(|reason| refusal.contains(reason))
+}
+
+/// Payments that were planned were made, and no node refused one without a good reason.
+fn payments_taken(schedule: &Schedule, facts: &Facts) -> Option<Check> {
+    let planned = schedule.plan.payments.len();
+    let taken = facts.paid.len();
+    let bad = facts.refused.iter().find(|refusal| !is_a_race(refusal));
+    let first = bad.or(facts.refused.first()).or(facts.unpaid.first());
+    (planned > 0).then(|| Check {
+        name: "payments taken",
+        ok: taken > 0 && bad.is_none(),
+        detail: format!(
+            "{taken} of {planned}, {} refused, {} not made{}",
+            facts.refused.len(),
+            facts.unpaid.len(),
+            first.map_or(String::new(), |first| format!(", as {first}"))
+        ),
+    })
+}
+
+fn expected_reorgs(expect: &Expectations, deepest: u32) -> Vec<Check> {
     let mut checks = Vec::new();
     if let Some(least) = expect.reorg_of_at_least {
         checks.push(Check {
@@ -252,8 +297,8 @@ fn expected_reorgs(scenario: &Scenario, deepest: u32) -> Vec<Check> {
     checks
 }
 
-fn expected_stale_share(scenario: &Scenario, stale: usize, height: u32) -> Option<Check> {
-    let (least, most) = scenario.expect.stale_share?;
+fn expected_stale_share(expect: &Expectations, stale: usize, height: u32) -> Option<Check> {
+    let (least, most) = expect.stale_share?;
     let share = stale as f64 / (stale as f64 + f64::from(height)).max(1.0);
     Some(Check {
         name: "stale share",
@@ -277,13 +322,6 @@ impl fmt::Display for Outcome {
         )?;
         for left_out in &self.left_out {
             writeln!(f, "left out  {left_out}")?;
-        }
-        if self.refused_payments > 0 {
-            writeln!(
-                f,
-                "{} payments were taken by no node",
-                self.refused_payments
-            )?;
         }
         for check in &self.checks {
             let mark = if check.ok { "ok  " } else { "FAIL" };

@@ -3,24 +3,24 @@
 
 use std::time::Duration;
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-
 use crate::link::Lane;
-use crate::real::orders::LaneChange;
+use crate::plan::{FaultKind, Plan, Step};
 use crate::scenario::file::GossipPlan;
-use crate::scenario::{Action, Scenario, ScenarioError, Span};
+use crate::scenario::{Scenario, ScenarioError, Span};
 
 /// Most processes of one testnet: about 15 MB and six threads each.
 pub const MAX_PROCESSES: usize = 64;
 /// Hashes of all miners that find one block at first: the difficulty of a fresh network.
 const HASHES_A_BLOCK: f64 = 131_072.0;
+const TCP_HIDES: &str = "nothing comes twice or out of order, since TCP hides it";
 /// However fast a scenario is played, the nodes get so much time to agree: delays of links and of the machine are real.
 const LEAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is done to real processes, and when.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
+    /// What is carried out.
+    pub plan: Plan,
     /// How many times as fast as the file says.
     pub speed: f64,
     /// Wished time between blocks, in seconds.
@@ -28,28 +28,17 @@ pub struct Schedule {
     /// How long it takes.
     pub duration: Duration,
     /// What is done, in order of time.
-    pub steps: Vec<(Duration, Action)>,
+    pub steps: Vec<(Duration, Step)>,
+    /// When the payments of the plan are due, in their order.
+    pub payments: Vec<Duration>,
     /// Hashes per second of every node that mines at first.
     pub miners: Vec<(usize, u64)>,
     /// Hashes per second of one unit of weight.
     pub rate_of_one: f64,
-    /// Payments, if there are any.
-    pub payments: Option<Payments>,
     /// How long the nodes may take to agree after the last step.
     pub patience: Duration,
     /// What the file asks for and real processes cannot be made to do.
     pub left_out: Vec<String>,
-}
-
-/// The pace of payments.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Payments {
-    /// Time between two.
-    pub every: Duration,
-    /// When they end.
-    pub until: Duration,
-    /// Number of accounts.
-    pub accounts: u32,
 }
 
 impl Schedule {
@@ -64,52 +53,45 @@ impl Schedule {
         seed: u64,
     ) -> Result<Schedule, ScenarioError> {
         refuse_what_needs_a_simulation(scenario)?;
+        let plan = Plan::of(scenario, seed)?;
         let speed = checked_speed(scenario.spacing, speed)?;
-        let scaled = |span: Span| Duration::from_secs_f64(span.as_secs_f64() / speed);
+        let scaled = |us: u64| Duration::from_secs_f64(us as f64 / 1e6 / speed);
         let spacing_s = (scenario.spacing.as_secs_f64() / speed).round().max(1.0) as u32;
-        let mut left_out = Vec::new();
-        if scenario.gossip != GossipPlan::default() {
-            left_out.push(
-                "gossip: real nodes build gossipsub's own mesh, and lose none of it".to_owned(),
-            );
-        }
-        let mut steps = Vec::new();
-        for (at, action) in actions(scenario, seed)? {
-            match action {
-                Action::GossipLoss(_) | Action::Clock { .. } => left_out.push(format!(
-                    "{} at {at}: only simulated nodes can be made to",
-                    action.name()
-                )),
-                action => steps.push((scaled(at), action)),
-            }
-        }
-        let weights = weights(scenario);
-        let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
-        let rate_of_one = HASHES_A_BLOCK / f64::from(spacing_s) / total.max(f64::MIN_POSITIVE);
-        let duration = scaled(scenario.duration);
+        let full_share = plan.full_share();
+        let rate_of_one = HASHES_A_BLOCK / f64::from(spacing_s) / full_share;
+        let steps = plan.steps().into_iter();
+        let miners = plan.miners.iter();
+        let patience = plan.expect.one_tip_within;
         Ok(Schedule {
             speed,
             spacing_s,
-            duration,
-            steps,
-            miners: weights
-                .into_iter()
-                .map(|(node, weight)| (node, rate(rate_of_one, weight)))
+            duration: scaled(plan.duration_us),
+            steps: steps.map(|(at_us, step)| (scaled(at_us), step)).collect(),
+            payments: plan
+                .payments
+                .iter()
+                .map(|payment| scaled(payment.at_us))
+                .collect(),
+            miners: miners
+                .map(|miner| (miner.node, rate(rate_of_one, miner.share)))
                 .filter(|(_, rate)| *rate > 0)
                 .collect(),
             rate_of_one,
-            payments: scenario.payments.map(|plan| Payments {
-                every: scaled(plan.every),
-                until: plan.until.map_or(duration, scaled),
-                accounts: plan.accounts,
-            }),
-            patience: scenario
-                .expect
-                .one_tip_within
-                .map_or(LEAST_PATIENCE, scaled)
+            patience: patience
+                .map_or(LEAST_PATIENCE, |span| scaled(span.0))
                 .max(LEAST_PATIENCE),
-            left_out,
+            left_out: left_out(&plan),
+            plan,
         })
+    }
+
+    /// Seconds of the file as the nodes' clocks and rules have them: never 0 unless they are.
+    pub fn clock_s(&self, seconds: i64) -> i64 {
+        let scaled = (seconds as f64 / self.speed).round() as i64;
+        match scaled {
+            0 => seconds.signum(),
+            some => some,
+        }
     }
 
     /// Hashes per second of a miner with this weight.
@@ -130,25 +112,29 @@ fn rate(rate_of_one: f64, weight: f64) -> u64 {
     (rate_of_one * weight).round().max(1.0) as u64
 }
 
-fn weights(scenario: &Scenario) -> Vec<(usize, f64)> {
-    if scenario.miners.is_empty() {
-        return (0..scenario.nodes).map(|node| (node, 1.0)).collect();
+/// What of a plan real processes cannot be made to do.
+fn left_out(plan: &Plan) -> Vec<String> {
+    let mut left_out = Vec::new();
+    if plan.gossip != GossipPlan::default() {
+        let why = "gossip: real nodes build gossipsub's own mesh, and lose none of it";
+        left_out.push(why.to_owned());
     }
-    let miners = scenario.miners.iter();
-    miners.map(|miner| (miner.node, miner.share)).collect()
-}
-
-/// The file's own events and those made from the seed.
-fn actions(scenario: &Scenario, seed: u64) -> Result<Vec<(Span, Action)>, ScenarioError> {
-    let mut actions = scenario.actions()?;
-    if let Some(chaos) = &scenario.chaos {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // As the network lays them with the same seed.
-        let links = scenario.topology.links(scenario.nodes, &mut rng);
-        actions.extend(chaos.events(scenario.nodes, &links, &mut rng));
-        actions.sort_by_key(|(at, _)| *at);
+    let is_hidden = |lane: &Lane| lane.duplicate > 0.0 || lane.reorder > 0.0;
+    let mut links = plan.links.iter();
+    if links.any(|link| is_hidden(&link.settings.forward) || is_hidden(&link.settings.backward)) {
+        left_out.push(format!("link: {TCP_HIDES}"));
     }
-    Ok(actions)
+    for fault in &plan.faults {
+        let why = match &fault.what {
+            FaultKind::GossipLoss { .. } => "only simulated nodes can be made to",
+            FaultKind::Link { lane, .. } if is_hidden(lane) => TCP_HIDES,
+            FaultKind::DiskFull { .. } => "no limit can be set on the disk",
+            _ => continue,
+        };
+        let at = Span(fault.at_us);
+        left_out.push(format!("{} at {at}: {why}", fault.what.name()));
+    }
+    left_out
 }
 
 fn refuse_what_needs_a_simulation(scenario: &Scenario) -> Result<(), ScenarioError> {
@@ -165,10 +151,6 @@ fn refuse_what_needs_a_simulation(scenario: &Scenario) -> Result<(), ScenarioErr
         );
         return refuse("nodes", problem);
     }
-    if scenario.regions.is_some() {
-        let problem = "are for simulated networks only; use `mend sim run`".to_owned();
-        return refuse("regions", problem);
-    }
     Ok(())
 }
 
@@ -184,18 +166,6 @@ fn checked_speed(spacing: Span, speed: Option<f64>) -> Result<f64, ScenarioError
             "is {speed}, expected more than 0 and at most {fastest}: with a spacing of {spacing} that is a block each second"
         ),
     })
-}
-
-/// A lane of a scenario replaces what the link did before.
-pub(super) fn replace_lane(lane: &Lane) -> LaneChange {
-    LaneChange {
-        clear: true,
-        delay_ms: Some(lane.delay_ms),
-        jitter_ms: Some(lane.jitter_ms),
-        rate_kbit: lane.rate_kbit,
-        loss: Some(lane.loss),
-        flow: Some(lane.flow),
-    }
 }
 
 #[cfg(test)]
@@ -249,12 +219,14 @@ mod tests {
         assert_eq!((schedule.speed, schedule.spacing_s), (60.0, 1));
         assert_eq!(schedule.duration, Duration::from_secs(60));
         let times: Vec<u64> = schedule.steps.iter().map(|(at, _)| at.as_secs()).collect();
-        assert_eq!(times, [10, 20]);
+        assert_eq!(times, [10, 15, 20]);
         assert_eq!(schedule.last_step(), Duration::from_secs(20));
         assert_eq!(schedule.patience, Duration::from_secs(20));
-        let payments = schedule.payments.unwrap();
-        assert_eq!(payments.every, Duration::from_millis(500));
-        assert_eq!(payments.until, Duration::from_secs(50));
+        assert!(schedule.payments.is_sorted());
+        assert!((60..140).contains(&schedule.payments.len()));
+        assert!(*schedule.payments.last().unwrap() < Duration::from_secs(50));
+        assert_eq!(schedule.clock_s(3_600), 60);
+        assert_eq!(schedule.clock_s(-1), -1);
     }
 
     #[test]

@@ -3,40 +3,37 @@
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// The streams of one run.
-pub(super) struct Streams {
-    /// Topology, regions, mesh.
-    pub(super) setup: ChaCha8Rng,
+/// The concerns that draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Concern {
+    /// Topology and regions.
+    Setup = 1,
     /// Jitter, loss, order.
-    pub(super) wires: ChaCha8Rng,
+    Wires = 2,
     /// When blocks are found, and by whom.
-    pub(super) mining: ChaCha8Rng,
+    Mining = 3,
     /// Who pays whom.
-    pub(super) payments: ChaCha8Rng,
+    Payments = 4,
     /// Random faults.
-    pub(super) chaos: ChaCha8Rng,
+    Chaos = 5,
+    /// When nodes leave and come back.
+    Churn = 6,
+    /// What is left on a disk whose power was cut.
+    Disks = 7,
+    /// Who of many is told by gossip.
+    Gossip = 8,
 }
 
-impl Streams {
-    pub(super) fn new(seed: u64) -> Streams {
-        let stream = |number| {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(number);
-            rng
-        };
-        Streams {
-            setup: stream(1),
-            wires: stream(2),
-            mining: stream(3),
-            payments: stream(4),
-            chaos: stream(5),
-        }
-    }
+/// The stream of a concern under a seed.
+pub(crate) fn stream(seed: u64, concern: Concern) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(concern as u64);
+    rng
 }
 
 /// A draw from the exponential distribution with mean 1, by von Neumann's method: comparisons and sums only. A logarithm would
 /// come from the system's mathematical library and could differ between machines.
-pub(super) fn exponential(rng: &mut impl Rng) -> f64 {
+pub(crate) fn exponential(rng: &mut impl Rng) -> f64 {
     let mut whole = 0.0;
     loop {
         let first: f64 = rng.random();
@@ -58,12 +55,12 @@ pub(super) fn exponential(rng: &mut impl Rng) -> f64 {
 }
 
 /// Time until the next event of a Poisson process with this mean interval, in microseconds.
-pub(super) fn interval_us(mean_us: u64, rng: &mut impl Rng) -> u64 {
+pub(crate) fn interval_us(mean_us: u64, rng: &mut impl Rng) -> u64 {
     (exponential(rng) * mean_us as f64) as u64
 }
 
 /// An index drawn by weight; `None` when there is no weight at all.
-pub(super) fn by_weight(weights: &[f64], rng: &mut impl Rng) -> Option<usize> {
+pub(crate) fn by_weight(weights: &[f64], rng: &mut impl Rng) -> Option<usize> {
     let total: f64 = weights.iter().sum();
     if total <= 0.0 {
         return None;
@@ -84,7 +81,7 @@ mod tests {
 
     #[test]
     fn exponential_draws_have_mean_and_spread_one() {
-        let rng = &mut Streams::new(1).mining;
+        let rng = &mut stream(1, Concern::Mining);
         let draws: Vec<f64> = (0..200_000).map(|_| exponential(rng)).collect();
         let count = draws.len() as f64;
         let mean = draws.iter().sum::<f64>() / count;
@@ -97,7 +94,7 @@ mod tests {
 
     #[test]
     fn weights_are_met() {
-        let rng = &mut Streams::new(1).mining;
+        let rng = &mut stream(1, Concern::Mining);
         let mut counts = [0; 3];
         for _ in 0..30_000 {
             counts[by_weight(&[0.5, 0.0, 0.25], rng).unwrap()] += 1;
@@ -109,8 +106,8 @@ mod tests {
 
     #[test]
     fn streams_of_one_seed_differ() {
-        let mut streams = Streams::new(1);
-        let (a, b): (u64, u64) = (streams.setup.random(), streams.wires.random());
+        let a: u64 = stream(1, Concern::Setup).random();
+        let b: u64 = stream(1, Concern::Wires).random();
         assert_ne!(a, b);
     }
 }

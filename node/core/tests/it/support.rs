@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bitcoin::{Amount, Block, BlockHash, OutPoint, Transaction, Txid};
 use chain::fixtures::{Key, Payment, TestChain, grind};
-use chain::{Chain, Height, Timestamp};
+use chain::{Acceptance, Chain, Height, Timestamp};
 use node_core::events::NodeEvent;
-use node_core::{CoreOptions, Input, NodeCore, Now, Output};
+use node_core::{CoreOptions, Input, NodeCore, Now, Output, SubmitError};
 use p2p::AnswerToken;
 use p2p::sync::{GossipId, RequestId};
 use p2p::wire::{Gossip, Request, Verdict};
@@ -25,6 +25,34 @@ pub(crate) fn alice() -> Key {
 
 pub(crate) fn bob() -> Key {
     TestChain::rich_keys()[1].clone()
+}
+
+/// The peer of a lone core.
+pub(crate) const PEER: PeerNum = PeerNum(7);
+/// Where it is.
+pub(crate) const ADDRESS: &str = "/ip4/127.0.0.1/tcp/20007";
+
+/// A lone core dials its peer and reaches it.
+pub(crate) fn peer_up(lone: &mut Lone) {
+    lone.handle(Input::PeerUp {
+        peer: PEER,
+        peer_id: "12D3KooWPeer".to_owned(),
+        address: ADDRESS.to_owned(),
+        direction: Direction::Outbound,
+        agent: "test".to_owned(),
+    });
+}
+
+/// A miner hands in a block.
+pub(crate) fn submit(lone: &mut Lone, block: &Block) -> Result<Acceptance, SubmitError> {
+    lone.core
+        .submit_block(lone.now, block.clone(), &mut lone.out)
+}
+
+/// The word of BIP 22 for why a block was not taken.
+pub(crate) fn word(result: Result<Acceptance, SubmitError>) -> String {
+    let error = result.expect_err("refused");
+    error.reject_reason().expect("a verdict").into_owned()
 }
 
 /// The coins that `key` has from the start.

@@ -1,7 +1,5 @@
 //! Chains in files, and nodes that end in every way.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 use crate::process::{Node, refused, told};
@@ -9,26 +7,21 @@ use crate::process::{Node, refused, told};
 const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 const REGTEST: [&str; 2] = ["--genesis", "bitcoin-regtest"];
 
-/// A chain that Bitcoin Core made, if it is at hand.
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn chain_of_core() -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/regtest-162.blk");
-    if !path.exists() {
-        eprintln!("skipped: {} is not there", path.display());
-    }
-    path.exists().then_some(path)
-}
+/// A chain that Bitcoin Core made.
+const CHAIN_OF_CORE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/chain/tests/data/regtest-162.blk"
+);
+const TIP_OF_CORE: &str = "069a9128e9d1ac08c1c66e038b6c018c15065db643b4b87ea6e9bb887cc0a6d3";
 
 #[test]
 fn a_chain_of_bitcoin_core_is_imported_shown_exported_and_imported_again() {
-    let Some(file) = chain_of_core() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().join("a");
     let dir = dir.to_str().expect("text");
-    let file = file.to_str().expect("text");
     let report = told(&[
         "import",
-        file,
+        CHAIN_OF_CORE,
         "--json",
         "--data-dir",
         dir,
@@ -36,7 +29,7 @@ fn a_chain_of_bitcoin_core_is_imported_shown_exported_and_imported_again() {
         REGTEST[1],
     ]);
     let report: Value = serde_json::from_str(&report).expect("JSON");
-    let tip = "069a9128e9d1ac08c1c66e038b6c018c15065db643b4b87ea6e9bb887cc0a6d3";
+    let tip = TIP_OF_CORE;
     let muhash = "4d2d834c56cf9e712b2034a07ea053c09a913350e3052fe4445e66ca5073241b";
     assert_eq!(
         (&report["height"], &report["tip"]),
@@ -73,6 +66,33 @@ fn a_chain_of_bitcoin_core_is_imported_shown_exported_and_imported_again() {
     let other = other.to_str().expect("text");
     let report = told(&["import", copy, "--data-dir", other, REGTEST[0], REGTEST[1]]);
     assert!(report.contains(tip), "{report}");
+}
+
+/// Bitcoin Core covers its block files with a key that lies beside them.
+#[test]
+fn block_files_of_bitcoin_core_are_read_with_their_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let blocks = folder.path().join("blocks");
+    std::fs::create_dir(&blocks).expect("made");
+    let key = [0x5a, 0x01, 0xff, 0x33, 0x80, 0x7e, 0x11, 0xc4];
+    let plain = std::fs::read(CHAIN_OF_CORE).expect("the file");
+    let covered: Vec<u8> = plain
+        .iter()
+        .zip(key.iter().cycle())
+        .map(|(a, b)| a ^ b)
+        .collect();
+    let file = blocks.join("blk00000.dat");
+    std::fs::write(&file, covered).expect("written");
+    std::fs::write(blocks.join("xor.dat"), key).expect("written");
+    let dir = folder.path().join("data");
+    let [file, dir] = [&file, &dir].map(|path| path.to_str().expect("text"));
+    let place = ["--data-dir", dir, REGTEST[0], REGTEST[1]];
+    let report = told(&[&["import", file][..], &place].concat());
+    assert!(report.contains(TIP_OF_CORE), "{report}");
+    std::fs::write(blocks.join("xor.dat"), &key[1..]).expect("written");
+    let (code, text) = refused(&[&["import", file][..], &place].concat());
+    assert_eq!((code, text.lines().count()), (1, 1), "{text}");
+    assert!(text.contains("xor.dat has 7 bytes"), "{text}");
 }
 
 #[test]

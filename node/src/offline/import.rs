@@ -7,6 +7,7 @@ use chain::coins::SetHash;
 use clap::Args;
 use serde_json::json;
 
+use super::xored::{self, Xored};
 use super::{ChainArgs, now, open_file, progress, snapshot};
 use node_host::Clock;
 
@@ -19,7 +20,7 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ImportArgs {
-    /// The file; blocks may be in any order.
+    /// The file; blocks may be in any order. If xor.dat lies beside it, as where Bitcoin Core wrote it, its key is applied.
     file: PathBuf,
     /// The file is a snapshot of coins (`mend export --snapshot`, `dumptxoutset`), and this is the hash of them that you trust.
     /// Blocks up to it are neither fetched nor validated.
@@ -40,6 +41,13 @@ pub fn run(args: ImportArgs) -> anyhow::Result<()> {
     }
     let file = open_file(&args.file)?;
     let size = file.metadata().map_or(0, |file| file.len());
+    let key = xored::key_beside(&args.file).with_context(|| {
+        format!(
+            "cannot read xor.dat, the key of Bitcoin Core's block files, beside {}",
+            args.file.display()
+        )
+    })?;
+    let file = Xored::new(file, key);
     let mut chain = args.chain.open_or_create()?;
     let bar = progress::bar(
         size,
@@ -96,7 +104,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<()> {
     args.chain.tell(&text, &json)?;
     if read == 0 {
         anyhow::bail!(
-            "{} holds no blocks; give a file in the framing of Bitcoin Core's blk*.dat",
+            "{} holds no blocks; give a file in the framing of Bitcoin Core's blk*.dat (with xor.dat beside it, if there was one)",
             args.file.display()
         );
     }

@@ -9,6 +9,7 @@ mod import;
 mod progress;
 mod snapshot;
 mod verify;
+mod xored;
 
 use std::path::PathBuf;
 

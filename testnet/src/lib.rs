@@ -12,6 +12,7 @@ mod commands;
 pub mod invariants;
 pub mod link;
 pub mod network;
+pub mod page;
 pub mod pay;
 pub mod plan;
 pub mod real;
@@ -21,4 +22,4 @@ pub mod scenario;
 pub mod sim;
 pub mod tell;
 
-pub use commands::{SimArgs, TestnetArgs, run, run_sim};
+pub use commands::{LabArgs, SimArgs, TestnetArgs, run, run_lab, run_sim};

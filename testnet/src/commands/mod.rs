@@ -3,6 +3,7 @@
 mod banner;
 mod demo;
 mod faults;
+mod lab;
 mod life;
 mod money;
 mod run;
@@ -20,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 use crate::real::{Layout, Order, control};
 
+pub use lab::{LabArgs, run_lab};
 pub use sim::{SimArgs, run_sim};
 
 /// Run a network of real nodes on this machine, split it, heal it.

@@ -102,6 +102,18 @@ impl Agreements {
         Some((agreement.from.max(t), agreement.tip))
     }
 
+    /// The longest time without one tip between two times, in microseconds.
+    pub fn longest_apart(&self, from: u64, to: u64) -> u64 {
+        let mut last = from;
+        let mut longest = 0;
+        for agreement in &self.0 {
+            let begins = agreement.from.clamp(from, to);
+            longest = longest.max(begins.saturating_sub(last));
+            last = last.max(agreement.to.map_or(to, |end| end.clamp(from, to)));
+        }
+        longest.max(to.saturating_sub(last))
+    }
+
     /// In order of time.
     pub fn iter(&self) -> impl Iterator<Item = &Agreement> {
         self.0.iter()

@@ -2,14 +2,22 @@
 //! told, and nothing here knows which engine wrote it.
 
 pub mod agreement;
+pub mod checks;
 pub mod fate;
+pub mod figures;
 pub mod heal;
 pub mod ledger;
-mod words;
+pub mod report;
+pub mod tree;
+pub(crate) mod words;
 
 #[cfg(test)]
-mod history;
+pub(crate) mod history;
 
 pub use agreement::Agreements;
+pub use checks::Check;
 pub use fate::Fate;
+pub use figures::Figures;
 pub use heal::HealReport;
+pub use report::Report;
+pub use tree::Tree;

@@ -79,6 +79,17 @@ pub(crate) fn amount(sat: u64) -> String {
     Amount::from_sat(sat).to_string()
 }
 
+/// `9.2 kB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let value = bytes as f64;
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{:.1} kB", value / 1e3),
+        10_000_000..10_000_000_000 => format!("{:.1} MB", value / 1e6),
+        _ => format!("{:.1} GB", value / 1e9),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +121,10 @@ mod tests {
         assert_eq!(
             (hashes(2), hashes(1_310_000)),
             ("2 hashes".into(), "1.31 M hashes".into())
+        );
+        assert_eq!(
+            (bytes(999), bytes(12_345)),
+            ("999 B".into(), "12.3 kB".into())
         );
     }
 }

@@ -15,6 +15,7 @@ mod hearsay;
 mod judge;
 mod line;
 mod low_work;
+mod oversize;
 mod peer;
 #[path = "../../p2p/tests/raw/mod.rs"]
 mod raw;

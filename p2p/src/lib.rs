@@ -6,6 +6,7 @@
 pub mod book;
 pub mod budget;
 pub mod peer;
+mod split_mix;
 #[cfg(feature = "swarm")]
 pub mod swarm;
 pub mod sync;
@@ -13,4 +14,5 @@ pub mod time;
 pub mod wire;
 
 pub use peer::{AnswerToken, Direction, PeerGroup, PeerNum};
+pub use split_mix::SplitMix64;
 pub use time::Mono;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::Mono;
 use crate::wire::limits::MAX_INBOUND_REQUESTS_PER_PEER;
+use crate::{Mono, SplitMix64};
 
 /// Peers that disagree about the tip ask each other again after this, doubling up to [`STATUS_DISAGREE_MAX`].
 pub(super) const STATUS_DISAGREE: Duration = Duration::from_secs(3);
@@ -143,23 +143,18 @@ pub(super) fn earlier(a: Option<Mono>, b: Option<Mono>) -> Option<Mono> {
     }
 }
 
-/// A small deterministic generator (SplitMix64): spreads requests of different nodes in time, nothing else.
+/// Spreads requests of different nodes in time, nothing else.
 #[derive(Clone, Debug)]
-pub(super) struct Jitter(u64);
+pub(super) struct Jitter(SplitMix64);
 
 impl Jitter {
     pub(super) fn new(seed: u64) -> Jitter {
-        Jitter(seed)
+        Jitter(SplitMix64::new(seed))
     }
 
     /// Something from zero up to `span`.
     pub(super) fn up_to(&mut self, span: Duration) -> Duration {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
         let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1);
-        Duration::from_micros(z % micros)
+        Duration::from_micros(self.0.draw() % micros)
     }
 }

@@ -1,25 +1,17 @@
 //! Blocks: taking them, connecting them, and everything that follows from a new tip.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bitcoin::block::Header;
-use bitcoin::{Block, BlockHash, Transaction};
+use bitcoin::{Block, BlockHash};
 use chain::rules::difficulty;
 use chain::tree::HeaderInfo;
 use chain::{AcceptError, Acceptance, BlockPosition, Reorg, RuleError, StepLimit, StoreError};
 use p2p::sync::Input as EngineInput;
-use p2p::wire::Gossip;
 
-use super::output::tell_changes;
 use super::{NodeCore, Output};
 use crate::events::NodeEvent;
-use crate::mempool::Surroundings;
 use crate::now::Now;
-
-/// Transactions that are gossiped anew when a change of the chain gives them back or makes them good again. Further ones are
-/// found by peers that compare mempools.
-const MAX_PUBLISHED_AGAIN: usize = 1_000;
 
 /// Why a submitted block was not taken. `Display` gives the string of BIP 22 for the first three.
 #[derive(Debug, thiserror::Error)]
@@ -249,9 +241,11 @@ impl NodeCore {
         out: &mut Vec<Output>,
     ) -> Vec<(BlockPosition, RuleError)> {
         let mut failed = Vec::new();
-        let result = self
-            .chain
-            .activate_step(&self.signatures, &mut failed, StepLimit::default());
+        let result = self.chain.activate_step(
+            self.payments.signatures(),
+            &mut failed,
+            StepLimit::default(),
+        );
         match result {
             Ok(change) => {
                 self.activation_due = !self.chain.is_at_best();
@@ -283,49 +277,15 @@ impl NodeCore {
         for BlockPosition { hash, height } in reorg.connected.iter().copied() {
             out.push(Output::Event(NodeEvent::BlockConnected { hash, height }));
         }
-        let followed = match self.note_deep_step(now, reorg, out) {
-            Ok(true) => Ok(()),
-            Ok(false) => self.follow_with_mempool(now, reorg, out),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = followed {
-            self.fail(error, out);
-        }
+        self.with_payments(now, out, |payments, scope| payments.follow(reorg, scope));
         self.plan_flush(now, out);
-    }
-
-    fn follow_with_mempool(
-        &mut self,
-        now: Now,
-        reorg: &Reorg,
-        out: &mut Vec<Output>,
-    ) -> Result<(), StoreError> {
-        let mut changes = Vec::new();
-        let world = Surroundings {
-            chain: &self.chain,
-            signatures: &self.signatures,
-            now: now.wall,
-        };
-        let returned = self.mempool.on_reorg(reorg, &world, &mut changes);
-        tell_changes(&changes, out);
-        self.publish_again(returned?, out);
-        self.adopt_orphans_of_blocks(now, reorg, out)
-    }
-
-    /// Gossips what a change of the chain gave back: others may not have it any more. Everyone under a name of its own: who has not
-    /// changed over yet cannot use it, and does not pass it on.
-    pub(super) fn publish_again(&mut self, returned: Vec<Arc<Transaction>>, out: &mut Vec<Output>) {
-        for transaction in returned.into_iter().take(MAX_PUBLISHED_AGAIN) {
-            let salt = self.nonces.next();
-            out.push(Output::Publish(Gossip::Again { transaction, salt }));
-        }
     }
 
     /// Spreads a block that is here.
     fn announce(&mut self, hash: &BlockHash, out: &mut Vec<Output>) {
         match self.chain.block(hash) {
             Ok(Some(block)) => {
-                let nonce = self.nonces.next();
+                let nonce = self.nonces.draw();
                 out.push(Output::Publish(self.engine.announce(&block, nonce)));
             }
             Ok(None) => {}

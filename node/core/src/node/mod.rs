@@ -1,26 +1,34 @@
-//! [`NodeCore`]: everything a node decides, without IO. This file dispatches; each concern has its own.
+//! [`NodeCore`]: everything a node decides, without IO: parts with state of their own, and their composition.
 //!
-//! | file | concern |
+//! A part is a struct whose fields nobody else sees. It is told what it needs to know, and gives back what follows.
+//!
+//! | part | what it decides |
 //! |---|---|
-//! | `net` | carries the sync engine's decisions to the chain, and the results back |
-//! | `blocks` | taking blocks, connecting them, and what follows from a new tip |
-//! | `relay` | transactions, gossip verdicts, answers to peers |
-//! | `peers`, `dial`, `bans` | who is connected, who is dialled, who is kept away |
-//! | `mode` | how well the node works |
-//! | `flush` | when pending data is committed |
-//! | `mend` | stored blocks that are damaged |
-//! | `early` | blocks whose time has not come |
-//! | `template` | what the next block may hold |
-//! | `operator` | what an operator may order |
-//! | `snapshot` | starting from a snapshot of coins |
+//! | [`connections::Connections`] | who is connected, who is dialled, who is kept away |
+//! | [`payments::Payments`] | which transactions wait, which wait for their parents, what the next block may hold |
+//! | [`p2p::sync::SyncEngine`] | who has which blocks, and how to get them |
+//! | [`mode::ModeWatch`] | how well the node works |
+//! | [`flush::FlushTimer`] | when pending data is committed |
+//! | [`early::EarlyBlocks`] | blocks whose time has not come |
+//! | [`wake::WakePlan`] | when something is due |
+//!
+//! The files of the composition route inputs to parts, and what follows to others and out. The chain stands in their midst: parts
+//! read it, `blocks` moves it.
+//!
+//! | file | what goes its way there |
+//! |---|---|
+//! | `net` | the sync engine's decisions to the chain, and the results back |
+//! | `blocks` | blocks to the chain, and what follows from a new tip |
+//! | `relay` | transactions of wallets and peers, answers to peers |
+//! | `peers` | peers that come and go, and the operator's orders about them |
+//! | `mend` | damage that was found |
+//! | `operator`, `snapshot`, `freeze` | what an operator orders |
 //!
 //! *Invariants*: the same inputs, times and seed give the same outputs. Time and randomness come in from outside. After a
 //! storage failure, told once as [`Output::Fatal`], nothing is written.
 
-mod bans;
 mod blocks;
-mod deep;
-mod dial;
+mod connections;
 mod early;
 mod flush;
 mod freeze;
@@ -30,76 +38,47 @@ mod mode;
 mod net;
 mod operator;
 mod output;
-mod package;
+mod payments;
 mod peers;
-mod random;
 mod relay;
 mod snapshot;
-mod template;
 mod wake;
 
-pub use bans::{Ban, BannedBy};
 pub use blocks::SubmitError;
-pub use dial::{AddNode, AddNodeError};
+pub use connections::{AddNode, AddNodeError, Ban, BannedBy, PeerInfo, PeerTable};
 pub use input::Input;
 pub use operator::OperatorError;
 pub use output::Output;
-pub use peers::{PeerInfo, PeerTable};
+pub use payments::{BlockTemplate, ChainAhead, TemplateTransaction};
 pub use snapshot::LoadSnapshotError;
-pub use template::{BlockTemplate, ChainAhead, TemplateTransaction};
 
 use std::sync::Arc;
 
 use bitcoin::BlockHash;
 use chain::rules::spend::SignatureCache;
 use chain::{Chain, StoreError};
+use p2p::SplitMix64;
 use p2p::sync::{Input as EngineInput, ServedBlocks, SyncEngine};
 
 use crate::events::NodeEvent;
-use crate::mempool::policy::OutputKinds;
-use crate::mempool::{Mempool, Orphans};
+use crate::mempool::Mempool;
 use crate::mode::Mode;
 use crate::now::Now;
-
-/// What the core is told at the start.
-#[derive(Clone, Debug, Default)]
-pub struct CoreOptions {
-    /// Dial only these.
-    pub connect: Vec<String>,
-    /// Dial these as well as known ones.
-    pub peers: Vec<String>,
-    /// Seed for ids, nonces and jitter.
-    pub seed: u64,
-    /// Bytes of transactions the mempool may hold; 0 for the default of 50 MB.
-    pub mempool_bytes: usize,
-    /// Which outputs the mempool takes.
-    pub outputs: OutputKinds,
-    /// The peer book as [`NodeCore::book_json`] gave it.
-    pub book: Option<String>,
-    /// Neither learn addresses of other nodes nor tell them. `connect` implies it.
-    pub no_discovery: bool,
-    /// Nothing need survive: pending data stays in memory until [`NodeCore::shutdown`]. For simulations.
-    pub volatile: bool,
-    /// Signatures that are known to be valid; nodes of one process may share them. Absent: a cache of its own.
-    pub signatures: Option<Arc<SignatureCache>>,
-}
+use crate::options::CoreOptions;
+use connections::Connections;
+use payments::Payments;
 
 /// One node without its IO.
 pub struct NodeCore {
     chain: Chain,
-    mempool: Mempool,
-    orphans: Orphans,
+    payments: Payments,
     served: ServedBlocks,
-    signatures: Arc<SignatureCache>,
     engine: SyncEngine,
-    peers: PeerTable,
-    dialer: dial::Dialer,
-    bans: bans::BanList,
+    connections: Connections,
     mode: mode::ModeWatch,
     flush: flush::FlushTimer,
     early: early::EarlyBlocks,
-    nonces: random::Nonces,
-    templates: template::TemplateCache,
+    nonces: SplitMix64,
     wake: wake::WakePlan,
     mending: mend::Mending,
     deferred: net::Deferred,
@@ -109,9 +88,6 @@ pub struct NodeCore {
     best_header: BlockHash,
     /// Connecting has not reached the best chain yet.
     activation_due: bool,
-    /// The mempool follows a change of chains in steps.
-    deep: Option<deep::DeepChange>,
-    network_active: bool,
     /// The storage failure after which nothing is written.
     failed: Option<StoreError>,
 }
@@ -120,8 +96,8 @@ impl std::fmt::Debug for NodeCore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NodeCore")
             .field("tip", &self.chain.tip())
-            .field("mempool", &self.mempool.len())
-            .field("peers", &self.peers.len())
+            .field("mempool", &self.mempool().len())
+            .field("peers", &self.peers().len())
             .field("mode", &self.mode())
             .finish_non_exhaustive()
     }
@@ -131,21 +107,17 @@ impl NodeCore {
     /// A core on an opened chain.
     #[must_use]
     pub fn new(chain: Chain, options: CoreOptions) -> NodeCore {
-        let dialer = dial::Dialer::new(&options);
+        let connections = Connections::new(&options);
+        let pool = Mempool::new(options.mempool_bytes).with_outputs(options.outputs);
         NodeCore {
-            mempool: Mempool::new(options.mempool_bytes).with_outputs(options.outputs),
-            orphans: Orphans::default(),
+            payments: Payments::new(pool, options.signatures.unwrap_or_default()),
             served: ServedBlocks::default(),
-            signatures: options.signatures.unwrap_or_default(),
             engine: SyncEngine::new(Arc::clone(chain.params()), options.seed),
-            peers: PeerTable::default(),
-            dialer,
-            bans: bans::BanList::default(),
+            connections,
             mode: mode::ModeWatch::default(),
             flush: flush::FlushTimer::new(options.volatile),
             early: early::EarlyBlocks::default(),
-            nonces: random::Nonces::new(options.seed),
-            templates: template::TemplateCache::default(),
+            nonces: SplitMix64::new(options.seed),
             wake: wake::WakePlan::default(),
             mending: mend::Mending::default(),
             deferred: net::Deferred::default(),
@@ -153,8 +125,6 @@ impl NodeCore {
             best_header: chain.tree().best_header().hash,
             // After a crash, bodies may be here that were not connected.
             activation_due: true,
-            deep: None,
-            network_active: true,
             failed: None,
             chain,
         }
@@ -174,7 +144,7 @@ impl NodeCore {
 
     fn dispatch(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Listening { address } => self.dialer.listening(address),
+            Input::Listening { address } => self.connections.listening(address),
             Input::PeerUp {
                 peer,
                 peer_id,
@@ -182,7 +152,7 @@ impl NodeCore {
                 direction,
                 agent,
             } => {
-                let peer = peers::NewPeer {
+                let peer = connections::NewPeer {
                     num: peer,
                     peer_id,
                     address,
@@ -192,14 +162,16 @@ impl NodeCore {
                 self.peer_up(now, peer, out);
             }
             Input::PeerDown { peer, reason } => self.peer_down(now, peer, reason, out),
-            Input::PeerListens { peer, addresses } => self.peer_listens(peer, addresses),
-            Input::DialMet { address, peer_id } => self.dialer.met(&address, &peer_id),
+            Input::PeerListens { peer, addresses } => self.connections.listens(peer, addresses),
+            Input::DialMet { address, peer_id } => self.connections.dial_met(&address, &peer_id),
             Input::DialFailed {
                 address,
                 reason,
                 lasting,
             } => {
-                let complaint = self.dialer.failed(now.mono, &address, &reason, lasting);
+                let complaint = self
+                    .connections
+                    .dial_failed(now, &address, &reason, lasting);
                 out.extend(complaint.map(Output::Complaint));
             }
             Input::Request {
@@ -207,11 +179,11 @@ impl NodeCore {
                 token,
                 request,
             } => {
-                self.peers.note_message(peer, now);
+                self.connections.note_message(peer, now);
                 self.request_received(now, peer, token, &request, out);
             }
             Input::Response { peer, id, response } => {
-                self.peers.note_message(peer, now);
+                self.connections.note_message(peer, now);
                 self.drive(now, EngineInput::Response { peer, id, response }, out);
             }
             Input::RequestFailed {
@@ -230,19 +202,15 @@ impl NodeCore {
                 );
             }
             Input::Gossip { peer, id, gossip } => {
-                self.peers.note_message(peer, now);
+                self.connections.note_message(peer, now);
                 self.gossip_received(now, peer, id, gossip, out);
             }
             Input::MalformedGossip { peer } => {
                 // Honest nodes decode what they forward.
-                self.punish(
-                    now,
-                    peer,
-                    "it sent gossip that cannot be decoded".to_owned(),
-                    out,
-                );
+                let reason = "it sent gossip that cannot be decoded".to_owned();
+                self.connections.punish(now, peer, reason, out);
             }
-            Input::Ping { peer, micros } => self.peers.note_ping(peer, micros),
+            Input::Ping { peer, micros } => self.connections.note_ping(peer, micros),
             Input::Tick => self.drive(now, EngineInput::Tick, out),
         }
     }
@@ -255,30 +223,19 @@ impl NodeCore {
         if self.activation_due {
             self.continue_activation(now, out);
         }
-        self.continue_deep_change(now, out);
+        self.with_payments(now, out, Payments::continue_deep_change);
         self.retry_early_blocks(now, out);
         self.mend(now, out);
         if self.failed.is_some() {
             return;
         }
-        self.expire_transactions(now, out);
-        self.end_bans(now, out);
+        self.payments.expire(now.wall, out);
+        self.connections.end_bans(now, out);
         self.update_mode(now, out);
         self.flush_if_due(now, out);
-        self.dial_due(now, out);
+        self.connections.dial_due(now, out);
+        self.ask_for_addresses(now, out);
         self.plan_wake_up(now, out);
-    }
-
-    fn expire_transactions(&mut self, now: Now, out: &mut Vec<Output>) {
-        if self
-            .mempool
-            .next_expiry()
-            .is_some_and(|due| due <= now.wall)
-        {
-            let mut changes = Vec::new();
-            self.mempool.expire(now.wall, &mut changes);
-            output::tell_changes(&changes, out);
-        }
     }
 
     /// Storage failed: that is told once, and nothing is written any more.
@@ -321,12 +278,12 @@ impl NodeCore {
     /// The mempool, to read.
     #[must_use]
     pub fn mempool(&self) -> &Mempool {
-        &self.mempool
+        self.payments.pool()
     }
 
     /// Signatures that were checked, for checking blocks that are not submitted (proposals).
     #[must_use]
     pub fn signatures(&self) -> &Arc<SignatureCache> {
-        &self.signatures
+        self.payments.signatures()
     }
 }

@@ -175,12 +175,13 @@ impl NodeCore {
             is_connecting: self.activation_due,
             blocks_ahead: download.map_or(0, |download| download.height.0.saturating_sub(tip)),
             last_body: download.and_then(|download| download.last_body),
-            has_peers: !self.peers.is_empty(),
+            has_peers: !self.peers().is_empty(),
             spacing_s: self.chain.params().pow.spacing_s,
         };
         if let Some(mode) = self.mode.update(now.mono, &situation) {
             out.push(Output::Event(NodeEvent::ModeChanged { mode }));
         }
+        self.look_as_wide_as_needed();
     }
 
     /// Whether headers of checked work lead further than the tip, with bodies or without. What a peer only says counts for

@@ -85,7 +85,7 @@ impl NodeCore {
 
     fn ask_engine(&mut self, now: Now, input: EngineInput) -> Vec<Action> {
         self.engine
-            .handle(now.mono, input, &self.chain, &self.mempool)
+            .handle(now.mono, input, &self.chain, self.payments.pool())
     }
 
     fn carry_out(
@@ -112,13 +112,11 @@ impl NodeCore {
                 self.accept_fetched_transactions(now, peer, transactions, out);
             }
             Action::Verdict { id, verdict } => out.push(Output::Verdict { id, verdict }),
-            Action::Punish { peer, reason } => self.punish(now, peer, reason, out),
-            Action::Disconnect { peer, reason } => {
-                self.dialer.gave_up(peer);
-                out.push(Output::Disconnect { peer, reason });
-            }
+            Action::Punish { peer, reason } => self.connections.punish(now, peer, reason, out),
+            Action::Disconnect { peer, reason } => self.connections.give_up(peer, reason, out),
             Action::LearnPeers { peer, addresses } => {
-                self.learn_addresses(peer, AddressesOf::Others, &addresses);
+                self.connections
+                    .learn(peer, AddressesOf::Others, &addresses);
             }
             Action::WakeAt(due) => self.wake.engine = Some(due),
         }
@@ -177,7 +175,7 @@ impl NodeCore {
             outcome,
         });
         if stored {
-            self.peers.note_block(peer, now);
+            self.connections.note_block(peer, now);
             self.activate_and_tell(now, pending, out);
         }
     }

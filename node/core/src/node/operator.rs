@@ -1,10 +1,11 @@
-//! What an operator may order: chain surgery, networking, single blocks.
+//! What an operator may order: chain surgery, single blocks.
 
 use bitcoin::BlockHash;
 use chain::{InvalidateError, StoreError};
 use p2p::PeerNum;
 use p2p::sync::{Input as EngineInput, PeerSync, SyncProgress};
 
+use super::payments::Payments;
 use super::{NodeCore, Output};
 use crate::now::Now;
 
@@ -155,8 +156,8 @@ impl NodeCore {
                 return Ok(true);
             }
         }
-        if self.is_changing_deeply() {
-            self.continue_deep_change(now, out);
+        if self.payments.is_changing_deeply() {
+            self.with_payments(now, out, Payments::continue_deep_change);
             return Ok(true);
         }
         self.tell_header_tip(out);
@@ -179,31 +180,13 @@ impl NodeCore {
         out: &mut Vec<Output>,
     ) -> Result<(), OperatorError> {
         self.check_known(hash)?;
-        if self.peers.get(peer).is_none() {
+        if self.peers().get(peer).is_none() {
             return Err(OperatorError::UnknownPeer(peer));
         }
         self.engine.want_block_from(*hash, peer);
         self.drive(now, EngineInput::Tick, out);
         self.settle(now, out);
         Ok(())
-    }
-
-    /// Networking on or off: off ends all connections (`setnetworkactive`).
-    pub fn set_network_active(&mut self, now: Now, active: bool, out: &mut Vec<Output>) {
-        if self.network_active != active {
-            self.network_active = active;
-            out.push(Output::SetActive(active));
-            if active {
-                self.dialer.retry_all(now.mono);
-            }
-        }
-        self.settle(now, out);
-    }
-
-    /// Whether networking is on.
-    #[must_use]
-    pub fn is_network_active(&self) -> bool {
-        self.network_active
     }
 
     /// The state of synchronisation as a whole.

@@ -1,194 +1,25 @@
-//! Who is connected: [`PeerTable`], and what follows when a peer comes, goes or misbehaves.
+//! Peers that come and go, and what an operator may order about them.
 
-use std::collections::BTreeMap;
-
-use chain::Timestamp;
-use p2p::book::{AddressesOf, Connected};
+use p2p::PeerNum;
+use p2p::book::NamedPeer;
 use p2p::sync::Input as EngineInput;
-use p2p::{Direction, Mono, PeerGroup, PeerNum};
 
-use super::bans::{self, BannedBy};
+use super::connections::{AddNode, AddNodeError, Ban, NewPeer, PeerTable};
 use super::{NodeCore, Output};
-use crate::events::NodeEvent;
+use crate::mode::Mode;
 use crate::now::Now;
 
-/// Most addresses that are kept of what one peer says it listens on.
-const MAX_LISTENS: usize = 8;
-
-/// One connected peer.
-#[derive(Clone, Debug)]
-pub struct PeerInfo {
-    /// Its number.
-    pub num: PeerNum,
-    /// Its identity in text form.
-    pub peer_id: String,
-    /// Its address, as dialled or seen.
-    pub address: String,
-    /// Who dialled.
-    pub direction: Direction,
-    /// What it calls itself.
-    pub agent: String,
-    /// When it was connected, by the wall clock.
-    pub connected_at: Timestamp,
-    /// When it was connected.
-    pub connected_mono: Mono,
-    /// The last round-trip time, in microseconds.
-    pub ping_micros: Option<u64>,
-    /// The shortest round-trip time, in microseconds.
-    pub min_ping_micros: Option<u64>,
-    /// Where it says it listens.
-    pub listens: Vec<String>,
-    /// When it last told or asked something.
-    pub last_message: Option<Timestamp>,
-    /// When it last gave a block that was new.
-    pub last_block: Option<Timestamp>,
-    /// When it last gave a transaction that was new.
-    pub last_transaction: Option<Timestamp>,
-}
-
-/// Connected peers, by number.
-#[derive(Debug, Default)]
-pub struct PeerTable {
-    peers: BTreeMap<PeerNum, PeerInfo>,
-    outbound: usize,
-}
-
-impl PeerTable {
-    /// In order of their numbers, which is that of their coming.
-    pub fn iter(&self) -> impl Iterator<Item = &PeerInfo> {
-        self.peers.values()
-    }
-
-    /// One peer.
-    #[must_use]
-    pub fn get(&self, peer: PeerNum) -> Option<&PeerInfo> {
-        self.peers.get(&peer)
-    }
-
-    /// How many.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.peers.len()
-    }
-
-    /// Whether nobody is connected.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.peers.is_empty()
-    }
-
-    /// How many of them we dialled.
-    #[must_use]
-    pub fn outbound(&self) -> usize {
-        self.outbound
-    }
-
-    fn insert(&mut self, info: PeerInfo) {
-        self.remove(info.num);
-        self.outbound += usize::from(info.direction == Direction::Outbound);
-        self.peers.insert(info.num, info);
-    }
-
-    fn remove(&mut self, peer: PeerNum) -> Option<PeerInfo> {
-        let info = self.peers.remove(&peer)?;
-        self.outbound -= usize::from(info.direction == Direction::Outbound);
-        Some(info)
-    }
-
-    fn with(&mut self, peer: PeerNum, update: impl FnOnce(&mut PeerInfo)) {
-        if let Some(info) = self.peers.get_mut(&peer) {
-            update(info);
-        }
-    }
-
-    pub(super) fn note_message(&mut self, peer: PeerNum, now: Now) {
-        self.with(peer, |info| info.last_message = Some(now.wall));
-    }
-
-    pub(super) fn note_block(&mut self, peer: PeerNum, now: Now) {
-        self.with(peer, |info| info.last_block = Some(now.wall));
-    }
-
-    pub(super) fn note_transaction(&mut self, peer: PeerNum, now: Now) {
-        self.with(peer, |info| info.last_transaction = Some(now.wall));
-    }
-
-    pub(super) fn note_ping(&mut self, peer: PeerNum, micros: u64) {
-        self.with(peer, |info| {
-            info.ping_micros = Some(micros);
-            info.min_ping_micros = Some(info.min_ping_micros.map_or(micros, |m| m.min(micros)));
-        });
-    }
-}
-
-/// A peer as the host tells it.
-pub(super) struct NewPeer {
-    pub(super) num: PeerNum,
-    pub(super) peer_id: String,
-    pub(super) address: String,
-    pub(super) direction: Direction,
-    pub(super) agent: String,
-}
-
 impl NodeCore {
-    /// Connected peers.
-    #[must_use]
-    pub fn peers(&self) -> &PeerTable {
-        &self.peers
-    }
-
     pub(super) fn peer_up(&mut self, now: Now, peer: NewPeer, out: &mut Vec<Output>) {
-        let NewPeer {
-            num,
-            peer_id,
-            address,
-            direction,
-            agent,
-        } = peer;
-        let is_named = direction == Direction::Outbound && self.dialer.is_named_address(&address);
-        let ban = self.bans.reason_against(&peer_id, &address, now.wall);
-        // Whom the operator named is kept away by his own word only.
-        if let Some(ban) = ban.filter(|ban| !is_named || ban.by == BannedBy::Operator) {
-            let reason = format!("it is banned: {}", ban.reason);
-            out.push(Output::Disconnect { peer: num, reason });
-            self.dialer.refused(now.mono, &address);
-            return;
-        }
-        let info = PeerInfo {
-            num,
-            peer_id,
-            address,
-            direction,
-            agent,
-            connected_at: now.wall,
-            connected_mono: now.mono,
-            ping_micros: None,
-            min_ping_micros: None,
-            listens: Vec::new(),
-            last_message: None,
-            last_block: None,
-            last_transaction: None,
-        };
-        let group = PeerGroup::of(direction, &info.address);
-        if self.dialer.connected(now, &info) == Connected::Feeler {
-            let reason = "it was only looked whether someone answers there".to_owned();
-            out.push(Output::Disconnect { peer: num, reason });
-            return;
-        }
-        out.push(Output::Event(NodeEvent::PeerUp {
-            peer: num,
-            address: info.address.clone(),
-        }));
-        self.peers.insert(info);
-        self.drive(
-            now,
-            EngineInput::PeerUp {
+        let (num, direction) = (peer.num, peer.direction);
+        if let Some(group) = self.connections.up(now, peer, out) {
+            let input = EngineInput::PeerUp {
                 peer: num,
                 direction,
                 group,
-            },
-            out,
-        );
+            };
+            self.drive(now, input, out);
+        }
     }
 
     pub(super) fn peer_down(
@@ -198,97 +29,128 @@ impl NodeCore {
         reason: String,
         out: &mut Vec<Output>,
     ) {
-        // One that is banned, or that was only looked for, was never let in.
-        let Some(info) = self.peers.remove(peer) else {
-            return;
-        };
-        self.dialer.disconnected(now.mono, info.num, &reason);
-        out.push(Output::Event(NodeEvent::PeerDown { peer, reason }));
-        self.drive(now, EngineInput::PeerDown { peer }, out);
-    }
-
-    pub(super) fn peer_listens(&mut self, peer: PeerNum, mut addresses: Vec<String>) {
-        addresses.truncate(MAX_LISTENS);
-        self.learn_addresses(peer, AddressesOf::Itself, &addresses);
-        self.peers.with(peer, |info| info.listens = addresses);
-    }
-
-    /// A peer broke the protocol or the rules: it is sent away, and kept away for a while. Whom the operator named is never
-    /// banned: its address is left alone for some time.
-    pub(super) fn punish(
-        &mut self,
-        now: Now,
-        peer: PeerNum,
-        reason: String,
-        out: &mut Vec<Output>,
-    ) {
-        if let Some(info) = self.peers.get(peer) {
-            let (peer_id, address) = (info.peer_id.clone(), info.address.clone());
-            let is_named = self.dialer.is_named(peer);
-            self.dialer.gave_up(peer);
-            let freed = match is_named {
-                true => Vec::new(),
-                false => self.bans.discourage(&peer_id, &address, now.wall, &reason),
-            };
-            out.push(Output::Disconnect { peer, reason });
-            if !is_named {
-                bans::refuse(&peer_id, out);
-            }
-            for subject in freed {
-                bans::allow_again(&subject, out);
-            }
+        if self.connections.down(now, peer, reason, out) {
+            self.drive(now, EngineInput::PeerDown { peer }, out);
         }
+    }
+
+    /// A stale tip is a reason to look for one peer more: ours may all be on the wrong side.
+    pub(super) fn look_as_wide_as_needed(&mut self) {
+        let wider = matches!(self.mode(), Mode::Stale | Mode::Behind);
+        self.connections.look_wider(wider);
+    }
+
+    pub(super) fn ask_for_addresses(&mut self, now: Now, out: &mut Vec<Output>) {
+        if self.deferred.is_empty()
+            && let Some(peer) = self.connections.take_to_ask(now)
+        {
+            self.drive(now, EngineInput::AddressesWanted { peer }, out);
+        }
+    }
+
+    /// Connected peers.
+    #[must_use]
+    pub fn peers(&self) -> &PeerTable {
+        self.connections.table()
     }
 
     /// Ends the connection to a peer. `false`: there is no such peer.
     pub fn disconnect_peer(&mut self, peer: PeerNum, out: &mut Vec<Output>) -> bool {
-        let known = self.peers.get(peer).is_some();
-        if known {
-            let reason = "an operator asked for it".to_owned();
-            out.push(Output::Disconnect { peer, reason });
-        }
-        known
+        self.connections.disconnect(peer, out)
     }
 
     /// Ends the connections to an address, with or without the peer id at its end. `false`: there is none.
     pub fn disconnect_address(&mut self, address: &str, out: &mut Vec<Output>) -> bool {
-        let matching: Vec<PeerNum> = self
-            .peers
-            .iter()
-            .filter(|peer| is_same_address(&peer.address, address))
-            .map(|peer| peer.num)
-            .collect();
-        matching
-            .iter()
-            .for_each(|peer| _ = self.disconnect_peer(*peer, out));
-        !matching.is_empty()
+        self.connections.disconnect_address(address, out)
     }
-}
 
-/// Whether two multiaddresses are the same place, peer ids aside unless both have one.
-fn is_same_address(a: &str, b: &str) -> bool {
-    const PEER_ID: &str = "/p2p/";
-    match (a.split_once(PEER_ID), b.split_once(PEER_ID)) {
-        (Some((a, _)), None) => a == b,
-        (None, Some((b, _))) => a == b,
-        _ => a == b,
+    /// Who is kept away: peer id or IP address, and why; the operator's orders first.
+    pub fn bans(&self) -> impl Iterator<Item = (&str, &Ban)> {
+        self.connections.bans()
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::is_same_address;
+    /// Grows with every change of the list that is worth storing.
+    #[must_use]
+    pub fn ban_changes(&self) -> u64 {
+        self.connections.ban_changes()
+    }
 
-    #[test]
-    fn addresses_match_with_and_without_peer_id() {
-        let plain = "/ip4/127.0.0.1/tcp/18444";
-        assert!(is_same_address(plain, plain));
-        assert!(is_same_address(plain, "/ip4/127.0.0.1/tcp/18444/p2p/12D3A"));
-        assert!(is_same_address("/ip4/127.0.0.1/tcp/18444/p2p/12D3A", plain));
-        assert!(!is_same_address(
-            "/ip4/127.0.0.1/tcp/18444/p2p/12D3A",
-            "/ip4/127.0.0.1/tcp/18444/p2p/12D3B"
-        ));
-        assert!(!is_same_address(plain, "/ip4/127.0.0.1/tcp/1844"));
+    /// Puts back bans of an earlier run, as [`NodeCore::bans`] gave them. Those that have ended since are passed over.
+    pub fn restore_bans(
+        &mut self,
+        now: Now,
+        bans: impl IntoIterator<Item = (String, Ban)>,
+        out: &mut Vec<Output>,
+    ) {
+        self.connections.restore_bans(now, bans, out);
+        self.settle(now, out);
+    }
+
+    /// Keeps a peer id or IP address away for `seconds` by the operator's word, and ends its connections.
+    pub fn ban(&mut self, now: Now, subject: &str, seconds: u32, out: &mut Vec<Output>) {
+        self.connections.ban(now, subject, seconds, out);
+        self.settle(now, out);
+    }
+
+    /// Lets a peer id or IP address come again. `false`: it was not kept away.
+    pub fn unban(&mut self, subject: &str, out: &mut Vec<Output>) -> bool {
+        self.connections.unban(subject, out)
+    }
+
+    /// Lets everyone come again.
+    pub fn clear_bans(&mut self, out: &mut Vec<Output>) {
+        self.connections.clear_bans(out);
+    }
+
+    /// Adds or removes an address that is dialled whenever there is no connection to it, or dials one once.
+    ///
+    /// # Errors
+    ///
+    /// [`AddNodeError`], as Core's `addnode`.
+    pub fn add_node(
+        &mut self,
+        now: Now,
+        address: &str,
+        order: AddNode,
+        out: &mut Vec<Output>,
+    ) -> Result<(), AddNodeError> {
+        self.connections.add_node(address, order, out)?;
+        self.settle(now, out);
+        Ok(())
+    }
+
+    /// Addresses that were added, with the peer that each is connected to, or why there is none.
+    pub fn added_nodes(&self) -> impl Iterator<Item = NamedPeer> {
+        self.connections.added_nodes()
+    }
+
+    /// Where this node listens; each address ends in its own peer id.
+    #[must_use]
+    pub fn own_addresses(&self) -> &[String] {
+        self.connections.own_addresses()
+    }
+
+    /// The peer book, to be stored and given back in [`CoreOptions::book`](crate::CoreOptions::book).
+    #[must_use]
+    pub fn book_json(&self, now: Now) -> String {
+        self.connections.book_json(now)
+    }
+
+    /// Grows with every change of the peer book that is worth storing.
+    #[must_use]
+    pub fn book_changes(&self) -> u64 {
+        self.connections.book_changes()
+    }
+
+    /// Networking on or off: off ends all connections (`setnetworkactive`).
+    pub fn set_network_active(&mut self, now: Now, active: bool, out: &mut Vec<Output>) {
+        self.connections.set_active(now, active, out);
+        self.settle(now, out);
+    }
+
+    /// Whether networking is on.
+    #[must_use]
+    pub fn is_network_active(&self) -> bool {
+        self.connections.is_active()
     }
 }

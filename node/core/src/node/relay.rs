@@ -1,22 +1,18 @@
-//! Transactions from peers and wallets, and answers to peers.
+//! Transactions of wallets and peers, and answers to peers.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bitcoin::{Transaction, Txid};
-use chain::{Reorg, StoreError, Timestamp};
-use p2p::AnswerToken;
+use chain::{StoreError, Timestamp};
 use p2p::sync::{self, GossipId, Input as EngineInput};
 use p2p::wire::{Gossip, Request, Verdict};
-use p2p::{PeerGroup, PeerNum};
+use p2p::{AnswerToken, PeerNum};
 
-use super::output::tell_changes;
+use super::payments::{self, BlockTemplate, ChainAhead, FromPeer, Payments, Scope};
 use super::{NodeCore, Output};
-use crate::mempool::{Candidate, MempoolError, Surroundings};
+use crate::mempool::package::{self, PackageOutcome};
+use crate::mempool::{Candidate, MempoolError, SatPerKvb};
 use crate::now::Now;
-
-/// Every input of an orphan is looked up. One with more inputs is found when mempools are compared, after its parents.
-const MAX_ORPHAN_INPUTS: usize = 100;
 
 impl NodeCore {
     /// Takes a transaction from a wallet: checked, kept, gossiped. One that is here already is gossiped again.
@@ -30,22 +26,9 @@ impl NodeCore {
         transaction: Transaction,
         out: &mut Vec<Output>,
     ) -> Result<Txid, MempoolError> {
-        let transaction = Arc::new(transaction);
-        let txid = match self.accept_transaction(now, Arc::clone(&transaction), out) {
-            Ok(txid) => {
-                out.push(Output::Publish(Gossip::Transaction(transaction)));
-                txid
-            }
-            Err(MempoolError::AlreadyHere(txid)) => {
-                let salt = self.nonces.next();
-                out.push(Output::Publish(Gossip::Again { transaction, salt }));
-                txid
-            }
-            Err(error) => return Err(error),
-        };
-        self.adopt_orphans(now, txid, out);
-        self.settle(now, out);
-        Ok(txid)
+        self.take_own(now, out, |payments, scope| {
+            payments.submit(transaction, scope)
+        })
     }
 
     /// Takes a transaction that was saved when it had come at `time`, which is not after now. Nobody is told of it: it was told when it
@@ -61,11 +44,9 @@ impl NodeCore {
         time: Timestamp,
         out: &mut Vec<Output>,
     ) -> Result<Txid, MempoolError> {
-        let then = Now { wall: time, ..now };
-        let txid = self.accept_transaction(then, transaction, out)?;
-        self.adopt_orphans(now, txid, out);
-        self.settle(now, out);
-        Ok(txid)
+        self.take_own(now, out, |payments, scope| {
+            payments.restore(transaction, time, scope)
+        })
     }
 
     /// Checks a transaction as [`NodeCore::submit_transaction`] would, and keeps nothing.
@@ -78,14 +59,80 @@ impl NodeCore {
         now: Now,
         transaction: Transaction,
     ) -> Result<Candidate, MempoolError> {
-        self.mempool
-            .test(Arc::new(transaction), &self.surroundings(now))
+        self.payments.test(transaction, &self.chain, now.wall)
+    }
+
+    /// Checks transactions that may spend each other, parents first, and keeps nothing. Each pays for itself.
+    ///
+    /// It puts them in and takes them out again, which nobody sees: hence `mut`.
+    pub fn test_package(
+        &mut self,
+        now: Now,
+        package: &[Arc<Transaction>],
+        out: &mut Vec<Output>,
+    ) -> Vec<package::Verdict> {
+        let (payments, scope) = self.payments_at(now, out);
+        let mut verdicts = payments.test_package(package, &scope);
+        self.fail_by_storage(&mut verdicts, out);
+        verdicts
+    }
+
+    /// Takes transactions from a wallet, parents first: each by itself if that pays enough, else together. `max_rate` is what the
+    /// wallet pays at most. What is taken, or was here, is gossiped; peers judge each by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`MempoolError::DiskLow`], or that storage failed before. What is wrong with a transaction is in the outcome.
+    pub fn submit_package(
+        &mut self,
+        now: Now,
+        package: &[Arc<Transaction>],
+        max_rate: Option<SatPerKvb>,
+        out: &mut Vec<Output>,
+    ) -> Result<PackageOutcome, MempoolError> {
+        self.check_writable()?;
+        if self.mode.is_disk_low() {
+            return Err(MempoolError::DiskLow);
+        }
+        let (payments, mut scope) = self.payments_at(now, out);
+        let (mut outcome, adopted) = payments.submit_package(package, max_rate, &mut scope);
+        self.fail_by_storage(&mut outcome.verdicts, out);
+        if let Err(error) = adopted {
+            self.fail(error, out);
+        }
+        self.settle(now, out);
+        Ok(outcome)
+    }
+
+    /// A failing disk says nothing about a transaction: it stops the node.
+    fn fail_by_storage(&mut self, verdicts: &mut [package::Verdict], out: &mut Vec<Output>) {
+        for verdict in verdicts {
+            if let package::Verdict::Refused(MempoolError::Store(error)) = verdict {
+                let error = self.fail_with(error.clone(), out);
+                *verdict = package::Verdict::Refused(error.into());
+            }
+        }
     }
 
     /// Transactions that wait for their parents.
     #[must_use]
     pub fn orphan_count(&self) -> usize {
-        self.orphans.len()
+        self.payments.orphan_count()
+    }
+
+    /// What the next block may hold, never with a time that this node would refuse. Given out however few the peers and however old
+    /// the tip. Cheap while nothing changed.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainAhead`] when the earliest time that the median allows is too far ahead of the clock.
+    pub fn template(&self, now: Now) -> Result<BlockTemplate, ChainAhead> {
+        self.payments.template(&self.chain, now.wall)
+    }
+
+    /// Why no block can be made now, if none can.
+    pub fn chain_ahead(&self, now: Now) -> Option<ChainAhead> {
+        payments::chain_ahead(&self.chain, now.wall)
     }
 
     pub(super) fn gossip_received(
@@ -98,13 +145,7 @@ impl NodeCore {
     ) {
         match gossip {
             Gossip::Transaction(transaction) | Gossip::Again { transaction, .. } => {
-                let txid = transaction.compute_txid();
-                let verdict = self.judge_transaction(now, peer, transaction, out);
-                out.push(Output::Verdict { id, verdict });
-                if verdict == Verdict::Accept {
-                    // After the verdict: who hears of a child before its parent keeps it as an orphan, and tells nobody.
-                    self.adopt_orphans(now, txid, out);
-                }
+                self.transaction_gossiped(now, peer, id, transaction, out);
             }
             Gossip::Block(_) | Gossip::Header(_) => {
                 self.drive(now, EngineInput::Announcement { peer, id, gossip }, out);
@@ -112,41 +153,38 @@ impl NodeCore {
         }
     }
 
-    fn judge_transaction(
+    fn transaction_gossiped(
         &mut self,
         now: Now,
         peer: PeerNum,
+        id: GossipId,
         transaction: Arc<Transaction>,
         out: &mut Vec<Output>,
-    ) -> Verdict {
-        let wtxid = transaction.compute_wtxid();
-        let known = self.mempool.get_by_wtxid(&wtxid).is_some()
-            || self.mempool.was_refused(&wtxid)
-            || self.orphans.contains(&wtxid);
-        if known {
-            return Verdict::Ignore;
-        }
-        match self.accept_transaction(now, Arc::clone(&transaction), out) {
-            Ok(_) => {
-                self.peers.note_transaction(peer, now);
-                Verdict::Accept
+    ) {
+        let taken = self.with_payments(now, out, |payments, scope| {
+            payments.take_gossip(transaction, scope)
+        });
+        let verdict = match taken {
+            Some(FromPeer::Taken(txid)) => {
+                self.connections.note_transaction(peer, now);
+                let verdict = Verdict::Accept;
+                out.push(Output::Verdict { id, verdict });
+                // After the verdict: who hears of a child before its parent keeps it as an orphan, and tells nobody.
+                return self.adopt_children(now, txid, out);
             }
-            Err(MempoolError::MissingInput { .. }) => {
-                self.keep_orphan(now, peer, transaction, out);
+            Some(FromPeer::MissingInput(orphan)) => {
+                self.keep_orphan(now, peer, orphan, out);
                 Verdict::Ignore
             }
-            Err(error) if error.is_invalid_anywhere() => {
+            Some(FromPeer::Invalid(error)) => {
                 // Whoever passes it on has checked it, if it is honest. Checking it cost us as much.
-                self.punish(
-                    now,
-                    peer,
-                    format!("it sent an invalid transaction: {error}"),
-                    out,
-                );
+                let reason = format!("it sent an invalid transaction: {error}");
+                self.connections.punish(now, peer, reason, out);
                 Verdict::Reject
             }
-            Err(_) => Verdict::Ignore,
-        }
+            Some(FromPeer::Ignored) | None => Verdict::Ignore,
+        };
+        out.push(Output::Verdict { id, verdict });
     }
 
     /// Transactions whose gossip was lost, fetched from a peer. What is new here may be new to our other peers.
@@ -157,25 +195,27 @@ impl NodeCore {
         transactions: Vec<Transaction>,
         out: &mut Vec<Output>,
     ) {
-        let others = self.peers.len() > 1;
+        let others = self.peers().len() > 1;
         for transaction in transactions.into_iter().map(Arc::new) {
-            match self.accept_transaction(now, Arc::clone(&transaction), out) {
-                Ok(txid) => {
-                    self.peers.note_transaction(peer, now);
+            let taken = self.with_payments(now, out, |payments, scope| {
+                payments.take(Arc::clone(&transaction), scope)
+            });
+            match taken {
+                Some(FromPeer::Taken(txid)) => {
+                    self.connections.note_transaction(peer, now);
                     if others {
                         out.push(Output::Publish(Gossip::Transaction(transaction)));
                     }
-                    self.adopt_orphans(now, txid, out);
+                    self.adopt_children(now, txid, out);
                 }
-                Err(MempoolError::MissingInput { .. }) => {
-                    self.keep_orphan(now, peer, transaction, out);
-                }
+                Some(FromPeer::MissingInput(orphan)) => self.keep_orphan(now, peer, orphan, out),
                 // It gave what is in its own mempool, so it has checked it.
-                Err(error) if error.is_invalid_anywhere() => {
+                Some(FromPeer::Invalid(error)) => {
                     let reason = format!("it gave an invalid transaction: {error}");
-                    return self.punish(now, peer, reason, out);
+                    return self.connections.punish(now, peer, reason, out);
                 }
-                Err(_) => {}
+                Some(FromPeer::Ignored) => {}
+                None => return,
             }
         }
     }
@@ -185,101 +225,22 @@ impl NodeCore {
         &mut self,
         now: Now,
         peer: PeerNum,
-        transaction: Arc<Transaction>,
+        orphan: Arc<Transaction>,
         out: &mut Vec<Output>,
     ) {
-        if transaction.input.len() > MAX_ORPHAN_INPUTS {
-            return;
-        }
-        match self.missing_parents(&transaction) {
-            Ok(txids) if txids.is_empty() => {}
-            Ok(txids) => {
-                let sender = self.peers.get(peer);
-                let sender = sender.map(|info| PeerGroup::of(info.direction, &info.address));
-                self.orphans.add(transaction, sender.unwrap_or_default());
-                self.drive(now, EngineInput::ParentsMissing { peer, txids }, out);
-            }
-            Err(error) => self.fail(error, out),
+        let sender = self.connections.group_of(peer);
+        let missing = self.with_payments(now, out, |payments, scope| {
+            payments.keep_orphan(orphan, sender, scope.chain)
+        });
+        if let Some(txids) = missing.filter(|txids| !txids.is_empty()) {
+            self.drive(now, EngineInput::ParentsMissing { peer, txids }, out);
         }
     }
 
-    /// The transactions that a transaction spends of and that are neither in the mempool nor in the chain. None: it spends what
-    /// is spent or never was, and its parents would not help.
-    fn missing_parents(&self, transaction: &Transaction) -> Result<Vec<Txid>, StoreError> {
-        let mut missing = BTreeSet::new();
-        for input in &transaction.input {
-            let outpoint = input.previous_output;
-            let here = self.mempool.get(&outpoint.txid).is_some()
-                || missing.contains(&outpoint.txid)
-                || self.chain.coin(&outpoint)?.is_some();
-            if !here {
-                missing.insert(outpoint.txid);
-            }
-        }
-        Ok(missing.into_iter().collect())
-    }
-
-    fn accept_transaction(
-        &mut self,
-        now: Now,
-        transaction: Arc<Transaction>,
-        out: &mut Vec<Output>,
-    ) -> Result<Txid, MempoolError> {
-        self.check_writable()?;
-        if self.mode.is_disk_low() {
-            return Err(MempoolError::DiskLow);
-        }
-        let mut changes = Vec::new();
-        let world = Surroundings {
-            chain: &self.chain,
-            signatures: &self.signatures,
-            now: now.wall,
-        };
-        let result = self.mempool.accept(transaction, &world, &mut changes);
-        tell_changes(&changes, out);
-        match result {
-            Err(MempoolError::Store(error)) => Err(self.fail_with(error, out).into()),
-            result => result,
-        }
-    }
-
-    /// Tries orphans whose parent has come. Their own gossip was not forwarded when it came, so they are told again: by everyone
-    /// under a name of its own, since what others tell again may have come before the parent, too.
-    pub(super) fn adopt_orphans(&mut self, now: Now, parent: Txid, out: &mut Vec<Output>) {
-        let mut parents = VecDeque::from([parent]);
-        while let Some(parent) = parents.pop_front() {
-            for (transaction, sender) in self.orphans.take_children(&parent) {
-                match self.accept_transaction(now, Arc::clone(&transaction), out) {
-                    Ok(txid) => {
-                        let salt = self.nonces.next();
-                        out.push(Output::Publish(Gossip::Again { transaction, salt }));
-                        parents.push_back(txid);
-                    }
-                    Err(MempoolError::MissingInput { .. }) => self.orphans.add(transaction, sender),
-                    Err(_) => {}
-                }
-            }
-        }
-    }
-
-    /// Tries orphans whose parents were in new blocks.
-    pub(super) fn adopt_orphans_of_blocks(
-        &mut self,
-        now: Now,
-        reorg: &Reorg,
-        out: &mut Vec<Output>,
-    ) -> Result<(), StoreError> {
-        for position in &reorg.connected {
-            if self.orphans.is_empty() {
-                return Ok(());
-            }
-            if let Some(block) = self.chain.block(&position.hash)? {
-                for txid in block.txids() {
-                    self.adopt_orphans(now, *txid, out);
-                }
-            }
-        }
-        Ok(())
+    fn adopt_children(&mut self, now: Now, parent: Txid, out: &mut Vec<Output>) {
+        self.with_payments(now, out, |payments, scope| {
+            payments.adopt_children(parent, scope)
+        });
     }
 
     pub(super) fn request_received(
@@ -291,14 +252,14 @@ impl NodeCore {
         out: &mut Vec<Output>,
     ) {
         let addresses = match request {
-            Request::Peers => self.addresses_to_tell(peer),
+            Request::Peers => self.connections.addresses_to_tell(peer),
             _ => Vec::new(),
         };
         let response = match sync::answer(
             now.mono,
             request,
             &self.chain,
-            &self.mempool,
+            self.payments.pool(),
             &addresses,
             &mut self.served,
         ) {
@@ -310,22 +271,60 @@ impl NodeCore {
         };
         out.push(Output::Answer { token, response });
         if let Request::Status(status) = request {
-            self.drive(
-                now,
-                EngineInput::PeerStatus {
-                    peer,
-                    status: *status,
-                },
-                out,
-            );
+            let status = *status;
+            self.drive(now, EngineInput::PeerStatus { peer, status }, out);
         }
     }
 
-    fn surroundings(&self, now: Now) -> Surroundings<'_> {
-        Surroundings {
-            chain: &self.chain,
-            signatures: &self.signatures,
-            now: now.wall,
+    /// Takes a transaction of this node's own, and does what follows.
+    fn take_own(
+        &mut self,
+        now: Now,
+        out: &mut Vec<Output>,
+        take: impl FnOnce(&mut Payments, &mut Scope<'_>) -> Result<Txid, MempoolError>,
+    ) -> Result<Txid, MempoolError> {
+        self.check_writable()?;
+        let (payments, mut scope) = self.payments_at(now, out);
+        let taken = take(payments, &mut scope);
+        if let Err(MempoolError::Store(error)) = taken {
+            return Err(self.fail_with(error, out).into());
         }
+        if taken.is_ok() {
+            self.settle(now, out);
+        }
+        taken
+    }
+
+    /// Has payments do something. `None`: storage failed, and the node stops.
+    pub(super) fn with_payments<T>(
+        &mut self,
+        now: Now,
+        out: &mut Vec<Output>,
+        act: impl FnOnce(&mut Payments, &mut Scope<'_>) -> Result<T, StoreError>,
+    ) -> Option<T> {
+        let (payments, mut scope) = self.payments_at(now, out);
+        match act(payments, &mut scope) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.fail(error, out);
+                None
+            }
+        }
+    }
+
+    /// Payments, and what they are judged by now.
+    pub(super) fn payments_at<'a>(
+        &'a mut self,
+        now: Now,
+        out: &'a mut Vec<Output>,
+    ) -> (&'a mut Payments, Scope<'a>) {
+        let scope = Scope {
+            chain: &self.chain,
+            now: now.wall,
+            disk_low: self.mode.is_disk_low(),
+            nonces: &mut self.nonces,
+            out,
+        };
+        (&mut self.payments, scope)
     }
 }

@@ -5,7 +5,6 @@ use p2p::sync::Input as EngineInput;
 
 use super::{NodeCore, Output};
 use crate::events::NodeEvent;
-use crate::mempool::Surroundings;
 use crate::now::Now;
 
 /// Why a snapshot was not loaded. But for failed storage, nothing has changed then.
@@ -38,7 +37,7 @@ impl NodeCore {
         out: &mut Vec<Output>,
     ) -> Result<SnapshotInfo, LoadSnapshotError> {
         self.check_writable().map_err(SnapshotError::from)?;
-        let count = self.mempool.len();
+        let count = self.mempool().len();
         if count > 0 {
             return Err(LoadSnapshotError::MempoolNotEmpty { count });
         }
@@ -60,15 +59,8 @@ impl NodeCore {
         let (hash, height) = (info.base.hash, info.base.height);
         out.push(Output::Event(NodeEvent::SnapshotLoaded { hash, height }));
         self.tell_header_tip(out);
-        let mut changes = Vec::new();
-        let world = Surroundings {
-            chain: &self.chain,
-            signatures: &self.signatures,
-            now: now.wall,
-        };
-        let followed = self.mempool.on_reorg(&reorg, &world, &mut changes);
-        super::output::tell_changes(&changes, out);
-        if let Err(error) = followed {
+        let (payments, mut scope) = self.payments_at(now, out);
+        if let Err(error) = payments.follow_quietly(&reorg, &mut scope) {
             return Err(SnapshotError::from(self.fail_with(error, out)).into());
         }
         // Blocks above may be here already.

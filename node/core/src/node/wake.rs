@@ -24,7 +24,7 @@ impl WakePlan {
 
 impl NodeCore {
     fn has_work_to_go_on_with(&self) -> bool {
-        self.activation_due || self.is_changing_deeply() || !self.deferred.is_empty()
+        self.activation_due || self.payments.is_changing_deeply() || !self.deferred.is_empty()
     }
 
     /// Asks for a wake-up if something is due before the one that was asked for last. One that comes too early is cheap; one
@@ -36,9 +36,8 @@ impl NodeCore {
             self.has_work_to_go_on_with().then_some(now.mono),
             self.flush.next_due(),
             self.early.next_due(now),
-            self.bans.next_due(now),
             self.mode.next_due(now.mono, spacing_s),
-            self.dial_next_due(),
+            self.connections.next_due(now),
         ];
         let Some(due) = due.into_iter().flatten().min() else {
             return;

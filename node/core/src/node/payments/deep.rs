@@ -6,10 +6,9 @@ use std::sync::Arc;
 use bitcoin::Transaction;
 use chain::{Reorg, StoreError};
 
-use super::output::tell_changes;
-use super::{NodeCore, Output};
+use super::follow::publish_again;
+use super::{Payments, Scope, tell_changes};
 use crate::mempool::{Change, Mempool, Returning, Surroundings};
-use crate::now::Now;
 
 /// Transactions that are taken back in one step.
 const TRANSACTIONS_PER_STEP: usize = 256;
@@ -24,19 +23,16 @@ pub(super) struct DeepChange {
     returning: Returning,
 }
 
-impl NodeCore {
+impl Payments {
     /// Takes note of a step of a deep change, if there is one: the mempool then follows in steps. `false`: it is an ordinary change.
     pub(super) fn note_deep_step(
         &mut self,
-        now: Now,
         step: &Reorg,
-        out: &mut Vec<Output>,
+        scope: &mut Scope<'_>,
     ) -> Result<bool, StoreError> {
-        let arrives = match &self.deep {
-            Some(deep) => deep.taken_back == 0 && !self.chain.is_between_chains(),
-            None => false,
-        };
-        if !self.chain.is_between_chains() && !arrives {
+        let goes_on = scope.chain.is_between_chains();
+        let arrives = self.deep.as_ref().is_some_and(|deep| deep.taken_back == 0) && !goes_on;
+        if !goes_on && !arrives {
             return Ok(false);
         }
         let reorg = match self.deep.take() {
@@ -50,43 +46,50 @@ impl NodeCore {
         });
         let mut changes = Vec::new();
         let world = Surroundings {
-            chain: &self.chain,
+            chain: scope.chain,
             signatures: &self.signatures,
-            now: now.wall,
+            now: scope.now,
         };
         let followed = self
-            .mempool
+            .pool
             .confirm_blocks(&step.connected, &world, &mut changes);
-        tell_changes(&changes, out);
+        tell_changes(&changes, scope.out);
         followed.map(|()| true)
     }
 
     /// Whether the mempool waits for the end of a deep change.
-    pub(super) fn is_changing_deeply(&self) -> bool {
+    pub(in crate::node) fn is_changing_deeply(&self) -> bool {
         self.deep.is_some()
     }
 
     /// Takes some transactions back, if a deep change has come to its new tip. After the last the mempool is that of the tip.
-    pub(super) fn continue_deep_change(&mut self, now: Now, out: &mut Vec<Output>) {
-        if self.chain.is_between_chains() {
-            return;
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    pub(in crate::node) fn continue_deep_change(
+        &mut self,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), StoreError> {
+        if scope.chain.is_between_chains() {
+            return Ok(());
         }
         let Some(mut deep) = self.deep.take() else {
-            return;
+            return Ok(());
         };
         let mut changes = Vec::new();
         let world = Surroundings {
-            chain: &self.chain,
+            chain: scope.chain,
             signatures: &self.signatures,
-            now: now.wall,
+            now: scope.now,
         };
-        let result = deep.take_back_some(&mut self.mempool, &world, &mut changes);
-        tell_changes(&changes, out);
-        match result {
-            Ok(None) => self.deep = Some(deep),
-            Ok(Some(returned)) => self.publish_again(returned, out),
-            Err(error) => self.fail(error, out),
+        let result = deep.take_back_some(&mut self.pool, &world, &mut changes);
+        tell_changes(&changes, scope.out);
+        match result? {
+            None => self.deep = Some(deep),
+            Some(returned) => publish_again(returned, scope),
         }
+        Ok(())
     }
 }
 

@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bitcoin::{Amount, Block, BlockHash, CompactTarget, ScriptBuf, Transaction, Weight};
 use chain::assemble::{self, BlockFrame};
 use chain::rules::MAX_BLOCK_SIGOPS_COST;
-use chain::{Height, NextBlock, Timestamp};
+use chain::{Chain, Height, NextBlock, Timestamp};
 use thiserror::Error;
 
-use super::NodeCore;
+use super::Payments;
 use crate::mempool::{Selection, SelectionLimits};
-use crate::now::Now;
 
 pub use crate::mempool::Selected as TemplateTransaction;
 
@@ -153,18 +152,22 @@ impl ChainAhead {
     }
 }
 
-impl NodeCore {
+impl Payments {
     /// What the next block may hold, never with a time that this node would refuse. Given out however few the peers and however old
     /// the tip. Cheap while nothing changed.
     ///
     /// # Errors
     ///
     /// [`ChainAhead`] when the earliest time that the median allows is too far ahead of the clock.
-    pub fn template(&self, now: Now) -> Result<BlockTemplate, ChainAhead> {
-        let next = self.chain.next_block(now.wall);
-        check_not_ahead(&next, now.wall)?;
-        let params = self.chain.params();
-        let pool_sequence = self.mempool.sequence();
+    pub(in crate::node) fn template(
+        &self,
+        chain: &Chain,
+        now: Timestamp,
+    ) -> Result<BlockTemplate, ChainAhead> {
+        let next = chain.next_block(now);
+        check_not_ahead(&next, now)?;
+        let params = chain.params();
+        let pool_sequence = self.pool.sequence();
         let limits = SelectionLimits {
             weight: params
                 .max_block_weight
@@ -177,9 +180,7 @@ impl NodeCore {
             (Arc::default(), Amount::ZERO)
         } else {
             self.templates
-                .get_or_select(next.parent.hash, pool_sequence, || {
-                    self.mempool.select(limits)
-                })
+                .get_or_select(next.parent.hash, pool_sequence, || self.pool.select(limits))
         };
         Ok(BlockTemplate {
             parent: next.parent.hash,
@@ -194,11 +195,11 @@ impl NodeCore {
             pool_sequence,
         })
     }
+}
 
-    /// Why no block can be made now, if none can.
-    pub fn chain_ahead(&self, now: Now) -> Option<ChainAhead> {
-        check_not_ahead(&self.chain.next_block(now.wall), now.wall).err()
-    }
+/// Why no block can be made now, if none can.
+pub(in crate::node) fn chain_ahead(chain: &Chain, now: Timestamp) -> Option<ChainAhead> {
+    check_not_ahead(&chain.next_block(now), now).err()
 }
 
 fn check_not_ahead(next: &NextBlock, now: Timestamp) -> Result<(), ChainAhead> {

@@ -11,13 +11,16 @@ use p2p::Mono;
 use p2p::book::{Host, PeerAddress, Reach};
 use serde::{Deserialize, Serialize};
 
-use super::{NodeCore, Output};
+use super::Output;
 use crate::now::Now;
 
 /// A peer that misbehaved may come back after so many seconds.
 const DISCOURAGED_S: u32 = 600;
 /// Most entries for misbehaviour; those that end first make room.
 const MAX_DISCOURAGED: usize = 1_000;
+
+/// Why the operator keeps a peer away, or sends it away.
+pub(super) const ASKED_FOR: &str = "an operator asked for it";
 
 /// Who keeps a peer away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +87,7 @@ impl BanList {
     }
 
     /// Keeps a peer away by the operator's word; the longer of two orders counts.
-    fn order(&mut self, subject: &str, ban: Ban) {
+    pub(super) fn order(&mut self, subject: &str, ban: Ban) {
         let longer = |known: &Ban| known.until >= ban.until;
         if !self.ordered.get(subject).is_some_and(longer) {
             self.ordered.insert(subject.to_owned(), ban);
@@ -113,7 +116,7 @@ impl BanList {
     }
 
     /// Lets a subject come again. `false`: it was not kept away.
-    fn lift(&mut self, subject: &str) -> bool {
+    pub(super) fn lift(&mut self, subject: &str) -> bool {
         let ordered = self.ordered.remove(subject).is_some();
         let discouraged = self.discouraged.remove(subject).is_some();
         self.changes += u64::from(ordered || discouraged);
@@ -121,7 +124,7 @@ impl BanList {
     }
 
     /// Takes off the list what has lasted long enough. Gives who may come again.
-    fn take_ended(&mut self, now: Timestamp) -> Vec<String> {
+    pub(super) fn take_ended(&mut self, now: Timestamp) -> Vec<String> {
         let mut ended = Vec::new();
         for list in [&mut self.ordered, &mut self.discouraged] {
             list.retain(|subject, ban| {
@@ -144,9 +147,23 @@ impl BanList {
         subjects
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&str, &Ban)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Ban)> {
         let all = self.ordered.iter().chain(&self.discouraged);
         all.map(|(subject, ban)| (subject.as_str(), ban))
+    }
+
+    /// Puts back an entry of an earlier run.
+    pub(super) fn restore(&mut self, subject: String, ban: Ban) {
+        let list = match ban.by {
+            BannedBy::Operator => &mut self.ordered,
+            BannedBy::Misbehaviour => &mut self.discouraged,
+        };
+        list.insert(subject, ban);
+    }
+
+    /// Grows with every change that is worth storing.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// When the next one ends, if the wall clock runs evenly.
@@ -158,7 +175,7 @@ impl BanList {
 }
 
 /// The IP address in a multiaddress, an IPv4 address always as such.
-fn ip_of(address: &str) -> Option<IpAddr> {
+pub(super) fn ip_of(address: &str) -> Option<IpAddr> {
     match PeerAddress::of_form(address).ok()?.endpoint.host {
         Host::Ip(ip) => Some(ip),
         Host::Name { .. } => None,
@@ -172,7 +189,7 @@ fn public_ip_of(address: &str) -> Option<IpAddr> {
 }
 
 /// A subject as it is kept: an IP address in its canonical form, or a peer id.
-fn canonical(subject: &str) -> String {
+pub(super) fn canonical(subject: &str) -> String {
     match subject.parse::<IpAddr>() {
         Ok(ip) => ip.to_canonical().to_string(),
         Err(_) => subject.to_owned(),
@@ -182,91 +199,6 @@ fn canonical(subject: &str) -> String {
 /// Whether a subject is an IP address rather than a peer id.
 fn is_ip(subject: &str) -> bool {
     subject.parse::<IpAddr>().is_ok()
-}
-
-impl NodeCore {
-    /// Who is kept away: peer id or IP address, and why; the operator's orders first.
-    pub fn bans(&self) -> impl Iterator<Item = (&str, &Ban)> {
-        self.bans.iter()
-    }
-
-    /// Grows with every change of the list that is worth storing.
-    #[must_use]
-    pub fn ban_changes(&self) -> u64 {
-        self.bans.changes
-    }
-
-    /// Puts back bans of an earlier run, as [`NodeCore::bans`] gave them. Those that have ended since are passed over.
-    pub fn restore_bans(
-        &mut self,
-        now: Now,
-        bans: impl IntoIterator<Item = (String, Ban)>,
-        out: &mut Vec<Output>,
-    ) {
-        for (subject, ban) in bans.into_iter().filter(|(_, ban)| ban.until > now.wall) {
-            refuse(&subject, out);
-            match ban.by {
-                BannedBy::Operator => self.bans.ordered.insert(subject, ban),
-                BannedBy::Misbehaviour => self.bans.discouraged.insert(subject, ban),
-            };
-        }
-        self.settle(now, out);
-    }
-
-    /// Keeps a peer id or IP address away for `seconds` by the operator's word, and ends its connections.
-    pub fn ban(&mut self, now: Now, subject: &str, seconds: u32, out: &mut Vec<Output>) {
-        let subject = canonical(subject);
-        let until = now.wall.saturating_add_secs(seconds);
-        let reason = "an operator asked for it".to_owned();
-        self.bans.order(
-            &subject,
-            Ban {
-                created: now.wall,
-                until,
-                reason: reason.clone(),
-                by: BannedBy::Operator,
-            },
-        );
-        refuse(&subject, out);
-        for peer in self.peers.iter() {
-            let ip = ip_of(&peer.address).map(|ip| ip.to_string());
-            if peer.peer_id == subject || ip.as_ref() == Some(&subject) {
-                out.push(Output::Disconnect {
-                    peer: peer.num,
-                    reason: reason.clone(),
-                });
-            }
-        }
-        self.settle(now, out);
-    }
-
-    /// Lets a peer id or IP address come again. `false`: it was not kept away.
-    pub fn unban(&mut self, subject: &str, out: &mut Vec<Output>) -> bool {
-        let subject = canonical(subject);
-        let known = self.bans.lift(&subject);
-        if known {
-            allow_again(&subject, out);
-        }
-        known
-    }
-
-    /// Lets everyone come again.
-    pub fn clear_bans(&mut self, out: &mut Vec<Output>) {
-        let all: Vec<String> = self.bans.iter().map(|(who, _)| who.to_owned()).collect();
-        for subject in all {
-            self.unban(&subject, out);
-        }
-    }
-
-    /// Ends what has lasted long enough.
-    pub(super) fn end_bans(&mut self, now: Now, out: &mut Vec<Output>) {
-        if self.bans.next_due(now).is_none_or(|due| due > now.mono) {
-            return;
-        }
-        for subject in self.bans.take_ended(now.wall) {
-            allow_again(&subject, out);
-        }
-    }
 }
 
 /// Has an identity refused.

@@ -43,7 +43,11 @@ fn a_closed_pipe_ends_each_command_without_a_word() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
     let (data, copy, other, third) = (path("data"), path("copy"), path("other"), path("third"));
-    let (blocks, trace) = (path("blk.dat"), path("trace"));
+    let (blocks, runs, run) = (
+        path("blk.dat"),
+        path("runs"),
+        path("runs/clean-split-sim-1-1"),
+    );
     let node = Node::start(Path::new(&data), &["--genesis", "bitcoin-regtest"]);
     node.call(&["-generate", "3", ADDRESS]);
     let rpc = node.field("rpc");
@@ -96,8 +100,8 @@ fn a_closed_pipe_ends_each_command_without_a_word() {
         words(&["genesis", "show"]),
         words(&["genesis", "check", "genesis.json"]),
         words(&["sim", "check", scenario]),
-        words(&["sim", "run", scenario, "--trace", &trace]),
-        words(&["sim", "figures", &trace]),
+        words(&["sim", "run", scenario, "--keep", &runs]),
+        words(&["lab", "report", &run]),
         words(&["testnet", "demo"]),
     ];
     let mut covered = BTreeSet::from(["node".to_owned()]);

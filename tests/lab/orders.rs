@@ -57,8 +57,7 @@ fn a_heal_does_not_wait_for_a_node_that_is_frozen() {
         opening.join().unwrap()
     });
     assert_eq!(opening, 2);
-    let healed = lab.supervisor.heal(super::PATIENCE).unwrap();
-    assert!(healed.report().is_ok());
+    lab.supervisor.heal(super::PATIENCE).unwrap();
     lab.supervisor.network().set_paused(2, false).unwrap();
     lab.wait_for_one_tip();
 }

@@ -2,6 +2,7 @@
 
 mod table;
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -11,7 +12,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::report;
+use crate::record::{Engine, RunFolder};
 use crate::scenario::{Change, Scenario};
 use crate::sim::{self, Run};
 
@@ -37,7 +38,6 @@ enum Command {
     Table(TableArgs),
     Sweep(SweepArgs),
     Shrink(ShrinkArgs),
-    Figures(FiguresArgs),
     DoubleSpend(DoubleSpendArgs),
     Check(CheckArgs),
 }
@@ -55,7 +55,7 @@ struct ScenarioFile {
 
 /// Run a scenario once.
 ///
-/// Example: mend sim run scenarios/clean-split.toml --seed 7 --trace split.jsonl
+/// Example: mend sim run scenarios/clean-split.toml --seed 7 --keep
 #[derive(Args, Debug)]
 struct RunArgs {
     #[command(flatten)]
@@ -63,9 +63,9 @@ struct RunArgs {
     /// Decides everything that is random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write every event that a figure can be made of, as JSON lines.
-    #[arg(long, value_name = "FILE")]
-    trace: Option<PathBuf>,
+    /// Keep the record in a folder of its own below this one, for `mend lab report`.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "runs")]
+    keep: Option<PathBuf>,
 }
 
 /// Run a scenario with many seeds, on all cores, and shrink the first seed that fails.
@@ -96,15 +96,6 @@ struct ShrinkArgs {
     /// Write the smaller scenario here.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-}
-
-/// Make the figures of a run again, out of its trace alone.
-///
-/// Example: mend sim figures split.jsonl
-#[derive(Args, Debug)]
-struct FiguresArgs {
-    /// What `mend sim run --trace` wrote.
-    trace: PathBuf,
 }
 
 /// How often an attacker with a share of the hash power takes back a payment that was confirmed: a race of real blocks, and a
@@ -145,7 +136,6 @@ pub fn run_sim(args: SimArgs) -> anyhow::Result<()> {
         Command::Table(table) => run_table(&table, args.json),
         Command::Sweep(sweep) => run_sweep(&sweep, args.json),
         Command::Shrink(shrink) => run_shrink(&shrink),
-        Command::Figures(figures) => print_figures(&figures.trace, args.json),
         Command::DoubleSpend(attack) => run_double_spend(&attack, args.json),
         Command::Check(check) => {
             for path in &check.scenarios {
@@ -185,16 +175,16 @@ struct Timed<'a> {
 fn run_once(args: &RunArgs, json: bool) -> anyhow::Result<()> {
     let scenario = read(&args.scenario)?;
     let began = Instant::now();
-    let run = match &args.trace {
-        None => sim::simulate(&scenario, args.seed, None)?,
-        Some(path) => {
-            let file = std::fs::File::create(path)
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            let mut file = std::io::BufWriter::new(file);
+    let (run, kept) = match &args.keep {
+        None => (sim::simulate(&scenario, args.seed, None)?, None),
+        Some(runs) => {
+            let folder = RunFolder::create(runs, &scenario.name, Engine::Sim, args.seed)?;
+            let path = folder.record();
+            let cannot = || format!("cannot write {}", path.display());
+            let mut file = std::io::BufWriter::new(File::create(&path).with_context(cannot)?);
             let run = sim::simulate(&scenario, args.seed, Some(&mut file))?;
-            file.flush()
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            run
+            file.flush().with_context(cannot)?;
+            (run, Some(folder))
         }
     };
     let wall_seconds = began.elapsed().as_secs_f64();
@@ -205,29 +195,21 @@ fn run_once(args: &RunArgs, json: bool) -> anyhow::Result<()> {
         }))?;
     } else {
         terminal::line(format_args!(
-            "{} (seed {}), in {wall_seconds:.2} s\n{}trace        {}",
-            run.scenario, run.seed, run.summary, run.trace_hash
+            "{} (seed {}), in {wall_seconds:.2} s\n{}record       {}",
+            run.scenario, run.seed, run.summary, run.record_hash
         ))?;
         for violation in &run.violations {
             terminal::line(format_args!("VIOLATION    {violation}"))?;
         }
     }
+    if let Some(folder) = kept.filter(|_| !json) {
+        let path = folder.path().display();
+        terminal::line(format_args!("mend lab report {path}   # tells more of it"))?;
+    }
     match run.violations.first() {
         None => Ok(()),
         Some(first) => bail!("{first}"),
     }
-}
-
-fn print_figures(path: &Path, json: bool) -> anyhow::Result<()> {
-    let file = std::fs::File::open(path)
-        .with_context(|| format!("cannot read the trace {}", path.display()))?;
-    let figures = report::figures(std::io::BufReader::new(file))?;
-    if json {
-        terminal::line(serde_json::json!(figures))?;
-    } else {
-        terminal::line(figures.to_string().trim_end())?;
-    }
-    Ok(())
 }
 
 fn run_double_spend(args: &DoubleSpendArgs, json: bool) -> anyhow::Result<()> {

@@ -11,10 +11,10 @@ use crate::network::supply_at;
 
 /// All coins of a node: their sum, and a hash of them in order. Stricter than a MuHash, for it compares coin by coin, and
 /// many times as fast.
-#[derive(PartialEq, Eq)]
-struct CoinSet {
-    hash: sha256::Hash,
-    total: Amount,
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CoinSet {
+    pub(crate) hash: sha256::Hash,
+    pub(crate) total: Amount,
 }
 
 impl CoinSet {
@@ -40,12 +40,14 @@ impl CoinSet {
 }
 
 impl Watch {
-    /// Compares the coins of some nodes: those on one tip must have the same, and as many as the rules give.
+    /// Compares the coins of some nodes: those on one tip must have the same, and as many as the rules give. Gives the tip and
+    /// the coins of each.
     pub(crate) fn check_coins<'a>(
         &mut self,
         at_us: u64,
         chains: impl Iterator<Item = (usize, &'a Chain)>,
-    ) {
+    ) -> Vec<(usize, BlockHash, CoinSet)> {
+        let mut all = Vec::new();
         let mut by_tip: BTreeMap<BlockHash, (usize, CoinSet)> = BTreeMap::new();
         for (node, chain) in chains {
             let tip = chain.tip();
@@ -56,6 +58,7 @@ impl Watch {
                     continue;
                 }
             };
+            all.push((node, tip.hash, coins));
             match by_tip.get(&tip.hash) {
                 Some((other, known)) if *known != coins => {
                     let detail = format!(
@@ -76,5 +79,6 @@ impl Watch {
                 }
             }
         }
+        all
     }
 }

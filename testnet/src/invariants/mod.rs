@@ -42,6 +42,8 @@ pub enum Rule {
     OneTipInTime,
     /// The run goes on for as long as its expectations need.
     RunsLongEnough,
+    /// What was told of the run makes sense, and could be written.
+    RecordIsWhole,
     /// The simulated code did not panic.
     NoPanic,
     /// The faults that were asked for happened.
@@ -50,16 +52,17 @@ pub enum Rule {
     Expected,
 }
 
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = serde_json::to_string(self).unwrap_or_default();
+        f.write_str(name.trim_matches('"'))
+    }
+}
+
 impl std::fmt::Display for Violation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let rule = serde_json::to_string(&self.rule).unwrap_or_default();
         let seconds = self.at_us as f64 / 1e6;
-        write!(
-            f,
-            "{} at {seconds:.3} s: {}",
-            rule.trim_matches('"'),
-            self.detail
-        )
+        write!(f, "{} at {seconds:.3} s: {}", self.rule, self.detail)
     }
 }
 

@@ -7,7 +7,6 @@ use chain::{Chain, Height};
 use serde::{Deserialize, Serialize};
 
 use super::stats::PaymentFigures;
-use super::trace::Line;
 use super::world::{SimNode, World};
 use crate::invariants::Rule;
 
@@ -68,6 +67,12 @@ impl Payments {
                 paid.blocks.push(hash);
             }
         }
+    }
+
+    /// Payments that a node keeps for another change of its chain.
+    pub(super) fn set_aside(&self, mempool: &node_core::mempool::Mempool) -> Vec<Txid> {
+        let all = self.all.keys().copied();
+        all.filter(|txid| mempool.is_set_aside(txid)).collect()
     }
 
     /// A node is about to crash: what only it has is lost with it.
@@ -220,7 +225,6 @@ impl World<'_> {
         let mut vanished = Vec::new();
         for (txid, fate) in fates {
             figures.count(fate);
-            self.trace.line(&Line::Fate { txid, fate });
             if fate == Fate::Vanished {
                 vanished.push(txid.to_string());
             }

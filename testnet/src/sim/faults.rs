@@ -4,11 +4,11 @@ use rand::RngExt;
 
 use node_core::Input;
 
-use super::trace::Line;
 use super::world::{Event, World};
 use crate::invariants::Rule;
 use crate::plan::steps::LinkState;
 use crate::plan::{FaultKind, Step};
+use crate::record::{Exit, Line};
 
 /// The invariants that need no event are looked at this often in a run.
 const LOOKS: u64 = 10;
@@ -31,14 +31,15 @@ impl World<'_> {
                 let what = self.plan.faults[fault].what.clone();
                 let count = self.counters.actions.entry(what.name().to_owned());
                 *count.or_default() += 1;
-                self.begin_fault(&what);
-                self.trace.line(&Line::Begun { t, fault, what });
+                self.begin_fault(fault, &what);
+                let what = None;
+                self.book.line(Line::Begun { t, fault, what });
             }
             Step::End(fault) => {
                 self.lasting.remove(&fault);
                 let what = self.plan.faults[fault].what.clone();
                 self.end_fault(&what);
-                self.trace.line(&Line::Ended { t, fault });
+                self.book.line(Line::Ended { t, fault });
             }
         }
         self.counters.steps += 1;
@@ -50,7 +51,7 @@ impl World<'_> {
         self.draw_next_block();
     }
 
-    fn begin_fault(&mut self, what: &FaultKind) {
+    fn begin_fault(&mut self, fault: usize, what: &FaultKind) {
         match *what {
             FaultKind::Kill { node } => self.crash(node),
             FaultKind::Stop { node } => self.stop(node),
@@ -64,8 +65,15 @@ impl World<'_> {
                 }
             }
             FaultKind::DiskFull { node, .. } => {
-                let detail = format!("the disk of node {node} cannot be full: it has none");
-                self.watch.violate(self.now_us, Rule::FaultsHappen, detail);
+                let why = format!("the disk of node {node} cannot be full: it is memory");
+                self.watch
+                    .violate(self.now_us, Rule::FaultsHappen, why.clone());
+                let (t, index) = (self.now_us, fault);
+                self.book.line(Line::Failed {
+                    t,
+                    fault: index,
+                    why,
+                });
             }
             _ => self.follow(what),
         }
@@ -146,7 +154,6 @@ impl World<'_> {
         let Some(mut core) = sim.core.take() else {
             return;
         };
-        let mut torn = 0;
         if let Some(disk) = &sim.disk {
             let rng = &mut self.streams.disks;
             if rng.random_bool(0.5) {
@@ -156,9 +163,9 @@ impl World<'_> {
             }
             disk.cut_power_after(0);
             drop(core);
-            torn = disk.power_returns(rng);
+            self.counters.torn_writes += disk.power_returns(rng);
         }
-        self.gone(node, torn);
+        self.gone(node, Exit::PowerCut);
     }
 
     /// A node ends in order.
@@ -176,14 +183,13 @@ impl World<'_> {
             self.watch.failed(now_us, node, &error.to_string());
         }
         drop(core);
-        self.gone(node, 0);
+        self.gone(node, Exit::Stopped);
     }
 
     /// A node has no core any more: with it went its mempool and its connections.
-    fn gone(&mut self, node: usize, torn: usize) {
+    fn gone(&mut self, node: usize, how: Exit) {
         let t = self.now_us;
-        self.counters.torn_writes += torn;
-        self.trace.line(&Line::Down { t, node, torn });
+        self.book.line(Line::Down { t, node, how });
         let sim = &mut self.nodes[node];
         sim.paused = false;
         sim.inbox.clear();

@@ -1,4 +1,4 @@
-//! The end of a run: last checks, figures, the trace's hash.
+//! The end of a run: last checks, figures, the end of the record.
 
 use std::collections::BTreeMap;
 
@@ -7,26 +7,66 @@ use chain::Chain;
 
 use super::Run;
 use super::stats::{MinerFigures, PaymentFigures, Percentiles, Summary};
-use super::trace::Line;
 use super::world::World;
-use crate::invariants::Rule;
+use crate::invariants::{Rule, Violation};
+use crate::record::Line;
 
 impl World<'_> {
     /// Makes the last checks and sums up.
     pub(super) fn finish(mut self) -> Run {
+        self.tell_traffic();
+        self.tell_mempools();
         self.check_coins(usize::MAX);
         let payments = self.settle_payments();
         let summary = self.sum_up(payments);
         self.check_expectations(&summary);
-        self.tell_traffic();
         let (t, events) = (self.now_us, self.queue.count());
-        self.trace.line(&Line::End { t, events });
+        let mut violations = self.watch.into_violations();
+        for violation in &violations {
+            self.book.line(Line::Violated {
+                t: violation.at_us,
+                rule: violation.rule.to_string(),
+                detail: violation.detail.clone(),
+            });
+        }
+        let ended = self.book.end(t, events);
+        if let Err(error) = &ended {
+            violations.push(Violation {
+                at_us: t,
+                rule: Rule::RecordIsWhole,
+                detail: error.to_string(),
+            });
+        }
+        let (record, record_hash) = match ended {
+            Ok((record, hash)) => (Some(record), hash),
+            Err(_) => (None, String::new()),
+        };
         Run {
             scenario: self.plan.name.clone(),
             seed: self.seed,
-            trace_hash: self.trace.hash(),
+            record_hash,
             summary,
-            violations: self.watch.into_violations(),
+            violations,
+            record,
+        }
+    }
+
+    /// Tells what every node that is up has in its mempool, if anybody pays at all.
+    fn tell_mempools(&mut self) {
+        if self.plan.payments.is_empty() {
+            return;
+        }
+        let t = self.now_us;
+        for (node, sim) in self.nodes.iter().enumerate() {
+            let Some(core) = &sim.core else { continue };
+            let mempool = core.mempool();
+            let line = Line::Mempool {
+                t,
+                node,
+                txids: mempool.entries().map(|entry| entry.txid).collect(),
+                aside: self.payments.set_aside(mempool),
+            };
+            self.book.line(line);
         }
     }
 
@@ -38,7 +78,19 @@ impl World<'_> {
             .enumerate()
             .filter_map(|(node, sim)| Some((node, sim.core.as_ref()?.chain())))
             .take(most);
-        self.watch.check_coins(self.now_us, chains);
+        let coins = self.watch.check_coins(self.now_us, chains);
+        if most < usize::MAX {
+            return;
+        }
+        for (node, tip, coins) in coins {
+            self.book.line(Line::Coins {
+                t: self.now_us,
+                node,
+                tip,
+                muhash: coins.hash.to_string(),
+                amount_sat: coins.total.to_sat(),
+            });
+        }
     }
 
     /// The chain with the most work of all nodes that are up.

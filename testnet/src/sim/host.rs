@@ -7,8 +7,9 @@ use p2p::sync::RequestId;
 use p2p::wire::{BlockBytes, Request, Response};
 use p2p::{Direction, PeerNum};
 
+use crate::record::Line;
+
 use super::requests::{Asked, Expiry};
-use super::trace::Line;
 use super::wires::{Arrival, ConnId, DIAL_FAILS_US, Held, REQUEST_TIMEOUT_US, RESET_US};
 use super::world::{Dial, Event, FailedDial, Question, World};
 
@@ -35,7 +36,7 @@ impl World<'_> {
                 Output::Answer { token, response } => self.answer(node, token, response),
                 Output::Publish(gossip) => self.publish(node, gossip),
                 Output::Verdict { id, verdict } => self.decide(node, id, verdict),
-                // People read it; the trace has the failed dial.
+                // People read it.
                 Output::Complaint(_) => {}
                 Output::Event(event) => {
                     tip_moved |= matches!(
@@ -67,30 +68,20 @@ impl World<'_> {
     fn tell(&mut self, node: usize, event: &NodeEvent, taken_back: &mut u32) {
         let t = self.now_us;
         match event {
-            NodeEvent::BlockConnected { hash, height } => {
+            NodeEvent::BlockConnected { hash, .. } => {
                 if let Some(found) = self.counters.found.get(hash)
                     && found.node != node
                 {
                     self.counters.delays_us.push(t - found.at_us);
                 }
                 self.counters.note_reorg(taken_back);
-                let (hash, height) = (*hash, height.0);
-                self.trace.line(&Line::Connected {
-                    t,
-                    node,
-                    hash,
-                    height,
-                });
+                let hash = *hash;
+                self.book.line(Line::Connected { t, node, hash });
             }
-            NodeEvent::BlockDisconnected { hash, height } => {
+            NodeEvent::BlockDisconnected { hash, .. } => {
                 *taken_back += 1;
-                let (hash, height) = (*hash, height.0);
-                self.trace.line(&Line::Disconnected {
-                    t,
-                    node,
-                    hash,
-                    height,
-                });
+                let hash = *hash;
+                self.book.line(Line::Disconnected { t, node, hash });
             }
             NodeEvent::BlockInvalid { hash, reason, .. } => {
                 self.watch.found_invalid(t, node, hash, reason);
@@ -164,7 +155,7 @@ impl World<'_> {
         };
         let t = self.now_us;
         self.counters.sent_away += 1;
-        self.trace.line(&Line::SentAway {
+        self.book.line(Line::Parted {
             t,
             node,
             peer,

@@ -9,9 +9,9 @@ use node_core::Mode;
 use rand::RngExt;
 
 use super::stats::{Found, TrafficFigures};
-use super::trace::Line;
 use super::world::{Event, World};
 use crate::plan::random::{by_weight, interval_us};
+use crate::record::Line;
 use crate::scenario::file::Difficulty;
 
 /// A block that comes in between may be easier than all of now, by as much at most.
@@ -130,18 +130,10 @@ impl World<'_> {
         };
         let mut block = template.build(&payout(node), self.extra_nonce);
         grind(&mut block);
-        let (hash, parent) = (block.block_hash(), block.header.prev_blockhash);
-        let (t, height) = (self.now_us, template.height.0);
+        let (t, hash) = (self.now_us, block.block_hash());
         self.payments.mined(hash, &block);
         self.counters.found.insert(hash, Found { node, at_us: t });
-        self.trace.line(&Line::Found {
-            t,
-            node,
-            hash,
-            parent,
-            height,
-            work: work(&block),
-        });
+        self.book.block(t, node, template.height.0, &block);
         let mut outputs = Vec::new();
         match core.submit_block(now, block, &mut outputs) {
             Ok(_) => self.nodes[node].acknowledged.push(hash),
@@ -152,14 +144,15 @@ impl World<'_> {
 }
 
 impl World<'_> {
-    /// Tells in the trace what was sent since it was last told.
+    /// Tells what was sent since it was last told.
     pub(super) fn tell_traffic(&mut self) {
         let t = self.now_us;
         for (kind, TrafficFigures { messages, bytes }) in self.counters.untold_traffic() {
-            let kind = kind.to_owned();
-            self.trace.line(&Line::Traffic {
+            self.book.line(Line::Traffic {
                 t,
-                kind,
+                from: None,
+                to: None,
+                kind: Some(kind.to_owned()),
                 messages,
                 bytes,
             });
@@ -181,13 +174,6 @@ fn grind(block: &mut Block) {
     while !target.is_met_by(block.header.block_hash()) {
         block.header.nonce = block.header.nonce.wrapping_add(1);
     }
-}
-
-/// The expected number of hashes of a block.
-fn work(block: &Block) -> u64 {
-    let work = block.header.work().to_be_bytes();
-    // The simulator's targets are so large that the rest is zero.
-    u64::from_be_bytes(work[24..].try_into().expect("eight bytes"))
 }
 
 /// How many times as large the first target is: by steps of 256 and one division, which all machines do alike.

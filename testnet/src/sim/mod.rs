@@ -1,10 +1,11 @@
 //! The simulator: many [`node_core::NodeCore`]s, as shipped, in virtual time.
 //!
 //! One seeded source decides everything that is random, events are ordered by (time, number), and nothing reads a clock: the
-//! same scenario and seed give the same trace on every run and machine. Blocks carry real proof of work at the easiest
+//! same scenario and seed give the same record on every run and machine. Blocks carry real proof of work at the easiest
 //! target; who finds one when is drawn from Poisson clocks.
 
 pub mod attack;
+mod book;
 mod disk;
 mod fates;
 mod faults;
@@ -20,7 +21,6 @@ pub mod shrink;
 mod spread;
 pub mod stats;
 pub mod sweep;
-pub mod trace;
 mod wires;
 mod world;
 
@@ -28,27 +28,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::invariants::{Rule, Violation};
 use crate::plan::Plan;
+use crate::record::Record;
 use crate::scenario::{Scenario, ScenarioError};
 
 pub use fates::Fate;
 pub use stats::Summary;
 
 /// What one run gave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
     /// Name of the scenario.
     pub scenario: String,
     /// The seed.
     pub seed: u64,
-    /// SHA-256 of the trace: equal for equal runs.
-    pub trace_hash: String,
+    /// SHA-256 of the record: equal for equal runs.
+    pub record_hash: String,
     /// Figures.
     pub summary: Summary,
     /// What should not have happened.
     pub violations: Vec<Violation>,
+    /// What happened; absent if it could not be recorded, which is a violation.
+    #[serde(skip)]
+    pub record: Option<Record>,
 }
 
-/// Runs a scenario once. `trace` gets every line as it is written.
+/// Runs a scenario once. `record` gets every line as it is written.
 ///
 /// # Errors
 ///
@@ -56,9 +60,9 @@ pub struct Run {
 pub fn simulate(
     scenario: &Scenario,
     seed: u64,
-    trace: Option<&mut dyn std::io::Write>,
+    record: Option<&mut dyn std::io::Write>,
 ) -> Result<Run, ScenarioError> {
-    let mut world = setup::world(Plan::of(scenario, seed)?, seed, trace);
+    let mut world = setup::world(Plan::of(scenario, seed)?, seed, record);
     world.run();
     Ok(world.finish())
 }
@@ -86,13 +90,14 @@ fn panicked(scenario: &Scenario, seed: u64, cause: &(dyn std::any::Any + Send)) 
     Run {
         scenario: scenario.name.clone(),
         seed,
-        trace_hash: String::new(),
+        record_hash: String::new(),
         summary: Summary::default(),
         violations: vec![Violation {
             at_us: 0,
             rule: Rule::NoPanic,
             detail: format!("the simulation panicked: {}", text.unwrap_or("no text")),
         }],
+        record: None,
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::{Amount, OutPoint, Txid};
+use bitcoin::{Amount, OutPoint};
 use chain::Params;
 use node_core::NodeCore;
 
-use super::trace::Line;
 use super::world::{Event, World};
 use crate::accounts::Accounts;
 use crate::pay::{self, KnownCoin, Payment, Purse};
+use crate::record::Line;
 
 /// The accounts of a run and every coin they ever got.
 pub(super) struct Payers {
@@ -41,44 +41,58 @@ impl World<'_> {
             let due_us = next.at_us.max(self.now_us);
             self.queue.push(due_us, Event::Payment(index + 1));
         }
+        if let Err(why) = self.pay_now(index) {
+            let (t, payment) = (self.now_us, index);
+            self.book.line(Line::Unpaid { t, payment, why });
+        }
+    }
+
+    /// Makes a payment and hands it to its node; why there was none, if there was none.
+    fn pay_now(&mut self, index: usize) -> Result<(), String> {
         let planned = self.plan.payments[index];
-        let node = planned.node;
+        let (node, t) = (planned.node, self.now_us);
         let now = self.now(node);
         let sim = &mut self.nodes[node];
-        let (Some(core), Some(payers)) = (&mut sim.core, &mut self.payers) else {
-            return;
+        let Some(core) = sim.core.as_mut().filter(|_| !sim.paused) else {
+            return Err(format!("node {node} is down or frozen"));
         };
-        if sim.paused {
-            return;
-        }
+        let Some(payers) = &mut self.payers else {
+            return Err("there are no accounts".to_owned());
+        };
         let coins = match planned.conflicts_with {
             Some(first) => payers.spent_by.get(&first).cloned().unwrap_or_default(),
             None => payers.newest_coins(planned.from, core),
         };
-        let (Some(payer), Some(paid)) = (
+        let accounts = (
             payers.accounts.get(planned.from),
             payers.accounts.get(planned.to),
-        ) else {
-            return;
+        );
+        let (Some(payer), Some(paid)) = accounts else {
+            return Err("there is no such account".to_owned());
         };
         let payment = Payment {
             to: paid.script(),
             amount: Amount::from_sat(planned.amount_sat),
         };
-        let Ok(transaction) = pay::build(&payers.accounts, payer, &coins, &payment) else {
-            return;
-        };
+        let transaction = pay::build(&payers.accounts, payer, &coins, &payment)
+            .map_err(|error| error.to_string())?;
         payers.spent_by.insert(index, coins);
         let mut outputs = Vec::new();
         let taken = core.submit_transaction(now, transaction.clone(), &mut outputs);
+        let txid = self.book.transaction(&transaction);
+        self.book.line(Line::Handed {
+            t,
+            node,
+            txid,
+            by: Some(index),
+            refused: taken.as_ref().err().map(ToString::to_string),
+        });
         if taken.is_ok() {
             payers.purse.note(&payers.accounts, &transaction);
-            let txid: Txid = transaction.compute_txid();
             self.payments.paid(&transaction);
-            let t = self.now_us;
-            self.trace.line(&Line::Paid { t, node, txid });
         }
         self.carry_out(node, outputs);
+        Ok(())
     }
 }
 

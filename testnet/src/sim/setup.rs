@@ -9,6 +9,7 @@ use chain::genesis::{Algorithm, GenesisSpec};
 use chain::{Chain, ChainOptions, Params, Timestamp};
 use node_core::{CoreOptions, Input, NodeCore};
 
+use super::book::Book;
 use super::disk::PowerDisk;
 use super::fates::Payments;
 use super::gossip::Rumours;
@@ -17,7 +18,6 @@ use super::payments::Payers;
 use super::queue::Queue;
 use super::requests::Requests;
 use super::stats::Counters;
-use super::trace::{Line, Trace};
 use super::wires::Wires;
 use super::world::{Event, SimNode, Streams, World};
 use crate::accounts::{Accounts, WORDS};
@@ -26,6 +26,7 @@ use crate::link::LinkSettings;
 use crate::network::HALF_LIFE_BLOCKS;
 use crate::plan::steps::Lasting;
 use crate::plan::{FaultKind, Plan};
+use crate::record::Line;
 use crate::scenario::file::Difficulty;
 
 /// Time of every simulated genesis block: any would do.
@@ -40,7 +41,7 @@ const FIRST_BITS: u32 = 0x2000_ffff;
 const COIN: Amount = Amount::ONE_BTC;
 
 /// A world at its start.
-pub(super) fn world<'a>(plan: Plan, seed: u64, trace: Option<&'a mut dyn Write>) -> World<'a> {
+pub(super) fn world<'a>(plan: Plan, seed: u64, record: Option<&'a mut dyn Write>) -> World<'a> {
     let accounts = (plan.accounts > 0)
         .then(|| Accounts::from_words(WORDS, plan.accounts).expect("the words are BIP 39"));
     let params = Arc::new(params(&plan, accounts.as_ref()));
@@ -92,7 +93,7 @@ pub(super) fn world<'a>(plan: Plan, seed: u64, trace: Option<&'a mut dyn Write>)
         signatures: Arc::default(),
         tips: BTreeMap::new(),
         agreed: false,
-        trace: Trace::new(trace),
+        book: Book::begin(record, &plan, seed, &params),
         counters: Counters::default(),
         watch: Watch::new(plan.nodes, plan.last_step_us(), steps.len()),
         outputs: Vec::new(),
@@ -109,11 +110,6 @@ pub(super) fn world<'a>(plan: Plan, seed: u64, trace: Option<&'a mut dyn Write>)
 
 impl World<'_> {
     fn begin(&mut self) {
-        self.trace.line(&Line::Start {
-            scenario: self.plan.name.clone(),
-            seed: self.seed,
-            nodes: self.plan.nodes,
-        });
         for node in 0..self.nodes.len() {
             if !self.plan.down.contains(&node) {
                 self.start_node(node);
@@ -159,11 +155,10 @@ impl World<'_> {
         let tip = chain.tip();
         let lost = lost_blocks(&chain, &sim.acknowledged);
         sim.core = Some(Box::new(NodeCore::new(chain, options)));
-        self.trace.line(&Line::Up {
+        self.book.line(Line::Up {
             t: self.now_us,
             node,
-            hash: tip.hash,
-            height: tip.height.0,
+            tip: tip.hash,
         });
         for hash in lost {
             self.watch.lost_acknowledged(self.now_us, node, &hash);

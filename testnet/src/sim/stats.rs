@@ -148,7 +148,7 @@ pub(super) struct Counters {
     pub(super) steps: usize,
     /// Writes that were lost or torn when power went.
     pub(super) torn_writes: usize,
-    /// What of `traffic` was told in the trace.
+    /// What of `traffic` was told in the record.
     told: BTreeMap<&'static str, TrafficFigures>,
     /// Connections that nodes ended, as with somebody who did not answer.
     pub(super) sent_away: u64,

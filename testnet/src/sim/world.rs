@@ -11,6 +11,7 @@ use p2p::sync::{ChainView, GossipId};
 use p2p::wire::{Request, Response};
 use rand_chacha::ChaCha8Rng;
 
+use super::book::Book;
 use super::disk::PowerDisk;
 use super::fates::Payments;
 use super::gossip::{ItemId, Rumours};
@@ -19,7 +20,6 @@ use super::payments::Payers;
 use super::queue::Queue;
 use super::requests::{Expiry, Requests};
 use super::stats::Counters;
-use super::trace::{Line, Trace};
 use super::wires::{ConnId, Wires};
 use crate::invariants::Watch;
 use crate::plan::random::{Concern, stream};
@@ -57,7 +57,7 @@ pub(super) struct World<'a> {
     /// How many nodes are on each tip.
     pub(super) tips: BTreeMap<bitcoin::BlockHash, usize>,
     pub(super) agreed: bool,
-    pub(super) trace: Trace<'a>,
+    pub(super) book: Book<'a>,
     pub(super) counters: Counters,
     pub(super) watch: Watch,
     /// Empty; its memory is used again and again.
@@ -340,14 +340,8 @@ impl World<'_> {
 
     fn note_agreement(&mut self) {
         let agreed = self.tips.len() == 1;
-        let t = self.now_us;
-        match self.tips.keys().next() {
-            Some(&hash) if agreed && !self.agreed => self.trace.line(&Line::Agreed { t, hash }),
-            _ if self.agreed && !agreed => {
-                self.trace.line(&Line::Divided { t });
-                self.watch.divided(t);
-            }
-            _ => {}
+        if self.agreed && !agreed {
+            self.watch.divided(self.now_us);
         }
         self.agreed = agreed;
         if agreed {

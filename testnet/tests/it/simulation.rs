@@ -2,11 +2,12 @@
 
 use testnet::invariants::Rule;
 use testnet::plan::Plan;
-use testnet::report::figures;
 use testnet::scenario::file::{Difficulty, Expectations};
 use testnet::scenario::{Scenario, Span};
 use testnet::sim::shrink::shrink;
 use testnet::sim::{Run, simulate};
+use testnet::tell::checks::checks;
+use testnet::tell::{Check, Figures};
 
 fn scenario(name: &str) -> Scenario {
     let path = format!("{}/../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
@@ -41,20 +42,21 @@ fn short_and_hostile() -> Scenario {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_trace() {
+fn the_same_seed_gives_the_same_record() {
     let mut traces = [Vec::new(), Vec::new()];
     let runs: Vec<Run> = traces
         .iter_mut()
         .map(|trace| simulate(&short_and_hostile(), 3, Some(trace)).unwrap())
         .collect();
-    assert_eq!(runs[0], runs[1]);
+    assert_eq!(runs[0].record_hash, runs[1].record_hash);
+    assert_eq!(runs[0].summary, runs[1].summary);
     assert!(traces[0] == traces[1] && traces[0].len() > 10_000);
     let other = simulate(&short_and_hostile(), 4, None).unwrap();
-    assert_ne!(other.trace_hash, runs[0].trace_hash);
+    assert_ne!(other.record_hash, runs[0].record_hash);
 }
 
 #[test]
-fn every_figure_can_be_made_again_from_the_trace() {
+fn every_figure_can_be_made_again_from_the_record() {
     let mut split = scenario("clean-split");
     split.nodes = 4;
     split.duration = minutes(60);
@@ -68,10 +70,46 @@ fn every_figure_can_be_made_again_from_the_trace() {
         (&short_and_hostile(), 6),
         (&short_and_hostile(), 7),
     ] {
-        let mut trace = Vec::new();
-        let run = simulate(scenario, seed, Some(&mut trace)).unwrap();
-        let again = figures(trace.as_slice()).unwrap();
-        assert_eq!(again, run.summary, "{} with seed {seed}", scenario.name);
+        let mut lines = Vec::new();
+        let run = simulate(scenario, seed, Some(&mut lines)).unwrap();
+        // What is read is what the engine had in memory.
+        let read = testnet::record::read(lines.as_slice()).unwrap();
+        assert_eq!(Some(&read), run.record.as_ref());
+        // And what is told of it is what the engine itself has counted.
+        let (told, counted) = (Figures::of(&read), &run.summary);
+        let name = format!("{} with seed {seed}", scenario.name);
+        assert_eq!(told.events, Some(counted.events), "{name}");
+        assert_eq!(
+            (told.blocks, told.stale),
+            (counted.blocks, counted.stale),
+            "{name}"
+        );
+        assert_eq!(
+            (told.height, &told.tips),
+            (counted.height, &counted.tips),
+            "{name}"
+        );
+        assert_eq!(
+            (&told.reorgs, &told.faults),
+            (&counted.reorgs, &counted.actions),
+            "{name}"
+        );
+        assert_eq!(
+            told.propagation_ms.p99, counted.propagation_ms.p99,
+            "{name}"
+        );
+        assert_eq!(told.one_tip_after_ms, counted.one_tip_after_ms, "{name}");
+        assert_eq!(told.parted, counted.sent_away, "{name}");
+        assert_eq!(
+            read.coins.len(),
+            counted.tips.iter().sum::<usize>(),
+            "{name}"
+        );
+        let failed: Vec<_> = checks(&read, &told)
+            .into_iter()
+            .filter(Check::fails)
+            .collect();
+        assert!(failed.is_empty(), "{name}: {failed:?}");
         // There was something to see.
         assert!(run.summary.blocks > 10 && run.summary.propagation_ms.p99 > 0.0);
         assert!(run.summary.traffic.len() > 3 && run.summary.one_tip_after_ms.is_some());

@@ -8,6 +8,7 @@ mod rpc_every_call;
 mod rpc_http;
 mod rpc_limits;
 mod rpc_packages;
+mod rpc_public;
 mod rpc_saved;
 mod rpc_snapshot;
 mod rpc_txindex;

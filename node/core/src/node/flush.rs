@@ -1,16 +1,13 @@
-//! When pending data is committed: by size while syncing, soon after a block near the tip, at once for local blocks and at
-//! the end.
+//! [`FlushTimer`]: when pending data is committed: by size while syncing, soon after a block near the tip, at once for local blocks
+//! and at the end.
 
 use std::time::Duration;
 
-use chain::StoreError;
+use chain::{Chain, StoreError};
 use p2p::Mono;
 
-use super::{NodeCore, Output};
-use crate::now::Now;
-
 /// Near the tip, what came is on disk after this.
-pub(super) const FLUSH_AFTER: Duration = Duration::from_secs(1);
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
 
 /// When the next flush is due.
 #[derive(Debug)]
@@ -32,92 +29,116 @@ impl FlushTimer {
     pub(super) fn next_due(&self) -> Option<Mono> {
         self.due
     }
-}
 
-impl NodeCore {
-    /// Something was added to the chain: commit it when it has grown large, and otherwise later.
-    pub(super) fn plan_flush(&mut self, now: Now, out: &mut Vec<Output>) {
-        if self.flush.volatile {
-            return;
+    /// Whether nothing need survive.
+    pub(super) fn is_volatile(&self) -> bool {
+        self.volatile
+    }
+
+    /// Something was added to the chain: it is committed when it has grown large, and otherwise later.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    pub(super) fn plan(&mut self, now: Mono, chain: &mut Chain) -> Result<(), StoreError> {
+        if !self.volatile {
+            chain.flush_when_large()?;
+            self.due.get_or_insert(now + FLUSH_AFTER);
         }
-        match self.chain.flush_when_large() {
-            Ok(()) => _ = self.flush.due.get_or_insert(now.mono + FLUSH_AFTER),
-            Err(error) => self.fail(error, out),
-        }
+        Ok(())
     }
 
     /// Commits if it is due. Not while syncing: many small commits would write every page again and again, and what a crash
     /// loses is fetched again.
-    pub(super) fn flush_if_due(&mut self, now: Now, out: &mut Vec<Output>) {
-        if self.flush.due.is_none_or(|due| due > now.mono) {
-            return;
-        }
-        if self.is_syncing() {
-            self.flush.due = Some(now.mono + FLUSH_AFTER);
-            return;
-        }
-        self.flush.due = None;
-        if let Err(error) = self.chain.flush() {
-            self.fail(error, out);
-        }
-    }
-
-    /// Commits headers and bodies, so that a crash loses no block that is acknowledged after this; coins follow with the next
-    /// flush, or are made again from the bodies.
     ///
     /// # Errors
     ///
-    /// When storage fails: the node stops.
-    pub fn make_durable(&mut self, now: Now, out: &mut Vec<Output>) -> Result<(), StoreError> {
-        if self.flush.volatile {
+    /// When storage fails.
+    pub(super) fn commit_if_due(
+        &mut self,
+        now: Mono,
+        is_syncing: bool,
+        chain: &mut Chain,
+    ) -> Result<(), StoreError> {
+        if self.due.is_none_or(|due| due > now) {
             return Ok(());
         }
-        self.check_writable()?;
-        match self.chain.flush_bodies() {
-            Ok(()) => {
-                self.flush.due.get_or_insert(now.mono + FLUSH_AFTER);
-                self.plan_wake_up(now, out);
-                Ok(())
-            }
-            Err(error) => Err(self.fail_with(error, out)),
+        if is_syncing {
+            self.due = Some(now + FLUSH_AFTER);
+            return Ok(());
         }
+        self.due = None;
+        chain.flush()
     }
 
-    /// Commits everything now, for whoever may only see what is committed; nothing while syncing.
+    /// Commits headers and bodies; coins follow with the next flush.
     ///
     /// # Errors
     ///
-    /// When storage fails: the node stops.
-    pub fn commit_near_tip(&mut self, out: &mut Vec<Output>) -> Result<(), StoreError> {
-        self.check_writable()?;
-        match self.is_syncing() {
-            true => Ok(()),
-            false => self.commit_all(out),
-        }
+    /// When storage fails.
+    pub(super) fn commit_bodies(&mut self, now: Mono, chain: &mut Chain) -> Result<(), StoreError> {
+        chain.flush_bodies()?;
+        self.due.get_or_insert(now + FLUSH_AFTER);
+        Ok(())
     }
 
     /// Commits everything now.
-    pub(super) fn commit_all(&mut self, out: &mut Vec<Output>) -> Result<(), StoreError> {
-        if self.flush.volatile {
-            return Ok(());
-        }
-        self.flush.due = None;
-        self.chain
-            .flush()
-            .map_err(|error| self.fail_with(error, out))
-    }
-
-    /// Commits everything, once, before the node ends. After a storage failure nothing is written.
     ///
     /// # Errors
     ///
-    /// When storage fails. The disk then holds the state of the last flush.
-    pub fn shutdown(&mut self) -> Result<(), StoreError> {
-        self.flush.due = None;
-        if self.failed.is_some() {
-            Ok(())
-        } else {
-            self.chain.flush()
+    /// When storage fails.
+    pub(super) fn commit_all(&mut self, chain: &mut Chain) -> Result<(), StoreError> {
+        if self.volatile {
+            return Ok(());
         }
+        self.commit_at_the_end(chain)
+    }
+
+    /// Commits everything before the node ends, also what need not survive.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    pub(super) fn commit_at_the_end(&mut self, chain: &mut Chain) -> Result<(), StoreError> {
+        self.due = None;
+        chain.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chain::fixtures::TestChain;
+
+    use super::*;
+
+    fn at(millis: u64) -> Mono {
+        Mono::ZERO + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn what_came_first_sets_the_time_and_syncing_puts_it_off() {
+        let mut chain = Chain::in_memory(TestChain::params());
+        let mut timer = FlushTimer::new(false);
+        assert_eq!(timer.next_due(), None);
+        timer.plan(at(0), &mut chain).expect("storage works");
+        timer.plan(at(900), &mut chain).expect("storage works");
+        assert_eq!(timer.next_due(), Some(at(1_000)));
+        let mut commit = |now, is_syncing| {
+            let committed = timer.commit_if_due(at(now), is_syncing, &mut chain);
+            committed.expect("storage works");
+            timer.next_due()
+        };
+        assert_eq!(commit(999, false), Some(at(1_000)));
+        assert_eq!(commit(1_000, true), Some(at(2_000)));
+        assert_eq!(commit(2_000, false), None);
+    }
+
+    #[test]
+    fn nothing_is_ever_due_where_nothing_need_survive() {
+        let mut chain = Chain::in_memory(TestChain::params());
+        let mut timer = FlushTimer::new(true);
+        timer.plan(at(0), &mut chain).expect("storage works");
+        timer.commit_all(&mut chain).expect("storage works");
+        assert_eq!(timer.next_due(), None);
     }
 }

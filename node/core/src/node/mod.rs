@@ -21,6 +21,7 @@
 //! | `blocks` | blocks to the chain, and what follows from a new tip |
 //! | `relay` | transactions of wallets and peers, answers to peers |
 //! | `peers` | peers that come and go, and the operator's orders about them |
+//! | `commit` | what is to be on disk |
 //! | `mend` | damage that was found |
 //! | `operator`, `snapshot`, `freeze` | what an operator orders |
 //!
@@ -28,6 +29,7 @@
 //! storage failure, told once as [`Output::Fatal`], nothing is written.
 
 mod blocks;
+mod commit;
 mod connections;
 mod early;
 mod flush;

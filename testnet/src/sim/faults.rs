@@ -31,6 +31,10 @@ impl World<'_> {
                 let what = self.plan.faults[fault].what.clone();
                 let count = self.counters.actions.entry(what.name().to_owned());
                 *count.or_default() += 1;
+                if self.splits(fault) && std::mem::take(&mut self.heals) {
+                    // It is given up.
+                    self.tell_mempools();
+                }
                 self.begin_fault(fault, &what);
                 let what = None;
                 self.book.line(Line::Begun { t, fault, what });
@@ -40,6 +44,8 @@ impl World<'_> {
                 let what = self.plan.faults[fault].what.clone();
                 self.end_fault(&what);
                 self.book.line(Line::Ended { t, fault });
+                self.heals |= self.splits(fault);
+                self.tell_healed();
             }
         }
         self.counters.steps += 1;
@@ -49,6 +55,12 @@ impl World<'_> {
         }
         // Who mines how much may be another now.
         self.draw_next_block();
+    }
+
+    /// Whether a fault keeps nodes apart: its end is a healing.
+    fn splits(&self, fault: usize) -> bool {
+        let what = &self.plan.faults[fault].what;
+        what.keeps_apart(self.plan.nodes).is_some()
     }
 
     fn begin_fault(&mut self, fault: usize, what: &FaultKind) {

@@ -51,8 +51,15 @@ impl World<'_> {
         }
     }
 
+    /// When a healing is over, tells what is in mempools then.
+    pub(super) fn tell_healed(&mut self) {
+        if self.agreed && std::mem::take(&mut self.heals) {
+            self.tell_mempools();
+        }
+    }
+
     /// Tells what every node that is up has in its mempool, if anybody pays at all.
-    fn tell_mempools(&mut self) {
+    pub(super) fn tell_mempools(&mut self) {
         if self.plan.payments.is_empty() {
             return;
         }

@@ -93,6 +93,7 @@ pub(super) fn world<'a>(plan: Plan, seed: u64, record: Option<&'a mut dyn Write>
         signatures: Arc::default(),
         tips: BTreeMap::new(),
         agreed: false,
+        heals: false,
         book: Book::begin(record, &plan, seed, &params),
         counters: Counters::default(),
         watch: Watch::new(plan.nodes, plan.last_step_us(), steps.len()),

@@ -57,6 +57,8 @@ pub(super) struct World<'a> {
     /// How many nodes are on each tip.
     pub(super) tips: BTreeMap<bitcoin::BlockHash, usize>,
     pub(super) agreed: bool,
+    /// A split is over, and the nodes have not come together since.
+    pub(super) heals: bool,
     pub(super) book: Book<'a>,
     pub(super) counters: Counters,
     pub(super) watch: Watch,
@@ -347,6 +349,7 @@ impl World<'_> {
         if agreed {
             self.watch.agreed(self.now_us);
         }
+        self.tell_healed();
     }
 }
 

@@ -367,10 +367,6 @@ impl Ledger<'_> {
 
     /// Whether a payment was there before the first block: nobody handed it in, and no block has it.
     fn is_of_genesis(&self, txid: Txid) -> bool {
-        let spends_nothing = match self.record.transactions.get(&txid) {
-            Some(transaction) => transaction.spends.is_empty(),
-            None => true,
-        };
-        spends_nothing && !self.blocks_of.contains_key(&txid)
+        !self.blocks_of.contains_key(&txid) && !self.handed.contains_key(&txid)
     }
 }

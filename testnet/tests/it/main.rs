@@ -3,4 +3,5 @@
 
 mod proxy;
 mod published;
+mod record;
 mod simulation;

@@ -59,7 +59,7 @@ impl Chart {
             high,
         };
         let mut svg = format!(
-            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=img><title>{}</title>",
+            "<div class=wide><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=img><title>{}</title>",
             escape(&self.title)
         );
         for (from, to, what) in &self.shades {
@@ -82,7 +82,7 @@ impl Chart {
                 escape(&line.name)
             );
         }
-        svg + "</svg>" + &self.legend()
+        svg + "</svg></div>" + &self.legend()
     }
 
     fn legend(&self) -> String {
@@ -132,9 +132,11 @@ impl Plot {
         let _ = write!(svg, "<text x=4 y={} class=unit>{unit}</text>", HEIGHT - 8.0);
         for (t, name) in times(self.end) {
             let x = self.x(t);
+            // The last name would leave the drawing.
+            let anchor = if x > WIDTH - 24.0 { "end" } else { "mid" };
             let _ = write!(
                 svg,
-                "<path class=tick d=\"M{x:.1} {}v5\"/><text x={x:.1} y={} class=mid>{name}</text>",
+                "<path class=tick d=\"M{x:.1} {}v5\"/><text x={x:.1} y={} class={anchor}>{name}</text>",
                 HEIGHT - BOTTOM,
                 HEIGHT - BOTTOM + 18.0
             );

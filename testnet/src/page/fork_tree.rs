@@ -46,9 +46,14 @@ pub(super) fn svg(record: &Record, tree: &Tree, shades: &[(u64, u64, String)]) -
     }
     for (t, name) in times(end) {
         let x = drawing.x(t);
+        let anchor = match x {
+            x if x < 20.0 => "start",
+            x if x > width - 24.0 => "end",
+            _ => "mid",
+        };
         let _ = write!(
             svg,
-            "<text x={x:.1} y={:.1} class=mid>{name}</text>",
+            "<text x={x:.1} y={:.1} class={anchor}>{name}</text>",
             height - 8.0
         );
     }

@@ -370,3 +370,82 @@ impl Ledger<'_> {
         !self.blocks_of.contains_key(&txid) && !self.handed.contains_key(&txid)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Exit;
+    use crate::tell::figures::payments;
+    use crate::tell::history::{History, txid};
+
+    fn fate(net: &mut History, name: &str) -> Fate {
+        let ends = payments(&net.end(100));
+        let mut ends = ends.into_iter().filter(|(id, _)| *id == txid(name));
+        ends.next().unwrap().1
+    }
+
+    #[test]
+    fn a_payment_that_no_node_took_is_refused_and_so_is_its_child_void() {
+        let mut net = History::of(2);
+        net.payment("one", &["coin 1"]).payment("child", &["one"]);
+        net.at(1)
+            .hands_with(0, "one", Some("min relay fee not met"));
+        net.hands_with(1, "one", Some("dust"))
+            .hands(0, "child")
+            .mempools(&[]);
+        let parent = txid("one");
+        let coinbase = false;
+        assert_eq!(
+            fate(&mut net, "child"),
+            Fate::ParentLost { parent, coinbase }
+        );
+        let mut net = History::of(2);
+        net.payment("one", &["coin 1"])
+            .at(1)
+            .hands_with(0, "one", Some("dust"))
+            .mempools(&[]);
+        let why = "dust".to_owned();
+        assert_eq!(fate(&mut net, "one"), Fate::Refused { why });
+    }
+
+    #[test]
+    fn what_was_in_a_mempool_is_lost_with_the_nodes_that_had_it_alone() {
+        let mut net = History::of(3);
+        net.payment("one", &["coin 1"]).at(1).hands(0, "one");
+        net.at(5).mempool(1, &["one"], &[]);
+        net.at(10)
+            .down(0, Exit::Killed)
+            .down(1, Exit::PowerCut)
+            .at(11)
+            .up(0, "0");
+        net.at(20).mempools(&[]);
+        let nodes = vec![0, 1];
+        assert_eq!(fate(&mut net, "one"), Fate::LostWithNode { nodes });
+
+        // Another node that had it is still there, and has it no more: it lost it.
+        let mut net = History::of(3);
+        net.payment("one", &["coin 1"])
+            .at(1)
+            .hands(0, "one")
+            .at(5)
+            .mempool(2, &["one"], &[]);
+        net.at(10).down(0, Exit::Killed).at(20).mempools(&[]);
+        assert_eq!(fate(&mut net, "one"), Fate::Gone);
+    }
+
+    #[test]
+    fn what_the_record_does_not_say_is_not_known() {
+        let mut net = History::of(1);
+        net.payment("one", &["coin 1"]).at(1).hands(0, "one");
+        assert_eq!(fate(&mut net, "one"), Fate::Unknown);
+        // A mempool that was told before the node went down says nothing.
+        let mut net = History::of(2);
+        net.payment("one", &["coin 1"])
+            .at(1)
+            .hands(0, "one")
+            .at(2)
+            .mempool(0, &["one"], &[]);
+        net.at(3).down(0, Exit::Killed);
+        assert_eq!(fate(&mut net, "one").kind(), FateKind::LostWithNode);
+    }
+}

@@ -84,9 +84,9 @@ pub(crate) fn bytes(bytes: u64) -> String {
     let value = bytes as f64;
     match bytes {
         0..10_000 => format!("{bytes} B"),
-        10_000..10_000_000 => format!("{:.1} kB", value / 1e3),
-        10_000_000..10_000_000_000 => format!("{:.1} MB", value / 1e6),
-        _ => format!("{:.1} GB", value / 1e9),
+        10_000..1_000_000 => format!("{:.1} kB", value / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} MB", value / 1e6),
+        _ => format!("{:.2} GB", value / 1e9),
     }
 }
 

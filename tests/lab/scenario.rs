@@ -81,10 +81,25 @@ fn the_file_of_a_simulation_is_played_on_real_processes() {
     let network = Network::start(Layout::new(directory.path()), &options).unwrap();
     let supervisor = Supervisor::new(network).unwrap();
     let mut told = Vec::new();
-    let player = Player::new(&supervisor, &schedule);
+    let path = directory.path().join("record.jsonl");
+    let player = Player::new(&supervisor, &schedule, 1, &path).unwrap();
     let outcome = player.play(|what| told.push(what.to_owned()));
     supervisor.end();
     let outcome = outcome.unwrap();
+    let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
+    let record = testnet::record::read(file).unwrap();
+    let figures = testnet::tell::Figures::of(&record);
+    assert_eq!(
+        (figures.height, figures.tips.as_slice()),
+        (outcome.height, &[4][..])
+    );
+    assert!(figures.faults["kill"] == 1 && record.nodes[1].exits.len() == 1);
+    assert!(record.handed.len() > 5 && record.coins.len() == 4);
+    let failed: Vec<_> = testnet::tell::checks::checks(&record, &figures)
+        .into_iter()
+        .filter(testnet::tell::Check::fails)
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}");
     assert!(outcome.ok, "{outcome}");
     assert!(outcome.height > 0);
     assert!(outcome.payments.confirmed > 0, "{outcome}");
@@ -115,9 +130,10 @@ fn played(text: &str, meanwhile: impl FnOnce(&Supervisor) + Send) -> Result<Outc
     let options = options(env!("CARGO_BIN_EXE_mend"), &schedule, 1);
     let network = Network::start(Layout::new(directory.path()), &options).unwrap();
     let supervisor = Supervisor::new(network).unwrap();
+    let record = directory.path().join("record.jsonl");
     let outcome = std::thread::scope(|scope| {
         scope.spawn(|| meanwhile(&supervisor));
-        Player::new(&supervisor, &schedule).play(|_| {})
+        Player::new(&supervisor, &schedule, 1, &record)?.play(|_| {})
     });
     supervisor.end();
     outcome

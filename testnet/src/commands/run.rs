@@ -57,7 +57,9 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> anyhow::Result<()> {
         bail!("not what {path} expects; logs are in {logs}");
     }
     if args.keep && !context.json {
-        terminal::line(format_args!("data and logs are in {logs}"))?;
+        terminal::line(format_args!(
+            "data, logs and the record are in {logs}; `mend lab report {logs}/record.jsonl` tells more of it"
+        ))?;
     }
     Ok(())
 }
@@ -86,7 +88,8 @@ fn play(
         let _ = std::fs::remove_dir_all(path);
         std::process::exit(130);
     });
-    let player = Player::new(&supervisor, schedule);
+    let record = directory.path().join("record.jsonl");
+    let player = Player::new(&supervisor, schedule, seed, &record)?;
     let outcome = player.play(|what| {
         // An experiment that was begun is played to its end, whoever reads about it.
         let _ = story.tell(what);

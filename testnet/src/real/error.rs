@@ -53,6 +53,9 @@ pub enum LabError {
         /// Path of its log.
         log: String,
     },
+    /// What was told of a run makes no sense, or could not be written.
+    #[error("the run could not be recorded: {0}")]
+    Record(String),
     /// A fault that was ordered did not take place.
     #[error("the fault did not take place: {0}")]
     NoFault(String),

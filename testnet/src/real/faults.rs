@@ -85,6 +85,18 @@ impl Network {
         }
     }
 
+    /// What passed each lane so far: from, to, bytes.
+    pub(super) fn carried_by_lane(&self) -> Vec<(usize, usize, u64)> {
+        let lanes = self.links.iter().flat_map(|link| {
+            let traffic = link.proxy.traffic();
+            [
+                (link.from, link.to, traffic.forward_bytes),
+                (link.to, link.from, traffic.backward_bytes),
+            ]
+        });
+        lanes.collect()
+    }
+
     /// What passed each link so far, both ways together, in bytes.
     pub(super) fn carried(&self) -> Vec<u64> {
         let traffic = self.links.iter().map(|link| link.proxy.traffic());

@@ -1,9 +1,10 @@
 //! [`Network`]: the processes, proxies and accounts of one testnet, and everything that can be done to them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bitcoin::Amount;
+use bitcoin::{Amount, ScriptBuf};
 use chain::{Params, Timestamp};
 
 use super::layout::Claim;
@@ -376,6 +377,12 @@ impl Network {
     /// The rules of the network.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// Whose miner is paid by which script.
+    pub(super) fn payouts(&self) -> BTreeMap<ScriptBuf, usize> {
+        let payout = |(index, number)| (self.accounts.payout(number).script_pubkey(), index);
+        (0..self.nodes.len()).zip(0u32..).map(payout).collect()
     }
 
     /// Payments sent so far.

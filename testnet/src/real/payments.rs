@@ -69,27 +69,6 @@ impl Network {
         Ok(self.note_payment(paid))
     }
 
-    /// Pays with the coins of an earlier payment, whatever the node thinks of that: a double spend.
-    ///
-    /// # Errors
-    ///
-    /// [`LabError`].
-    pub(super) fn pay_again(
-        &mut self,
-        first: &SentPayment,
-        to: &str,
-        amount: Amount,
-        node: usize,
-    ) -> Result<SentPayment, LabError> {
-        let mut draft = self.draft(first.from, to, amount, Some(node))?;
-        draft
-            .coins
-            .retain(|coin| first.spends.contains(&coin.outpoint));
-        draft.asks_first = false;
-        let paid = draft.send()?;
-        Ok(self.note_payment(paid))
-    }
-
     /// A payment that is still to be made of coins that the node has to be asked about.
     ///
     /// # Errors
@@ -157,7 +136,7 @@ impl Network {
 
 /// A payment that is still to be made: all that it needs, so that nobody else waits while the node is asked.
 pub(super) struct Draft {
-    probe: Probe,
+    pub(super) probe: Probe,
     accounts: Accounts,
     from: u32,
     to: String,
@@ -168,12 +147,33 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// Spends the coins of an earlier payment, whatever the node thinks of that: a double spend.
+    #[must_use]
+    pub(super) fn against(mut self, first: &SentPayment) -> Draft {
+        self.coins
+            .retain(|coin| first.spends.contains(&coin.outpoint));
+        self.asks_first = false;
+        self
+    }
+
     /// Makes the payment and hands it to the node.
     ///
     /// # Errors
     ///
     /// [`LabError`].
     pub(super) fn send(self) -> Result<(Transaction, SentPayment), LabError> {
+        let probe = self.probe.clone();
+        let made = self.make()?;
+        probe.send(&made.0)?;
+        Ok(made)
+    }
+
+    /// Makes the payment, for [`Probe::send`].
+    ///
+    /// # Errors
+    ///
+    /// [`LabError`].
+    pub(super) fn make(self) -> Result<(Transaction, SentPayment), LabError> {
         let amount = self.payment.amount;
         let coins = match self.asks_first {
             true => unspent(&self.coins, amount, &self.probe)?,
@@ -181,7 +181,7 @@ impl Draft {
         };
         let account = self.accounts.get(self.from).ok_or(LabError::AllDown)?;
         let transaction = pay::build(&self.accounts, account, &coins, &self.payment)?;
-        let txid = self.probe.send(&transaction)?;
+        let txid = transaction.compute_txid();
         let spends: Vec<OutPoint> = transaction
             .input
             .iter()

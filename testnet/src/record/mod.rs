@@ -4,12 +4,15 @@
 //! [`Record`], and knows nothing of the engines.
 
 mod blocks;
+mod book;
 mod folder;
 mod history;
 mod index;
 mod io;
 mod line;
 mod problem;
+
+pub(crate) use book::Book;
 
 pub use blocks::{BlockId, Blocks, Placed, Position};
 pub use folder::{FolderError, MARKER, RunFolder};

@@ -29,7 +29,7 @@ impl World<'_> {
                 detail: violation.detail.clone(),
             });
         }
-        let ended = self.book.end(t, events);
+        let ended = self.book.end(t, None, Some(events));
         if let Err(error) = &ended {
             violations.push(Violation {
                 at_us: t,

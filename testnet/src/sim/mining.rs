@@ -133,7 +133,7 @@ impl World<'_> {
         let (t, hash) = (self.now_us, block.block_hash());
         self.payments.mined(hash, &block);
         self.counters.found.insert(hash, Found { node, at_us: t });
-        self.book.block(t, node, template.height.0, &block);
+        self.book.block(t, Some(node), template.height.0, &block);
         let mut outputs = Vec::new();
         match core.submit_block(now, block, &mut outputs) {
             Ok(_) => self.nodes[node].acknowledged.push(hash),

@@ -5,7 +5,6 @@
 //! target; who finds one when is drawn from Poisson clocks.
 
 pub mod attack;
-mod book;
 mod disk;
 mod fates;
 mod faults;

@@ -9,7 +9,6 @@ use chain::genesis::{Algorithm, GenesisSpec};
 use chain::{Chain, ChainOptions, Params, Timestamp};
 use node_core::{CoreOptions, Input, NodeCore};
 
-use super::book::Book;
 use super::disk::PowerDisk;
 use super::fates::Payments;
 use super::gossip::Rumours;
@@ -26,7 +25,7 @@ use crate::link::LinkSettings;
 use crate::network::HALF_LIFE_BLOCKS;
 use crate::plan::steps::Lasting;
 use crate::plan::{FaultKind, Plan};
-use crate::record::Line;
+use crate::record::{Book, Engine, Genesis, Line, Start};
 use crate::scenario::file::Difficulty;
 
 /// Time of every simulated genesis block: any would do.
@@ -94,7 +93,7 @@ pub(super) fn world<'a>(plan: Plan, seed: u64, record: Option<&'a mut dyn Write>
         tips: BTreeMap::new(),
         agreed: false,
         heals: false,
-        book: Book::begin(record, &plan, seed, &params),
+        book: Book::begin(record, start_line(&plan, seed, &params), &params),
         counters: Counters::default(),
         watch: Watch::new(plan.nodes, plan.last_step_us(), steps.len()),
         outputs: Vec::new(),
@@ -170,6 +169,19 @@ impl World<'_> {
         self.note_tip(node);
         self.feed(node, Input::Listening { address });
         self.feed(node, Input::Tick);
+    }
+}
+
+fn start_line(plan: &Plan, seed: u64, params: &Params) -> Start {
+    Start {
+        plan: plan.clone(),
+        engine: Engine::Sim,
+        seed,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        program: None,
+        speed: 1.0,
+        left_out: Vec::new(),
+        genesis: Genesis::of(params),
     }
 }
 

@@ -11,7 +11,6 @@ use p2p::sync::{ChainView, GossipId};
 use p2p::wire::{Request, Response};
 use rand_chacha::ChaCha8Rng;
 
-use super::book::Book;
 use super::disk::PowerDisk;
 use super::fates::Payments;
 use super::gossip::{ItemId, Rumours};
@@ -25,6 +24,7 @@ use crate::invariants::Watch;
 use crate::plan::random::{Concern, stream};
 use crate::plan::steps::Lasting;
 use crate::plan::{Plan, Step};
+use crate::record::Book;
 
 /// A run that goes on.
 pub(super) struct World<'a> {

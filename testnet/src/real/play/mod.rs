@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use bitcoin::Amount;
 
-use super::{LabError, NetworkOptions, NodeState, Supervisor};
+use super::{LabError, NetworkOptions, NodeState, Recorder, Supervisor};
 use crate::pay::SentPayment;
 use crate::plan::steps::Lasting;
 use crate::plan::{FaultKind, Step};
+use crate::record::{Engine, Exit, Genesis, Line, Start};
 use crate::report::observe::{self, Agreement};
 use crate::scenario::file::Difficulty;
 use clocks::Clocks;
@@ -26,6 +27,8 @@ use silence::Silence;
 
 /// How long nodes may take to come to rest when no more blocks are found.
 const REST: Duration = Duration::from_secs(30);
+/// How long a process may take to be gone after its connections are.
+const DYING: Duration = Duration::from_secs(2);
 /// However long nothing is to be done, the nodes are looked at as often as this.
 const LOOK: Duration = Duration::from_millis(250);
 /// How far ahead of a node's clock a block may be on the built-in network, in seconds.
@@ -72,12 +75,23 @@ pub struct Player<'a> {
     unpaid: Vec<String>,
     /// Which nodes were killed, and when.
     kills: Vec<(usize, Duration)>,
+    recorder: Recorder,
 }
 
 impl<'a> Player<'a> {
-    /// A player for a network that was started with [`options`] of the same schedule.
-    pub fn new(supervisor: &'a Supervisor, schedule: &'a Schedule) -> Player<'a> {
-        Player {
+    /// A player for a network that was started with [`options`] of the same schedule. What happens is recorded in a file.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Io`] when the file cannot be made.
+    pub fn new(
+        supervisor: &'a Supervisor,
+        schedule: &'a Schedule,
+        seed: u64,
+        record: &std::path::Path,
+    ) -> Result<Player<'a>, LabError> {
+        let recorder = begin_record(supervisor, schedule, seed, record)?;
+        Ok(Player {
             supervisor,
             schedule,
             began: Instant::now(),
@@ -89,7 +103,8 @@ impl<'a> Player<'a> {
             refused: Vec::new(),
             unpaid: Vec::new(),
             kills: Vec::new(),
-        }
+            recorder,
+        })
     }
 
     /// Does all steps at their times, `tell`s each, and looks at what came of it.
@@ -101,14 +116,77 @@ impl<'a> Player<'a> {
     pub fn play(mut self, tell: impl FnMut(&str)) -> Result<Outcome, LabError> {
         let played = self.play_to_the_end(tell);
         // A node that is gone explains what others say about it.
-        self.supervisor.network().check_alive()?;
-        outcome::look(self.supervisor, self.schedule, self.into_facts(played?))
+        let alive = self.check_alive_after(&played);
+        if let Err(LabError::Died { node, how, .. }) = &alive {
+            self.recorder.down(*node, Exit::Died(how.clone()));
+        }
+        let played = alive.and(played);
+        if played.is_ok() {
+            self.record_end()?;
+        }
+        let (supervisor, schedule) = (self.supervisor, self.schedule);
+        let (facts, recorder) = self.into_facts(played.as_ref().ok().copied().flatten());
+        let failed = played.as_ref().err().map(ToString::to_string);
+        let recorded = recorder.end(failed);
+        played?;
+        recorded?;
+        outcome::look(supervisor, schedule, facts)
     }
 
-    fn play_to_the_end(
-        &mut self,
-        mut tell: impl FnMut(&str),
-    ) -> Result<Option<Agreement>, LabError> {
+    /// Whether a node has died. Its connections end a little before its process can be waited for.
+    fn check_alive_after<T>(&self, played: &Result<T, LabError>) -> Result<(), LabError> {
+        let deadline = Instant::now() + DYING;
+        loop {
+            self.supervisor.network().check_alive()?;
+            if played.is_ok() || Instant::now() > deadline {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Tells what the links carried, and what every node has in the end.
+    fn record_end(&mut self) -> Result<(), LabError> {
+        self.recorder.rest();
+        let t = self.recorder.now();
+        let traffic = self.supervisor.network().carried_by_lane();
+        for (from, to, bytes) in traffic {
+            self.recorder.line(Line::Traffic {
+                t,
+                from: Some(from),
+                to: Some(to),
+                kind: None,
+                messages: 0,
+                bytes,
+            });
+        }
+        let probes = self.supervisor.network().probes();
+        for probe in &probes {
+            let transactions = probe.mempool_transactions()?;
+            let txids = transactions.iter().map(bitcoin::Transaction::compute_txid);
+            let (node, txids, aside) = (probe.node(), txids.collect(), Vec::new());
+            for transaction in transactions {
+                self.recorder.transaction(transaction);
+            }
+            self.recorder.line(Line::Mempool {
+                t,
+                node,
+                txids,
+                aside,
+            });
+            let coins = probe.coins()?;
+            self.recorder.line(Line::Coins {
+                t,
+                node,
+                tip: coins.tip,
+                amount_sat: coins.total().unwrap_or_default().to_sat(),
+                muhash: coins.muhash,
+            });
+        }
+        Ok(())
+    }
+
+    fn play_to_the_end(&mut self, mut tell: impl FnMut(&str)) -> Result<Option<u64>, LabError> {
         self.began = Instant::now();
         let schedule = self.schedule;
         for (at, step) in &schedule.steps {
@@ -122,18 +200,19 @@ impl<'a> Player<'a> {
         }
         tell("the miners stop; the nodes are asked what came of it");
         self.come_to_rest()?;
-        Ok(agreement)
+        Ok(agreement.map(|agreement| agreement.ms))
     }
 
-    fn into_facts(self, agreement: Option<Agreement>) -> outcome::Facts {
-        outcome::Facts {
+    fn into_facts(self, one_tip_ms: Option<u64>) -> (outcome::Facts, Recorder) {
+        let facts = outcome::Facts {
             wall: self.began.elapsed(),
-            one_tip_ms: agreement.map(|agreement| agreement.ms),
+            one_tip_ms,
             paid: self.paid.into_values().collect(),
             refused: self.refused,
             unpaid: self.unpaid,
             kills: self.kills,
-        }
+        };
+        (facts, self.recorder)
     }
 
     /// Lets time pass, with the payments that are due in it, and looks at the nodes now and then.
@@ -216,27 +295,64 @@ impl<'a> Player<'a> {
         let first = planned
             .conflicts_with
             .and_then(|first| self.paid.get(&first));
-        let mut network = self.supervisor.network();
-        let sent = match (planned.conflicts_with, first) {
-            (None, _) => network.pay(planned.from, &to, amount, Some(planned.node)),
-            (Some(_), Some((_, first))) => network.pay_again(first, &to, amount, planned.node),
+        let draft = {
+            let mut network = self.supervisor.network();
+            network.draft(planned.from, &to, amount, Some(planned.node))
+        };
+        let made = match (planned.conflicts_with, first) {
+            (None, _) => draft.map(|draft| (draft.probe.clone(), draft.make())),
+            (Some(_), Some((_, first))) => {
+                draft.map(|draft| (draft.probe.clone(), draft.against(first).make()))
+            }
             (Some(first), None) => Err(LabError::Refused(format!(
                 "payment {first}, whose coins it spends, was not made"
             ))),
         };
-        drop(network);
-        match sent {
-            Ok(sent) => _ = self.paid.insert(index, (self.began.elapsed(), sent)),
+        let made = made.and_then(|(probe, made)| made.map(|made| (probe, made)));
+        let (probe, (transaction, sent)) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                let (t, why) = (self.recorder.now(), error.to_string());
+                self.unpaid.push(format!("payment {index}: {why}"));
+                let payment = index;
+                return self.recorder.line(Line::Unpaid { t, payment, why });
+            }
+        };
+        let taken = probe.send(&transaction);
+        self.recorder.transaction(transaction.clone());
+        self.recorder.line(Line::Handed {
+            t: self.recorder.now(),
+            node: planned.node,
+            txid: sent.txid,
+            by: Some(index),
+            refused: taken.as_ref().err().map(ToString::to_string),
+        });
+        match taken {
+            Ok(_) => {
+                let sent = self.supervisor.network().note_payment((transaction, sent));
+                self.paid.insert(index, (self.began.elapsed(), sent));
+            }
             // A node that sees both sides of a double spend has to refuse one.
-            Err(LabError::Node { problem, .. }) if planned.conflicts_with.is_none() => {
-                self.refused.push(format!("payment {index}: {problem}"));
+            Err(error) if planned.conflicts_with.is_none() => {
+                self.refused.push(format!("payment {index}: {error}"));
             }
             Err(error) => self.unpaid.push(format!("payment {index}: {error}")),
         }
     }
 
-    /// Takes one step.
+    /// Takes one step, and tells it.
     fn take(&mut self, step: Step) -> Result<(), LabError> {
+        self.carry_out(step)?;
+        let t = self.recorder.now();
+        let what = None;
+        self.recorder.line(match step {
+            Step::Begin(fault) => Line::Begun { t, fault, what },
+            Step::End(fault) => Line::Ended { t, fault },
+        });
+        Ok(())
+    }
+
+    fn carry_out(&mut self, step: Step) -> Result<(), LabError> {
         let plan = &self.schedule.plan;
         let (Step::Begin(index) | Step::End(index)) = step;
         let begins = step == Step::Begin(index);
@@ -267,17 +383,20 @@ impl<'a> Player<'a> {
                 if network.state(node)? != NodeState::Down {
                     network.kill(node)?;
                     self.kills.push((node, self.began.elapsed()));
+                    self.recorder.down(node, Exit::Killed);
                 }
             }
             FaultKind::Stop { node } if begins => {
                 if network.state(node)? != NodeState::Down {
                     network.stop(node)?;
                     self.kills.push((node, self.began.elapsed()));
+                    self.recorder.down(node, Exit::Stopped);
                 }
             }
             FaultKind::Kill { node } | FaultKind::Stop { node } | FaultKind::Start { node } => {
                 if network.state(node)? == NodeState::Down && !plan.is_down(node, &self.lasting) {
                     network.restart(node)?;
+                    self.recorder.up(node, network.probe(node)?);
                     if plan.is_frozen(node, &self.lasting) {
                         network.set_paused(node, true)?;
                     }
@@ -314,4 +433,31 @@ impl<'a> Player<'a> {
             Step::End(index) => format!("end of {}", what(index)),
         }
     }
+}
+
+/// The record of a schedule on a network that runs, with all its nodes.
+fn begin_record(
+    supervisor: &Supervisor,
+    schedule: &Schedule,
+    seed: u64,
+    path: &std::path::Path,
+) -> Result<Recorder, LabError> {
+    let mut network = supervisor.network();
+    let params = network.params().clone();
+    let start = Start {
+        plan: schedule.plan.clone(),
+        engine: Engine::Real,
+        seed,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        program: None,
+        speed: schedule.speed,
+        left_out: schedule.left_out.clone(),
+        genesis: Genesis::of(&params),
+    };
+    let payouts = network.payouts();
+    let mut recorder = Recorder::begin(path, start, params, payouts)?;
+    for probe in network.probes() {
+        recorder.up(probe.node(), probe);
+    }
+    Ok(recorder)
 }

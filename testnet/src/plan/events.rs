@@ -98,7 +98,7 @@ impl Reader<'_> {
             Action::Mining { node, share } => {
                 let same = |what: &FaultKind| matches!(what, FaultKind::Mining { node: other, .. } if *other == node);
                 self.close(at_us, same);
-                if share == super::resolve::share_at_first(self.scenario, node) {
+                if share == share_at_first(self.scenario, node) {
                     return Ok(());
                 }
                 FaultKind::Mining { node, share }
@@ -252,6 +252,17 @@ fn ways((a, b): (usize, usize), one_way: bool) -> Vec<(usize, usize)> {
     match one_way {
         true => vec![(a, b)],
         false => vec![(a, b), (b, a)],
+    }
+}
+
+/// A node's weight among all miners at the start.
+fn share_at_first(scenario: &Scenario, node: usize) -> f64 {
+    let mut miners = scenario.miners.iter();
+    match scenario.miners.is_empty() {
+        true => 1.0,
+        false => miners
+            .find(|miner| miner.node == node)
+            .map_or(0.0, |miner| miner.share),
     }
 }
 

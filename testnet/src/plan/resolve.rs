@@ -125,16 +125,5 @@ fn miners(scenario: &Scenario) -> Vec<Miner> {
         .collect()
 }
 
-/// A node's weight among all miners at the start.
-pub(super) fn share_at_first(scenario: &Scenario, node: usize) -> f64 {
-    let mut miners = scenario.miners.iter();
-    match scenario.miners.is_empty() {
-        true => 1.0,
-        false => miners
-            .find(|miner| miner.node == node)
-            .map_or(0.0, |miner| miner.share),
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -68,8 +68,9 @@ pub(crate) fn hashes(work: u128) -> String {
     let value = work as f64;
     match work {
         0..10_000 => format!("{work} hashes"),
-        10_000..10_000_000 => format!("{:.2} M hashes", value / 1e6),
-        10_000_000..10_000_000_000 => format!("{:.2} G hashes", value / 1e9),
+        10_000..1_000_000 => format!("{:.1} k hashes", value / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} M hashes", value / 1e6),
+        1_000_000_000..1_000_000_000_000 => format!("{:.2} G hashes", value / 1e9),
         _ => format!("{:.2} T hashes", value / 1e12),
     }
 }

@@ -1,19 +1,21 @@
 //! Opening a chain whose database may be damaged: what cannot be opened is set aside, and a new one is made from the bodies
 //! in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bitcoin::BlockHash;
 
-use crate::chain::{AcceptError, Chain, ChainOptions, Cure};
+use crate::chain::{AcceptError, Chain, ChainOptions, Cure, InvalidateError};
 use crate::framing::magic;
 use crate::import::{self, ImportError, ImportProgress};
 use crate::params::Params;
+use crate::rules::spend::SignatureCache;
 use crate::store::{
-    DamagedFile, DirectoryLock, FILE_NAME, Found, FoundBody, OpenError, StoreError,
+    DamagedFile, DirectoryLock, FILE_NAME, Found, FoundBody, HeaderRow, OpenError, RowKey,
+    StoreError,
 };
 use crate::units::{Height, Timestamp};
 
@@ -44,9 +46,10 @@ pub enum SalvageError {
     Store(#[from] StoreError),
 }
 
-/// Opens the chain in a directory as [`Chain::open_owned`]; if its database is damaged, sets that aside under another name, makes a
-/// new one, and connects all blocks of this network that are found in the damaged one, with all checks. Headers are taken over too,
-/// so that a lost body is known to be missing. [`Chain::take_cures`] tells of it.
+/// Opens the chain in a directory as [`Chain::open_owned`]; rows of headers that are damaged are made again. If that does not do, it
+/// sets the database aside under another name, makes a new one, and connects all blocks of this network that are found in the damaged
+/// one, with all checks. Headers are taken over too, so that a lost body is known to be missing, and so is what an operator said of
+/// blocks. [`Chain::take_cures`] tells of it.
 ///
 /// `now` is the time that headers may not be far ahead of. `progress` is called while blocks are taken over.
 ///
@@ -61,7 +64,7 @@ pub fn open(
     progress: &mut dyn FnMut(&ImportProgress),
 ) -> Result<Chain, SalvageError> {
     let params = params.into();
-    let (problem, error) = match Chain::open_owned(lock.clone(), Arc::clone(&params), options) {
+    let (problem, error) = match Chain::open_mending(lock.clone(), Arc::clone(&params), options) {
         Ok(chain) => return Ok(chain),
         Err(OpenError::Damaged { path, problem }) => {
             (problem.clone(), OpenError::Damaged { path, problem })
@@ -101,7 +104,7 @@ pub fn open(
         path: path.clone(),
         error,
     })?;
-    let kept = chain.take_name()?;
+    let (marked, refused) = mark_again(&mut chain, &headers)?;
     let is_here = |hash: &BlockHash| {
         let info = chain.tree().get(hash);
         info.is_some_and(|info| info.status.has_body)
@@ -109,15 +112,45 @@ pub fn open(
     let was_here = headers.values().filter(|row| row.status.has_body);
     let lost = was_here.filter(|row| !is_here(&row.hash)).count() as u64;
     let bodies = blocks.iter().filter(|hash| is_here(hash)).count() as u64;
+    let read: BTreeSet<BlockHash> = headers.values().map(|row| row.hash).collect();
+    let unknown_marks = refused + blocks.difference(&read).count() as u64;
+    let kept = chain.take_name(lost == 0)?;
     chain.tell_cure(Cure::Database {
         damage: format!("the database could not be opened ({problem})"),
-        kept,
+        kept: kept.path,
+        removed: kept.removed,
+        marked,
+        unknown_marks,
         bodies,
         lost,
         before: None,
         after: chain.tip().height,
     });
     Ok(chain)
+}
+
+/// Says again what an operator had said of blocks. Gives those that are invalid by it, and of how many it cannot be said now, for a
+/// body that the way back needs is lost.
+///
+/// Pages that are not used any more are read as well, so a mark that was taken back may be found again: a chain that stands still and
+/// says why can be helped, one that follows what was condemned may have done harm.
+fn mark_again(
+    chain: &mut Chain,
+    headers: &BTreeMap<RowKey, HeaderRow>,
+) -> Result<(Vec<BlockHash>, u64), StoreError> {
+    let (mut marked, mut refused) = (Vec::new(), 0);
+    for row in headers.values().filter(|row| row.status.invalidated) {
+        let is_known = chain.tree().get(&row.hash).is_some();
+        match chain.invalidate(&row.hash) {
+            Ok(()) if is_known => marked.push(row.hash),
+            Err(InvalidateError::Store(error)) => return Err(error),
+            Ok(()) | Err(_) => refused += 1,
+        }
+    }
+    if !marked.is_empty() {
+        chain.activate_best(&SignatureCache::default(), &mut Vec::new())?;
+    }
+    Ok((marked, refused))
 }
 
 /// What was found, framed as an import reads it.

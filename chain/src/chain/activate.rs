@@ -244,6 +244,9 @@ impl Chain {
     /// was never connected here (below a snapshot of coins).
     pub(super) fn next_target(&self) -> NodeId {
         let tip = self.tip_id();
+        if self.is_healing() {
+            return tip;
+        }
         let reachable = |&candidate: &NodeId| {
             let fork = self.tree.fork_point(tip, candidate).height;
             let is_doubtful = |&block: &NodeId| self.tree.is_ancestor(block, candidate);

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use super::load::DamagedHeaders;
 use super::pending::Pending;
 use super::{Chain, ChainOptions, CureCounts, OnDamage};
 use crate::coins::CoinCache;
@@ -50,7 +51,7 @@ impl FrozenChain {
     ) -> Result<FrozenChain, OpenError> {
         let params = params.into();
         let (store, tip) = Store::open_read_only(path, &params, options.database_bytes())?;
-        Chain::load_at(store, tip, params, options).map(FrozenChain)
+        Chain::load_at(store, tip, params, options, DamagedHeaders::Refuse).map(FrozenChain)
     }
 }
 
@@ -77,6 +78,8 @@ impl Chain {
             found: Arc::clone(&self.found),
             doubtful: BTreeSet::new(),
             on_damage: OnDamage::default(),
+            heals_in_steps: false,
+            healing: None,
             cures: Vec::new(),
             cure_counts: CureCounts::default(),
             last_healed: None,

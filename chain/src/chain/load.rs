@@ -7,7 +7,7 @@ use bitcoin::BlockHash;
 
 use super::base::find_snapshot_base;
 use super::pending::Pending;
-use super::{Chain, ChainOptions, CureCounts, OnDamage};
+use super::{BlockPosition, Chain, ChainOptions, CureCounts, OnDamage};
 use crate::coins::CoinCache;
 use crate::coins::encoding::{PackedCoin, encode_undo};
 use crate::params::Params;
@@ -15,6 +15,7 @@ use crate::probe::Probes;
 use crate::rules::block_alone;
 use crate::store::{HeaderRow, Loaded, OpenError, Store, StoreError, StoreFault};
 use crate::tree::{BlockTree, NodeId};
+use crate::units::Height;
 
 const GENESIS: NodeId = NodeId(0);
 
@@ -30,6 +31,23 @@ impl From<StoreError> for LoadError {
     }
 }
 
+/// What is done about rows of headers that are damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DamagedHeaders {
+    /// The database is refused.
+    Refuse,
+    /// They are made again as far as possible. Those that are not, and those that follow them, are left out, and come from peers.
+    Mend,
+}
+
+/// The headers of a database.
+struct LoadedTree {
+    tree: BlockTree,
+    active: Vec<NodeId>,
+    /// Blocks whose header was damaged and is whole again, and whether it is known what an operator said of them.
+    mended: Vec<(BlockPosition, bool)>,
+}
+
 impl Chain {
     /// The chain that `store` holds, or genesis, committed, if it holds none yet.
     pub(super) fn load(
@@ -37,9 +55,10 @@ impl Chain {
         loaded: Loaded,
         params: Arc<Params>,
         options: ChainOptions,
+        damaged: DamagedHeaders,
     ) -> Result<Chain, OpenError> {
         match loaded {
-            Loaded::AtTip(tip) => Chain::load_at(store, tip, params, options),
+            Loaded::AtTip(tip) => Chain::load_at(store, tip, params, options, damaged),
             Loaded::New => {
                 let path = store.path().to_owned();
                 let mut chain = Chain::at_genesis(store, params, options);
@@ -60,11 +79,20 @@ impl Chain {
         tip: BlockHash,
         params: Arc<Params>,
         options: ChainOptions,
+        damaged: DamagedHeaders,
     ) -> Result<Chain, OpenError> {
         let path = store.path().to_owned();
-        let problem = match load_tree(&store, &params, tip) {
-            Ok((tree, active)) => {
-                return Ok(Chain::assemble(store, params, options, tree, active));
+        let problem = match load_tree(&store, &params, tip, damaged) {
+            Ok(LoadedTree {
+                tree,
+                active,
+                mended,
+            }) => {
+                let mut chain = Chain::assemble(store, params, options, tree, active);
+                for (block, marks_known) in mended {
+                    chain.write_header_again(block, marks_known);
+                }
+                return Ok(chain);
             }
             Err(LoadError::Store(error)) if error.cause != StoreFault::Damage => {
                 return Err(OpenError::Io {
@@ -90,6 +118,8 @@ impl Chain {
             found: Arc::default(),
             doubtful: BTreeSet::new(),
             on_damage: OnDamage::default(),
+            heals_in_steps: false,
+            healing: None,
             cures: Vec::new(),
             cure_counts: CureCounts::default(),
             last_healed: None,
@@ -149,19 +179,46 @@ fn load_tree(
     store: &Store,
     params: &Params,
     tip: BlockHash,
-) -> Result<(BlockTree, Vec<NodeId>), LoadError> {
+    damaged: DamagedHeaders,
+) -> Result<LoadedTree, LoadError> {
     let mut tree = new_tree(params);
+    let mut mended = Vec::new();
     store.read(|disk| {
         tree.reserve(usize::try_from(disk.header_count()?).unwrap_or(0));
-        disk.for_each_header(|row| load_header(&mut tree, &row))
+        let mend = |block, row: Option<HeaderRow>, error| -> Result<_, LoadError> {
+            if damaged == DamagedHeaders::Refuse {
+                return Err(LoadError::Store(error));
+            }
+            let marks_known = row.is_some();
+            let row = match row {
+                Some(row) => Some(row),
+                None => disk.header_by_body(block)?,
+            };
+            mended.extend(row.map(|_| (block, marks_known)));
+            Ok(row)
+        };
+        disk.for_each_header(mend, |row| {
+            let is_left_out = damaged == DamagedHeaders::Mend
+                && row.height > Height::GENESIS
+                && tree.id_of(&row.header.prev_blockhash).is_none();
+            match is_left_out {
+                true => Ok(()),
+                false => load_header(&mut tree, &row),
+            }
+        })
     })?;
+    mended.retain(|(block, _)| tree.id_of(&block.hash).is_some());
     let tip = tree
         .id_of(&tip)
         .ok_or_else(|| LoadError::Damaged(format!("the header of its tip {tip} is missing")))?;
     tree.finish_loading(tip);
     let mut active = vec![GENESIS];
     active.extend(tree.path(GENESIS, tip));
-    Ok((tree, active))
+    Ok(LoadedTree {
+        tree,
+        active,
+        mended,
+    })
 }
 
 fn load_header(tree: &mut BlockTree, row: &HeaderRow) -> Result<(), LoadError> {

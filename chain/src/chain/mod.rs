@@ -36,6 +36,8 @@ use crate::probe::{Probe, Probes};
 use crate::store::{Damage, DirectoryLock, OpenError, Store};
 use crate::tree::{BlockTree, HeaderInfo, NodeId};
 use crate::units::{Height, Timestamp};
+use heal::Healing;
+use load::DamagedHeaders;
 use pending::Pending;
 
 pub use activate::StepLimit;
@@ -73,6 +75,9 @@ pub struct Chain {
     /// Blocks on which there is no verdict before a lost body is back.
     doubtful: BTreeSet<NodeId>,
     on_damage: OnDamage,
+    heals_in_steps: bool,
+    /// What is being healed in steps. The tip stands still meanwhile.
+    healing: Option<Healing>,
     /// What was healed and not told yet.
     cures: Vec<Cure>,
     cure_counts: CureCounts,
@@ -126,7 +131,17 @@ impl Chain {
     ) -> Result<Chain, OpenError> {
         let params = params.into();
         let (store, loaded) = Store::open(lock, &params, options.database_bytes())?;
-        Chain::load(store, loaded, params, options)
+        Chain::load(store, loaded, params, options, DamagedHeaders::Refuse)
+    }
+
+    /// As [`Chain::open_owned`], but headers whose rows are damaged are made again: see [`Cure::Header`].
+    pub(crate) fn open_mending(
+        lock: DirectoryLock,
+        params: Arc<Params>,
+        options: ChainOptions,
+    ) -> Result<Chain, OpenError> {
+        let (store, loaded) = Store::open(lock, &params, options.database_bytes())?;
+        Chain::load(store, loaded, params, options, DamagedHeaders::Mend)
     }
 
     /// A chain on any redb backend: memory in simulation, a failing one in crash tests.
@@ -141,7 +156,7 @@ impl Chain {
     ) -> Result<Chain, OpenError> {
         let params = params.into();
         let (store, loaded) = Store::open_backend(backend, &params, options.database_bytes())?;
-        Chain::load(store, loaded, params, options)
+        Chain::load(store, loaded, params, options, DamagedHeaders::Refuse)
     }
 
     /// A chain in memory. Nothing is written until [`Chain::flush`], which then keeps its rows in a database in memory.

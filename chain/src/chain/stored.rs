@@ -12,6 +12,12 @@ use crate::rules::block_alone::{self, BodyContext};
 use crate::store::{StoreError, block_key};
 use crate::tree::NodeId;
 
+#[cfg(test)]
+thread_local! {
+    /// Bodies from disk that were decoded on this thread.
+    pub(super) static OPENED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// A body that was read and not looked at yet.
 pub struct StoredBlock {
     hash: BlockHash,
@@ -47,6 +53,8 @@ impl StoredBlock {
                 params,
             } => (bytes, context, params),
         };
+        #[cfg(test)]
+        OPENED.set(OPENED.get() + 1);
         let block: Block = consensus::deserialize(&bytes).ok()?;
         if block.block_hash() != self.hash {
             return None;

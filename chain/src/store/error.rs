@@ -60,7 +60,7 @@ pub enum OpenError {
 
 /// Storage failed. Unless it is damage that can be healed, that is fatal: the node stops and never goes on after it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("storage failed: {problem}; {}", .cause.remedy())]
+#[error("{}: {problem}; {}", .cause.event(), .cause.remedy())]
 pub struct StoreError {
     /// What kind of failure it is.
     pub cause: StoreFault,
@@ -79,9 +79,18 @@ pub enum StoreFault {
     Device,
     /// Bytes came back that this program never wrote.
     Damage,
+    /// None any more: what was damaged is being healed, and the chain stands still meanwhile.
+    Healing,
 }
 
 impl StoreFault {
+    fn event(self) -> &'static str {
+        match self {
+            StoreFault::Healing => "damage is being healed",
+            StoreFault::NoSpace | StoreFault::Device | StoreFault::Damage => "storage failed",
+        }
+    }
+
     /// What to do about it.
     pub fn remedy(self) -> &'static str {
         match self {
@@ -92,6 +101,7 @@ impl StoreFault {
             StoreFault::Damage => {
                 "run `mend verify --repair` on this data directory, or start with --on-damage mend"
             }
+            StoreFault::Healing => "ask again when it is done; getscrubinfo tells how far it is",
         }
     }
 
@@ -173,6 +183,15 @@ impl StoreError {
             cause: StoreFault::Damage,
             problem: damage.to_string(),
             damage: Some(Box::new(damage)),
+        }
+    }
+
+    /// What is asked for has to wait for this.
+    pub(crate) fn healing(problem: String) -> StoreError {
+        StoreError {
+            cause: StoreFault::Healing,
+            problem,
+            damage: None,
         }
     }
 

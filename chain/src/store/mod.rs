@@ -43,9 +43,11 @@ pub use lock::{DirectoryLock, LOCK_NAME};
 pub use memory::MemoryDisk;
 pub(crate) use open::Loaded;
 pub(crate) use pages::{Pages, Stretch};
+pub use replace::KEPT_FILES;
+pub(crate) use replace::Kept;
 pub(crate) use scan::{DamagedFile, Found, FoundBody};
 pub(crate) use snapshot::{Snapshot, check_row};
-pub(crate) use tables::{HeaderRow, block_key, position};
+pub(crate) use tables::{HeaderRow, RowKey, block_key, position};
 
 use disk::Disk;
 pub(crate) use guard::{Panicked, guard};

@@ -104,11 +104,19 @@ impl Store {
         cache_bytes: usize,
     ) -> Result<(Store, Loaded), OpenError> {
         let opened = guarded(&path, || open().map_err(|error| classify(error, &path)));
-        let opened = opened?;
-        let database = &opened.database;
+        let mut opened = opened?;
+        let database = &mut opened.database;
         let loaded = guarded(&path, || {
             if let Some(loaded) = check_meta(database, params, &path)? {
                 return Ok(loaded);
+            }
+            // Rows get their checksums now: they must be what was written.
+            let is_whole = database.check_integrity();
+            if !is_whole.map_err(|error| classify(error, &path))? {
+                return Err(OpenError::Damaged {
+                    path: path.clone(),
+                    problem: "its pages do not match their checksums".to_owned(),
+                });
             }
             upgrade::from_1(database).map_err(|error| unreadable(error, &path))?;
             check_meta(database, params, &path)?.ok_or_else(|| OpenError::Damaged {

@@ -10,6 +10,18 @@ use super::open::{UNFINISHED_NAME, remove_unfinished};
 use super::{DirectoryLock, FILE_NAME, Store, StoreError, build};
 use crate::new_file::sync_directory;
 
+/// Damaged files that are kept; older ones are removed when all that was in them is here again.
+pub const KEPT_FILES: usize = 2;
+
+/// What became of a damaged file.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// Where it is; `None` for a database in memory.
+    pub(crate) path: Option<PathBuf>,
+    /// Older ones that were removed.
+    pub(crate) removed: usize,
+}
+
 impl Store {
     /// An empty database beside this one: a file under another name in the same directory, or in memory if this one is no file.
     pub(crate) fn beside(&self) -> Result<Store, StoreError> {
@@ -42,10 +54,11 @@ impl Store {
         })
     }
 
-    /// Takes the name of the directory's database, which is kept under another. Gives that; `None` for a database in memory.
-    pub(crate) fn take_name(&mut self) -> Result<Option<PathBuf>, StoreError> {
+    /// Takes the name of the directory's database, which is kept under another. If `all_is_here`, only the last [`KEPT_FILES`] of those
+    /// are left; what is still missing may be found in one of them.
+    pub(crate) fn take_name(&mut self, all_is_here: bool) -> Result<Kept, StoreError> {
         let Some(lock) = &self.lock else {
-            return Ok(None);
+            return Ok(Kept::default());
         };
         let kept = set_aside(lock.dir()).map_err(failed)?;
         let path = lock.dir().join(FILE_NAME);
@@ -53,7 +66,14 @@ impl Store {
             .and_then(|()| sync_directory(lock.dir()))
             .map_err(failed)?;
         self.path = path.display().to_string();
-        Ok(Some(kept))
+        let removed = match all_is_here {
+            true => remove_old(lock.dir()).map_err(failed)?,
+            false => 0,
+        };
+        Ok(Kept {
+            path: Some(kept),
+            removed,
+        })
     }
 }
 
@@ -61,8 +81,9 @@ impl Store {
 /// loses the first.
 fn set_aside(dir: &Path) -> io::Result<PathBuf> {
     let path = dir.join(FILE_NAME);
-    for number in 1.. {
-        let kept = dir.join(format!("{FILE_NAME}.damaged-{number}"));
+    let last = numbers_of_kept(dir)?.last().copied().unwrap_or(0);
+    for number in last + 1.. {
+        let kept = kept_name(dir, number);
         match fs::hard_link(&path, &kept) {
             Ok(()) => return Ok(kept),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -72,6 +93,33 @@ fn set_aside(dir: &Path) -> io::Result<PathBuf> {
         }
     }
     unreachable!("there are more numbers than files")
+}
+
+fn kept_name(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{FILE_NAME}.damaged-{number}"))
+}
+
+/// The numbers of the kept files, oldest first.
+fn numbers_of_kept(dir: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let rest = name.to_str().and_then(|name| name.strip_prefix(FILE_NAME));
+        let number = rest.and_then(|rest| rest.strip_prefix(".damaged-"));
+        numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Removes all kept files but the newest, and gives how many.
+fn remove_old(dir: &Path) -> io::Result<usize> {
+    let numbers = numbers_of_kept(dir)?;
+    let old = &numbers[..numbers.len().saturating_sub(KEPT_FILES)];
+    for number in old {
+        fs::remove_file(kept_name(dir, *number))?;
+    }
+    Ok(old.len())
 }
 
 fn failed(error: io::Error) -> StoreError {

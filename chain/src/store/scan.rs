@@ -19,7 +19,8 @@ use super::disk::Disk;
 use super::open::MAGIC;
 use super::seal::unseal;
 use super::tables::{HeaderRow, RowKey, position};
-use crate::units::Height;
+use super::{Store, StoreError};
+use crate::units::{BlockPosition, Height};
 
 /// Smallest size of redb's pages.
 const PAGE_BYTES: usize = 4096;
@@ -63,7 +64,8 @@ impl FoundBody {
 /// What was found in a file.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Headers whose rows are whole, by height. Of several rows of one block one that says that its body is there, if there is one.
+    /// Headers whose rows are whole, by height. Of several rows of one block it counts if one says that its body is there, or that an
+    /// operator marked it.
     pub(crate) headers: BTreeMap<RowKey, HeaderRow>,
     /// Bodies by height. There may be several of one block: pages that are not used any more are looked at too.
     pub(crate) bodies: Vec<FoundBody>,
@@ -75,6 +77,7 @@ impl Found {
         if let Some(row) = row.filter(|row| row.header.block_hash() == row.hash) {
             let known = self.headers.entry(*key).or_insert(row);
             known.status.has_body |= row.status.has_body;
+            known.status.invalidated |= row.status.invalidated;
         }
     }
 }
@@ -109,21 +112,62 @@ impl DamagedFile {
 }
 
 fn find(disk: &Disk) -> io::Result<Found> {
-    let length = disk.len()?;
     let mut found = Found::default();
-    let mut chunk = vec![0; CHUNK_BYTES];
     let mut start = 0;
-    while start < length {
-        disk.read(start, &mut chunk)?;
-        for (offset, page) in (start..).step_by(PAGE_BYTES).zip(chunk.chunks(PAGE_BYTES)) {
-            if page[0] == LEAF {
-                find_in_page(disk, offset, page, &mut found)?;
-            }
-        }
-        start += CHUNK_BYTES as u64;
+    while let Some(next) = find_some(disk, start, &mut found)? {
+        start = next;
     }
     found.bodies.sort_unstable();
     Ok(found)
+}
+
+/// Looks at the pages of a stretch of the file from `start` on, and gives its end. `None`: the file has ended.
+fn find_some(disk: &Disk, start: u64, found: &mut Found) -> io::Result<Option<u64>> {
+    if start >= disk.len()? {
+        return Ok(None);
+    }
+    let mut chunk = vec![0; CHUNK_BYTES];
+    disk.read(start, &mut chunk)?;
+    for (offset, page) in (start..).step_by(PAGE_BYTES).zip(chunk.chunks(PAGE_BYTES)) {
+        if page[0] == LEAF {
+            find_in_page(disk, offset, page, found)?;
+        }
+    }
+    Ok(Some(start + CHUNK_BYTES as u64))
+}
+
+/// A body that was found, and how its bytes are read.
+type FoundBytes<'a> = (
+    BlockPosition,
+    Box<dyn Fn() -> Result<Vec<u8>, StoreError> + 'a>,
+);
+
+impl Store {
+    /// Bodies on the pages of a stretch of the file from byte `start` on, past the trees that lead to them, and the stretch's end.
+    /// `None`: the file has ended. Pages that are not used any more are looked at too.
+    pub(crate) fn find_bodies(
+        &self,
+        start: u64,
+    ) -> Result<Option<(Vec<FoundBytes<'_>>, u64)>, StoreError> {
+        let io_error = |error| StoreError::read(redb::StorageError::Io(error));
+        let Some(opened) = self.database.get() else {
+            return Ok(None);
+        };
+        let disk = &opened.disk;
+        let mut found = Found::default();
+        let Some(next) = find_some(disk, start, &mut found).map_err(io_error)? else {
+            return Ok(None);
+        };
+        let bodies = found.bodies.into_iter().map(|body| -> FoundBytes<'_> {
+            let read = move || {
+                let mut bytes = vec![0; body.length];
+                disk.read(body.offset, &mut bytes).map_err(io_error)?;
+                Ok(bytes)
+            };
+            (position(&body.key), Box::new(read))
+        });
+        Ok(Some((bodies.collect(), next)))
+    }
 }
 
 /// Looks at the rows of the page at `offset`, whose first bytes are `page`.

@@ -25,6 +25,20 @@ pub(super) fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Option<&'a [u8]> {
     (*found == checksum(key, value)).then_some(value)
 }
 
+/// The row that was written, if `sealed` differs from it in one bit.
+pub(super) fn with_one_bit_back(key: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let mut row = sealed.to_vec();
+    for bit in 0..sealed.len() * 8 {
+        row[bit / 8] ^= 1 << (bit % 8);
+        if unseal(key, &row).is_some() {
+            row.truncate(row.len() - SEAL_BYTES);
+            return Some(row);
+        }
+        row[bit / 8] ^= 1 << (bit % 8);
+    }
+    None
+}
+
 /// The checksum of a row.
 pub(super) fn checksum(key: &[u8], value: &[u8]) -> [u8; SEAL_BYTES] {
     let sum = XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(key), value);
@@ -71,6 +85,12 @@ mod tests {
             let mut flipped = sealed.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(unseal(&key, &flipped), None);
+            assert_eq!(
+                with_one_bit_back(&key, &flipped).as_deref(),
+                Some(&b"a coin"[..])
+            );
+            flipped[(bit / 8 + 1) % sealed.len()] ^= 0x11;
+            assert_eq!(with_one_bit_back(&key, &flipped), None);
         }
         for bit in 0..key.len() * 8 {
             let mut flipped = key;

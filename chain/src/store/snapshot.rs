@@ -3,15 +3,18 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use bitcoin::OutPoint;
+use bitcoin::block::Header;
+use bitcoin::{OutPoint, VarInt, consensus};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableError};
 
 use super::StoreError;
 use super::damage::{Damage, Extent, Place, Table};
 use super::guard::guard;
-use super::seal::{unseal, unseal_undo};
-use super::tables::{BlockKey, HeaderRow, RowKey, position, rows};
+use super::seal::{unseal, unseal_undo, with_one_bit_back};
+use super::tables::{BlockKey, HeaderRow, RowKey, block_key, position, rows};
 use crate::coins::encoding::{PackedCoin, decode_coin, decode_outpoint, encode_outpoint};
+use crate::tree::Status;
+use crate::units::BlockPosition;
 
 /// One consistent state of the database, for the time of one [`Store::read`](super::Store::read). All its methods give owned
 /// values, so that nothing read can outlive it.
@@ -132,20 +135,65 @@ impl Snapshot {
         })
     }
 
-    /// Calls `visit` with every header in order of height.
+    /// Calls `visit` with every header in order of height. For a row that does not prove itself `mend` says what belongs there, if
+    /// anything does; it is given the row as it was if a single bit flipped.
     pub(crate) fn for_each_header<E: From<StoreError>>(
         &self,
+        mut mend: impl FnMut(
+            BlockPosition,
+            Option<HeaderRow>,
+            StoreError,
+        ) -> Result<Option<HeaderRow>, E>,
         mut visit: impl FnMut(HeaderRow) -> Result<(), E>,
     ) -> Result<(), E> {
         self.for_each_row(Table::Headers, |key, row| {
-            match unseal(key, row).and_then(|row| HeaderRow::decode(key, row)) {
+            if let Some(row) = unseal(key, row).and_then(|row| HeaderRow::decode(key, row)) {
+                return visit(row);
+            }
+            let before = with_one_bit_back(key, row)
+                .and_then(|row| HeaderRow::decode(key, &row))
+                .filter(|row| row.header.block_hash() == row.hash);
+            let block = position(key);
+            let error = broken(Table::Headers, Place::Block(block));
+            match mend(block, before, error)? {
                 Some(row) => visit(row),
-                None => {
-                    let place = Place::Block(position(key));
-                    Err(broken(Table::Headers, place).into())
-                }
+                None => Ok(()),
             }
         })
+    }
+
+    /// What can be told of a header by the body of its block: all but what was said of it. `None`: its body is not there.
+    pub(crate) fn header_by_body(
+        &self,
+        block: BlockPosition,
+    ) -> Result<Option<HeaderRow>, StoreError> {
+        let key = block_key(block.height, &block.hash);
+        let Some(body) = self.row(Table::Blocks, &key)? else {
+            return Ok(None);
+        };
+        let Some((header, rest)) = body.split_at_checked(Header::SIZE) else {
+            return Ok(None);
+        };
+        let header: Header = consensus::deserialize(header).expect("any 80 bytes are a header");
+        let count = consensus::deserialize_partial::<VarInt>(rest).map(|(count, _)| count.0);
+        if header.block_hash() != block.hash {
+            return Ok(None);
+        }
+        let status = Status {
+            has_body: true,
+            connected: self.row(Table::Undo, &key)?.is_some(),
+            failed: false,
+            invalidated: false,
+            failed_ancestor: false,
+        };
+        Ok(Some(HeaderRow {
+            hash: block.hash,
+            height: block.height,
+            header,
+            status,
+            // Of a damaged body it does not matter.
+            tx_count: count.map_or(0, |count| count as u32 & 0x00ff_ffff),
+        }))
     }
 
     /// Calls `visit` with every row as it is stored, in key order. That rows are missing or out of order does not go unnoticed.

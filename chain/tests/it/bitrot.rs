@@ -118,6 +118,7 @@ enum Outcome {
     Harmless,
     Coin,
     Undo,
+    Header,
     Body,
     NewDatabase,
     Salvaged,
@@ -158,6 +159,7 @@ impl Honest {
                 outcome = outcome.max(match cure {
                     Cure::Coin { .. } => Outcome::Coin,
                     Cure::Undo { .. } => Outcome::Undo,
+                    Cure::Header { .. } => Outcome::Header,
                     Cure::Database { before: None, .. } => Outcome::Salvaged,
                     Cure::Database { .. } => Outcome::NewDatabase,
                 });

@@ -30,7 +30,8 @@ fn assert_told(error: &StoreError, cause: StoreFault) {
     let remedy = match cause {
         StoreFault::NoSpace => "free some space, then start again",
         StoreFault::Device => "check the disk",
-        StoreFault::Damage => "mend verify --rebuild-coins",
+        StoreFault::Damage => "mend verify --repair",
+        StoreFault::Healing => "ask again",
     };
     assert!(text.contains(remedy), "{text}");
 }

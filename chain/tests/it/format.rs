@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use chain::fixtures::TestChain;
-use chain::store::{FILE_NAME, FORMAT};
+use chain::fixtures::{TestChain, damage_copies};
+use chain::store::{DirectoryLock, FILE_NAME, FORMAT};
 use chain::verify::{VerifyLevel, verify};
-use chain::{Chain, ChainOptions};
+use chain::{Chain, ChainOptions, Cure, OpenError, Timestamp, salvage};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 const SMALL: ChainOptions = ChainOptions {
@@ -77,4 +77,38 @@ fn a_database_of_format_1_is_taken_over() {
     let names = database.begin_read().unwrap().open_table(META).unwrap();
     let format = names.get("format").unwrap().unwrap();
     assert_eq!(bare(format.value()), FORMAT.to_le_bytes());
+}
+
+/// What is damaged must not get a checksum that says it is sound.
+#[test]
+fn a_damaged_database_of_format_1_is_not_taken_over_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut net = TestChain::on(open(dir.path()));
+    net.mine_many("a", 10);
+    net.chain_mut().flush().unwrap();
+    let want = (net.chain().tip(), net.chain().coin_set_stats(true).unwrap());
+    drop(net);
+    let mut key = None;
+    {
+        let database = Database::open(dir.path().join(FILE_NAME)).unwrap();
+        let coins = database.begin_read().unwrap().open_table(COINS).unwrap();
+        for row in coins.iter().unwrap() {
+            let found = *row.unwrap().0.value();
+            // In bodies the bytes of an output's index have another order.
+            key = Some(found).filter(|key| key[35] == 3).or(key);
+        }
+    }
+    make_format_1(dir.path());
+    let path = dir.path().join(FILE_NAME);
+    let mut content = std::fs::read(&path).unwrap();
+    damage_copies(&mut content, &key.expect("a coin of a fourth output"));
+    std::fs::write(&path, content).unwrap();
+    let refused = Chain::open(dir.path(), TestChain::params(), SMALL).unwrap_err();
+    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
+    let lock = DirectoryLock::acquire(dir.path()).unwrap();
+    let now = Timestamp(u32::MAX);
+    let mut chain = salvage::open(lock, TestChain::params(), SMALL, now, &mut |_| {}).unwrap();
+    let cures = chain.take_cures();
+    assert!(matches!(cures[..], [Cure::Database { .. }]), "{cures:?}");
+    assert_eq!((chain.tip(), chain.coin_set_stats(true).unwrap()), want);
 }

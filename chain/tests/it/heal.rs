@@ -375,3 +375,61 @@ fn a_rebuild_forgets_what_rules_said_and_keeps_what_the_operator_said() {
     net.activate();
     assert!(status(&net, &b3).may_be_valid());
 }
+
+/// Overwrites every branch page of trees whose keys are blocks, as far as it holds the key of one.
+fn ruin_branches(dir: &Path, keys: &[[u8; 36]]) -> usize {
+    let path = dir.join(FILE_NAME);
+    let mut content = fs::read(&path).unwrap();
+    let holds = |page: &[u8]| {
+        page[0] == 2
+            && keys
+                .iter()
+                .any(|key| page.windows(36).any(|window| window == key))
+    };
+    let pages: Vec<&mut [u8]> = content
+        .chunks_mut(4096)
+        .skip(1)
+        .filter(|page| holds(page))
+        .collect();
+    let count = pages.len();
+    pages.into_iter().for_each(|page| page.fill(0xaa));
+    fs::write(&path, content).unwrap();
+    count
+}
+
+/// Where the branch that leads to bodies is ruined, they are still there.
+#[test]
+fn bodies_behind_a_ruined_branch_are_found_by_their_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut net = open(dir.path());
+    net.mine_many("a", 60);
+    net.chain_mut().flush().unwrap();
+    let stats = net.chain().coin_set_stats(true).unwrap();
+    let keys: Vec<[u8; 36]> = (1..=60)
+        .map(|height| block_key(height, &net.hash(&format!("a{height}"))))
+        .collect();
+    drop(net);
+    let mut chain = Chain::open(dir.path(), TestChain::params(), SMALL).unwrap();
+    let tip = chain.tip();
+    assert!(ruin_branches(dir.path(), &keys) > 0);
+    let is_here = |chain: &Chain, height| {
+        let hash = chain.at_height(Height(height)).unwrap().hash;
+        chain.block(&hash).unwrap().is_some()
+    };
+    let here = (1..=60).filter(|&height| is_here(&chain, height)).count();
+    assert!(here < 60, "some cannot be looked up");
+    assert!(chain.heal_findings().unwrap());
+    let cures = chain.take_cures();
+    assert!(
+        matches!(cures[..], [Cure::Database { lost: 0, .. }]),
+        "{cures:?}"
+    );
+    assert_eq!(
+        (chain.tip(), chain.coin_set_stats(true).unwrap()),
+        (tip, stats)
+    );
+    assert_eq!(
+        (1..=60).filter(|&height| is_here(&chain, height)).count(),
+        60
+    );
+}

@@ -185,3 +185,145 @@ fn what_is_not_of_this_network_is_left_as_it_is() {
     fs::write(&path, ruined).unwrap();
     assert!(open(dir.path()).1.is_some());
 }
+
+#[test]
+fn what_an_operator_said_of_a_block_outlives_its_database() {
+    let (dir, sound) = directory();
+    let marked = sound.hash("a25");
+    let mut net = TestChain::on(open(dir.path()).0);
+    net.chain_mut().invalidate(&marked).unwrap();
+    net.activate();
+    net.chain_mut().flush().unwrap();
+    let tip = net.chain().tip();
+    drop(net);
+    change_file(dir.path(), |content| content[..4096].fill(0x55));
+    let (chain, cure) = open(dir.path());
+    let cure = cure.expect("it was damaged");
+    assert!(
+        matches!(&cure, Cure::Database { marked: told, unknown_marks: 0, .. } if *told == [marked]),
+        "{cure:?}"
+    );
+    assert!(
+        cure.to_string()
+            .contains(&format!("{marked} stays invalid"))
+    );
+    assert_eq!((chain.tip(), tip.height), (tip, Height(24)));
+    drop(chain);
+    let (mut chain, cure) = open(dir.path());
+    assert_eq!((cure, chain.tip()), (None, tip), "on disk too");
+    chain.reconsider(&marked);
+    let mut net = TestChain::on(chain);
+    net.activate();
+    assert_same(net.chain(), &sound);
+}
+
+/// Changes every copy of the row of a header that is on the active chain, and none of its body.
+fn change_header_row(dir: &Path, sound: &TestChain, name: &str, change: impl Fn(&mut [u8])) {
+    let block = sound.block(name);
+    let mut row = bitcoin::consensus::serialize(&block.header);
+    row.push(3);
+    row.extend_from_slice(&u32::try_from(block.txdata.len()).unwrap().to_le_bytes());
+    let mut copies = 0;
+    change_file(dir, |content| {
+        let starts: Vec<usize> = (0..=content.len() - row.len())
+            .filter(|&start| content[start..].starts_with(&row))
+            .collect();
+        copies = starts.len();
+        starts
+            .iter()
+            .for_each(|&start| change(&mut content[start..][..row.len()]));
+    });
+    assert!(copies > 0, "the row is there");
+}
+
+#[test]
+fn a_damaged_header_is_written_again_and_the_database_kept() {
+    type Change = fn(&mut [u8]);
+    let cases: [(Change, bool); 3] = [
+        (|row| row[82] ^= 0x10, true),
+        (|row| row[3] ^= 0x01, true),
+        // No single flip leads back: its body tells the rest.
+        (|row| row[2..60].fill(0x33), false),
+    ];
+    for (change, is_known) in cases {
+        let (dir, sound) = directory();
+        for name in ["a7", "a30"] {
+            change_header_row(dir.path(), &sound, name, change);
+        }
+        let refused = Chain::open(dir.path(), TestChain::params(), SMALL).unwrap_err();
+        assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
+        let lock = DirectoryLock::acquire(dir.path()).unwrap();
+        let mut chain = salvage::open(lock, TestChain::params(), SMALL, NOW, &mut |_| {}).unwrap();
+        let cures = chain.take_cures();
+        assert_eq!(cures.len(), 2, "{cures:?}");
+        for (cure, name) in cures.iter().zip(["a7", "a30"]) {
+            assert!(
+                matches!(cure, Cure::Header { block, marks_known }
+                    if block.hash == sound.hash(name) && *marks_known == is_known),
+                "{cure:?}"
+            );
+        }
+        assert_same(&chain, &sound);
+        chain.flush().unwrap();
+        drop(chain);
+        let (chain, cure) = open(dir.path());
+        assert_eq!(cure, None, "on disk too");
+        assert_same(&chain, &sound);
+        assert_eq!(kept_files(dir.path()), [0u64; 0]);
+    }
+}
+
+/// The numbers of the damaged files that are kept.
+fn kept_files(dir: &Path) -> Vec<u64> {
+    let names = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let mut numbers: Vec<u64> = names
+        .filter_map(|name| name.to_str()?.split_once(".damaged-")?.1.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn of_damaged_files_the_last_two_are_kept() {
+    let (dir, sound) = directory();
+    for round in 1..=4_u8 {
+        let path = change_file(dir.path(), |content| content[..4096].fill(round));
+        let ruined = fs::read(&path).unwrap();
+        let (chain, cure) = open(dir.path());
+        let Some(Cure::Database { kept, removed, .. }) = cure else {
+            panic!("{cure:?}");
+        };
+        assert_eq!(removed, usize::from(round > 2));
+        assert_eq!(
+            fs::read(kept.unwrap()).unwrap(),
+            ruined,
+            "the newest is there"
+        );
+        assert_same(&chain, &sound);
+    }
+    assert_eq!(kept_files(dir.path()), [3, 4]);
+}
+
+#[test]
+fn while_a_body_is_lost_no_damaged_file_is_removed() {
+    let (dir, sound) = directory();
+    let coinbase = bitcoin::consensus::serialize(&sound.block("a5").txdata[0]);
+    for round in 1..=3_u8 {
+        change_file(dir.path(), |content| {
+            content[..4096].fill(round);
+            for start in 0..=content.len() - coinbase.len() {
+                if content[start..].starts_with(&coinbase) {
+                    content[start] ^= 2;
+                }
+            }
+        });
+        let (_, cure) = open(dir.path());
+        assert!(
+            matches!(cure, Some(Cure::Database { removed: 0, .. })),
+            "{cure:?}"
+        );
+    }
+    assert_eq!(kept_files(dir.path()), [1, 2, 3]);
+}

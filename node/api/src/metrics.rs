@@ -116,6 +116,7 @@ fn process(page: &mut Page, node: &Api) {
     for (what, count) in [
         ("coin", healed.coins),
         ("undo", healed.undo),
+        ("header", healed.headers),
         ("body", healed.bodies),
         ("database", healed.databases),
     ] {

@@ -225,15 +225,20 @@ fn healed_json(cure: &Cure) -> Value {
         Cure::Undo { block } => {
             json!({"event": "healed", "what": cure.what(), "hash": block.hash, "height": block.height, "text": text})
         }
+        Cure::Header { block, marks_known } => json!({
+            "event": "healed", "what": cure.what(), "hash": block.hash, "height": block.height,
+            "marks_known": marks_known, "text": text,
+        }),
         Cure::Database {
             kept,
             bodies,
             lost,
             before,
             after,
+            marked,
             ..
         } => json!({
-            "event": "healed", "what": cure.what(), "kept": kept, "blocks": bodies, "lost": lost,
+            "event": "healed", "what": cure.what(), "kept": kept, "blocks": bodies, "lost": lost, "marked": marked,
             "height_before": before, "height": after, "text": text,
         }),
     }

@@ -4,30 +4,33 @@
 //! |---|---|
 //! | a body | it is quarantined, and comes from a peer ([`Chain::damaged`]) |
 //! | the row of a coin | it is made again from the body of its block |
+//! | the row of a header | it is written again from memory; at the start from its one flipped bit, or from its body |
 //! | the row of undo data | they are made again from the bodies of the blocks that created the coins |
 //! | coins that a block failed on | they are compared with what bodies say ([`verdict`]) |
 //! | pages, or anything else | a new file is made from all bodies that can be read; the damaged one is kept ([`renew`]) |
 //!
 //! Bodies prove themselves by their hash, so everything else can be derived from them.
 
+mod cure;
 mod origin;
 mod renew;
+mod row;
+#[cfg(test)]
+mod tests;
 mod verdict;
-
-use std::fmt;
-use std::path::PathBuf;
 
 use bitcoin::OutPoint;
 
-use super::{BlockPosition, Chain};
-use crate::block::CheckedBlock;
-use crate::coins::encoding::{encode_outpoint, encode_undo};
-use crate::coins::{Coin, PackedCoin, creations};
-use crate::store::{Damage, Extent, Place, StoreError, Table};
+use super::Chain;
+use crate::coins::encoding::encode_outpoint;
+use crate::coins::{Coin, PackedCoin};
+use crate::store::{Damage, Extent, StoreError, StoreFault, Table};
 use crate::tree::NodeId;
-use crate::units::Height;
 
-pub(crate) use origin::Origin;
+pub use cure::{Cure, CureCounts};
+pub(crate) use origin::{Allowance, Origin};
+use renew::Renewal;
+use row::{RowCure, RowStep};
 pub(super) use verdict::Ground;
 
 /// What to do about damage.
@@ -40,97 +43,12 @@ pub enum OnDamage {
     Stop,
 }
 
-/// How often what was healed since the chain was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CureCounts {
-    /// Coins that were made again.
-    pub coins: u64,
-    /// Blocks whose undo data were made again.
-    pub undo: u64,
-    /// Bodies that came from elsewhere in place of damaged ones.
-    pub bodies: u64,
-    /// New databases.
-    pub databases: u64,
-}
-
-/// Something damaged that was put right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cure {
-    /// A coin was made again from the body of its block, or one was removed that bodies know nothing of.
-    Coin {
-        /// The coin.
-        outpoint: OutPoint,
-    },
-    /// The undo data of a block were made again from bodies.
-    Undo {
-        /// The block.
-        block: BlockPosition,
-    },
-    /// The database was made anew from the bodies that could be read.
-    Database {
-        /// What was wrong with the old one.
-        damage: String,
-        /// Where the old one is kept; `None` for one in memory.
-        kept: Option<PathBuf>,
-        /// Bodies that were taken over.
-        bodies: u64,
-        /// Bodies that could not be read, and come from peers.
-        lost: u64,
-        /// Height of the tip before; `None` if the old one could not be opened.
-        before: Option<Height>,
-        /// Height of the tip after: lower if a body on the way is lost.
-        after: Height,
-    },
-}
-
-impl Cure {
-    /// What was damaged, in one word.
-    pub fn what(&self) -> &'static str {
-        match self {
-            Cure::Coin { .. } => "coin",
-            Cure::Undo { .. } => "undo",
-            Cure::Database { .. } => "database",
-        }
-    }
-}
-
-impl fmt::Display for Cure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Cure::Coin { outpoint } => {
-                write!(
-                    f,
-                    "the damaged coin {outpoint} was made again from its block"
-                )
-            }
-            Cure::Undo { block } => write!(
-                f,
-                "the damaged undo data of block {} at height {} were made again from blocks",
-                block.hash, block.height
-            ),
-            Cure::Database {
-                damage,
-                kept,
-                bodies,
-                lost,
-                before,
-                after,
-            } => {
-                write!(f, "{damage}: a new database was made from {bodies} blocks")?;
-                if *lost > 0 {
-                    write!(f, ", {lost} are lost and come from peers")?;
-                }
-                write!(f, "; the tip is at height {after}")?;
-                if let Some(before) = before.filter(|before| before != after) {
-                    write!(f, " and was at {before}")?;
-                }
-                match kept {
-                    Some(path) => write!(f, "; the damaged file is kept as {}", path.display()),
-                    None => Ok(()),
-                }
-            }
-        }
-    }
+/// What is being healed, in steps.
+pub(super) enum Healing {
+    /// A row.
+    Row(Box<RowCure>),
+    /// The whole database.
+    Renewal(Box<Renewal>),
 }
 
 impl Chain {
@@ -139,7 +57,8 @@ impl Chain {
     ///
     /// # Errors
     ///
-    /// `error` itself if it is not about damage; or why healing failed: fatal.
+    /// `error` itself if it is not about damage; or why healing failed: fatal. [`StoreFault::Healing`](crate::StoreFault::Healing) if it goes
+    /// on in steps (see [`Chain::heal_in_steps`]).
     pub fn heal(&mut self, error: StoreError) -> Result<(), StoreError> {
         let Some(damage) = &error.damage else {
             return Err(error);
@@ -147,26 +66,93 @@ impl Chain {
         if self.on_damage == OnDamage::Stop {
             return Err(error);
         }
+        if let Some(healing) = self.healing_error() {
+            return Err(healing);
+        }
         // What was cured and is damaged again at once is not cured that way.
         let is_new = self.last_healed.as_ref() != Some(damage);
         let was_whole = self
             .last_healed
             .as_ref()
             .is_none_or(|last| last.extent == Extent::Row);
-        if is_new && damage.extent == Extent::Row && self.heal_row(damage)? {
-            self.last_healed = Some(damage.clone());
-            return Ok(());
+        let begun = match is_new && damage.extent == Extent::Row {
+            true => self.heal_row(damage)?,
+            false => RowStep::Unknown,
+        };
+        self.healing = match begun {
+            RowStep::Cured => {
+                self.last_healed = Some(damage.clone());
+                return Ok(());
+            }
+            RowStep::GoesOn(cure) => Some(Healing::Row(cure)),
+            RowStep::Unknown if !was_whole => return Err(error),
+            RowStep::Unknown => Some(Healing::Renewal(self.begin_renewal(damage)?)),
+        };
+        if self.heals_in_steps {
+            return self.healing_error().map_or(Ok(()), Err);
         }
-        if !was_whole {
-            return Err(error);
+        while self.is_healing() {
+            self.heal_step()?;
         }
-        let damage = damage.clone();
-        self.renew(&damage)?;
-        self.last_healed = Some(Box::new(Damage {
-            extent: Extent::Pages,
-            ..*damage
-        }));
         Ok(())
+    }
+
+    /// From now on, healing that takes long is begun and left to the host, who calls [`Chain::heal_step`] as long as
+    /// [`Chain::is_healing`]. Meanwhile the tip stands still, all is read as before, and what would have to be written is refused with
+    /// [`StoreFault::Healing`](crate::StoreFault::Healing).
+    pub fn heal_in_steps(&mut self) {
+        self.heals_in_steps = true;
+    }
+
+    /// Whether something is being healed in steps.
+    pub fn is_healing(&self) -> bool {
+        self.healing.is_some()
+    }
+
+    /// Goes on with what is being healed, for some tens of milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// Why healing failed: fatal.
+    pub fn heal_step(&mut self) -> Result<(), StoreError> {
+        match self.healing.take() {
+            None => Ok(()),
+            Some(Healing::Renewal(renewal)) => self.go_on_with_renewal(renewal),
+            Some(Healing::Row(cure)) => {
+                let damage = cure.damage.clone();
+                match self.go_on_with_row(cure)? {
+                    RowStep::GoesOn(cure) => self.healing = Some(Healing::Row(cure)),
+                    RowStep::Cured => self.last_healed = Some(Box::new(damage)),
+                    RowStep::Unknown => {
+                        self.healing = Some(Healing::Renewal(self.begin_renewal(&damage)?));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What is being healed and how far that is, for whoever is refused meanwhile. `None`: nothing.
+    pub fn healing_error(&self) -> Option<StoreError> {
+        let problem = match self.healing.as_ref()? {
+            Healing::Row(cure) => cure.damage.to_string(),
+            Healing::Renewal(renewal) => renewal.to_string(),
+        };
+        Some(StoreError::healing(problem))
+    }
+
+    /// Whether `error` is no reason to stop: what it names is being healed, or is noted now to be.
+    pub fn is_for_healing(&self, error: &StoreError) -> bool {
+        if error.cause == StoreFault::Healing {
+            return true;
+        }
+        let is_given_up =
+            (self.last_healed.as_ref()).is_some_and(|last| last.extent == Extent::Pages);
+        let is_curable = error.damage.is_some() && self.on_damage == OnDamage::Mend && !is_given_up;
+        if is_curable {
+            self.note_error(error);
+        }
+        is_curable
     }
 
     /// What was cured holds: the next damage is another one.
@@ -174,7 +160,7 @@ impl Chain {
         self.last_healed = None;
     }
 
-    /// Puts right what reading found since the last call. `false`: there was nothing.
+    /// Puts right what reading found since the last call, or begins to. `false`: there was nothing.
     ///
     /// # Errors
     ///
@@ -193,9 +179,17 @@ impl Chain {
         self.settle_damaged();
         let findings = std::mem::take(&mut *self.found());
         let found = !findings.is_empty();
+        let mut findings = findings.into_iter();
         let databases = self.cure_counts.databases;
-        for damage in findings {
-            self.heal(StoreError::damaged(damage))?;
+        while let Some(damage) = findings.next() {
+            match self.heal(StoreError::damaged(damage)) {
+                Err(error) if error.cause == StoreFault::Healing => {
+                    // The others wait.
+                    self.found().extend(findings);
+                    return Ok(found);
+                }
+                healed => healed?,
+            }
             if self.cure_counts.databases > databases {
                 // The others were found in the old one.
                 break;
@@ -256,66 +250,38 @@ impl Chain {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Writes one row anew. `false`: what belongs there cannot be told.
-    fn heal_row(&mut self, damage: &Damage) -> Result<bool, StoreError> {
-        match (damage.table, &damage.place) {
-            (Some(Table::Coins), Place::Coin(outpoint)) => self.heal_coin(outpoint),
-            (Some(Table::Undo), Place::Block(block)) => self.heal_undo(*block),
-            (Some(Table::Blocks), Place::Block(block)) => {
-                if let Some(id) = self.tree.id_of(&block.hash) {
-                    self.quarantine(id);
-                }
-                Ok(true)
-            }
-            _ => Ok(false),
-        }
-    }
-
-    fn heal_coin(&mut self, outpoint: &OutPoint) -> Result<bool, StoreError> {
-        match &self.origins(self.tip_id(), [*outpoint])?[outpoint] {
-            Origin::Unspent(coin) => self.coins.overwrite(outpoint, coin.clone()),
-            // It may be the key that is damaged: then another row is missing.
-            Origin::Absent | Origin::Unclear | Origin::BelowSnapshot => return Ok(false),
-        }
-        self.tell_cure(Cure::Coin {
-            outpoint: *outpoint,
-        });
-        Ok(true)
-    }
-
-    fn heal_undo(&mut self, block: BlockPosition) -> Result<bool, StoreError> {
-        let Some(id) = self.tree.id_of(&block.hash) else {
-            return Ok(false);
-        };
-        let Some(undo) = self.origin_of_undo(id)? else {
-            return Ok(false);
-        };
-        self.pending.add_undo(id, encode_undo(&undo));
-        self.tell_cure(Cure::Undo { block });
-        Ok(true)
-    }
-
     pub(crate) fn tell_cure(&mut self, cure: Cure) {
         let counts = &mut self.cure_counts;
         match &cure {
             Cure::Coin { .. } => counts.coins += 1,
             Cure::Undo { .. } => counts.undo += 1,
+            Cure::Header { .. } => counts.headers += 1,
             Cure::Database { .. } => counts.databases += 1,
         }
         self.cures.push(cure);
     }
 
-    /// The coin at `outpoint`, whose row was found damaged: what bodies say instead.
+    /// The coin at `outpoint`, whose row was found damaged: what the last bodies say instead.
     pub(super) fn coin_instead(
         &self,
         outpoint: &OutPoint,
         error: StoreError,
     ) -> Result<Option<PackedCoin>, StoreError> {
         self.note_error(&error);
-        match self.origins(self.tip_id(), [*outpoint])?.remove(outpoint) {
-            Some(Origin::Unspent(coin)) => Ok(Some(coin)),
-            Some(Origin::Absent) => Ok(None),
-            _ => Err(error),
+        self.coin_by_last_bodies(outpoint)?.ok_or(error)
+    }
+
+    /// Whether there is a coin at `outpoint`, and which, as the last bodies say. `None`: they do not tell.
+    fn coin_by_last_bodies(
+        &self,
+        outpoint: &OutPoint,
+    ) -> Result<Option<Option<PackedCoin>>, StoreError> {
+        let mut allowance = Allowance::SOME;
+        let mut origins = self.origins(self.tip_id(), [*outpoint], &mut allowance)?;
+        match origins.remove(outpoint) {
+            Some(Origin::Unspent(coin)) => Ok(Some(Some(coin))),
+            Some(Origin::Absent) => Ok(Some(None)),
+            _ => Ok(None),
         }
     }
 
@@ -333,26 +299,27 @@ impl Chain {
     }
 
     /// Makes sure that a coin which the disk does not show is not there: by the checksums of the pages that lead to its place, and by
-    /// bodies if they do not match. Gives the coin if it is there.
+    /// the last bodies if they do not match. Gives the coin if it is there.
     pub(super) fn absent_coin(
         &self,
         outpoint: &OutPoint,
     ) -> Result<Option<PackedCoin>, StoreError> {
+        match self.doubt_of_absence(outpoint)? {
+            None => Ok(None),
+            // What exactly is damaged there the scrub finds out.
+            Some(damage) => self.coin_by_last_bodies(outpoint)?.ok_or(damage),
+        }
+    }
+
+    /// What is damaged on the way to the place of a coin that the disk does not show. `None`: the pages prove that it is not there.
+    fn doubt_of_absence(&self, outpoint: &OutPoint) -> Result<Option<StoreError>, StoreError> {
         let damage = match self.store.pages() {
-            Ok(None) => return Ok(None),
-            Ok(Some(pages)) => match pages.is_sound_at(Table::Coins, &encode_outpoint(outpoint))? {
-                None => return Ok(None),
-                Some(damage) => StoreError::damaged(damage),
-            },
-            Err(error) if error.damage.is_some() => error,
+            Ok(None) => None,
+            Ok(Some(pages)) => pages.is_sound_at(Table::Coins, &encode_outpoint(outpoint))?,
+            Err(error) if error.damage.is_some() => return Ok(Some(error)),
             Err(error) => return Err(error),
         };
-        // What exactly is damaged there the scrub finds out.
-        match self.origins(self.tip_id(), [*outpoint])?.remove(outpoint) {
-            Some(Origin::Unspent(coin)) => Ok(Some(coin)),
-            Some(Origin::Absent) => Ok(None),
-            _ => Err(damage),
-        }
+        Ok(damage.map(StoreError::damaged))
     }
 
     /// The undo data of a block that were found damaged: what bodies say instead.
@@ -362,17 +329,6 @@ impl Chain {
         error: StoreError,
     ) -> Result<Vec<Coin>, StoreError> {
         self.note_error(&error);
-        self.origin_of_undo(id)?.ok_or(error)
+        self.origin_of_undo(id, Allowance::SOME)?.ok_or(error)
     }
-}
-
-/// The coin at `outpoint` as `body` creates it, spent in the same block or not.
-fn created(body: &CheckedBlock, outpoint: &OutPoint, height: Height) -> Option<PackedCoin> {
-    let index = body
-        .txids()
-        .iter()
-        .position(|txid| *txid == outpoint.txid)?;
-    let mut made = creations(body, index, height);
-    let made = made.find(|creation| creation.outpoint == *outpoint)?;
-    Some(made.coin)
 }

@@ -160,10 +160,11 @@ fn get_index_info(node: &Api, args: &Args) -> Result<Reply, Failure> {
 fn get_scrub_info(node: &Api, _: &Args) -> Result<Reply, Failure> {
     let scrubber = node.scrubber();
     let (progress, table) = scrubber.progress();
-    let (healed, waiting) = node.read(|core| {
+    let (healed, waiting, healing) = node.read(|core| {
         let chain = core.chain();
         let waiting = chain.findings().len() + chain.damaged().len();
-        (chain.cure_counts(), waiting)
+        let healing = chain.healing_error().map(|error| error.problem);
+        (chain.cure_counts(), waiting, healing)
     });
     reply(&json!({
         "enabled": scrubber.rate().is_some(),
@@ -175,9 +176,11 @@ fn get_scrub_info(node: &Api, _: &Args) -> Result<Reply, Failure> {
         "last_round_time": progress.finished_at.map(|time| time.0),
         "found": progress.found,
         "waiting": waiting,
+        "healing": healing,
         "healed": {
             "coins": healed.coins,
             "undo": healed.undo,
+            "headers": healed.headers,
             "blocks": healed.bodies,
             "databases": healed.databases,
         },

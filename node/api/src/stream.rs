@@ -185,6 +185,7 @@ pub(crate) fn event_json(event: &NumberedEvent, run: RunId) -> Value {
         NodeEvent::BlockRestored { hash, height } => {
             json!({"event": "block-restored", "hash": hash, "height": height})
         }
+        NodeEvent::Healing { problem } => json!({"event": "healing", "problem": problem}),
         NodeEvent::Healed { cure } => healed_json(cure),
         NodeEvent::SnapshotLoaded { hash, height } => {
             json!({"event": "snapshot-loaded", "hash": hash, "height": height})

@@ -49,6 +49,11 @@ pub enum NodeEvent {
         /// Its height.
         height: Height,
     },
+    /// Something stored is damaged, and being put right; that takes a while. The tip stands still meanwhile.
+    Healing {
+        /// What is damaged, and what is done.
+        problem: String,
+    },
     /// Something stored that was damaged was put right.
     Healed {
         /// What, and how.

@@ -93,6 +93,7 @@ fn log(event: &NodeEvent) {
         NodeEvent::BlockRestored { hash, height } => {
             tracing::info!(target: "chain", %height, %hash, "damaged block replaced");
         }
+        NodeEvent::Healing { problem } => tracing::warn!(target: "chain", "{problem}"),
         NodeEvent::Healed { cure } => tracing::warn!(target: "chain", "{cure}"),
         NodeEvent::SnapshotLoaded { hash, height } => {
             tracing::warn!(target: "chain", %height, %hash, "coins loaded from a snapshot; the blocks below are not validated");

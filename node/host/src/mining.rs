@@ -293,8 +293,9 @@ fn run(node: &NodeHandle) {
     let mut extra_nonce: u64 = rand::random();
     let mut engine: Option<(MiningSettings, Searcher)> = None;
     while let Some((settings, stop)) = next_search(node) {
-        let mode = node.read(|core| core.mode());
-        if let Some(why) = reason_to_pause(mode, settings.while_syncing) {
+        let (mode, is_healing) = node.read(|core| (core.mode(), core.chain().is_healing()));
+        let healing = is_healing.then_some("stored data are being healed");
+        if let Some(why) = reason_to_pause(mode, settings.while_syncing).or(healing) {
             node.inner.mining.pause(why);
             continue;
         }

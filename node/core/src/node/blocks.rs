@@ -139,6 +139,12 @@ impl NodeCore {
             }
         }
         self.check_writable()?;
+        let healing = self.chain.healing_error();
+        if let Some(healing) = healing.filter(|_| !self.chain.is_active(&hash)) {
+            // It is kept, and connected when that is done.
+            self.settle(now, out);
+            return Err(SubmitError::Store(healing));
+        }
         let is_new_tip = self.chain.tip().hash == hash && hash != tip_before;
         if is_new_tip && !announced {
             self.announce(&hash, out);

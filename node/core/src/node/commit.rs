@@ -1,6 +1,6 @@
 //! Commits: what is on disk when, and what an acknowledgement promises.
 
-use chain::StoreError;
+use chain::{StoreError, StoreFault};
 
 use super::{NodeCore, Output};
 use crate::now::Now;
@@ -71,7 +71,11 @@ impl NodeCore {
     pub fn shutdown(&mut self) -> Result<(), StoreError> {
         match self.failed {
             Some(_) => Ok(()),
-            None => self.flush.commit_at_the_end(&mut self.chain),
+            None => match self.flush.commit_at_the_end(&mut self.chain) {
+                // The next start finds the damage again, and heals it; the disk holds what it held.
+                Err(error) if error.cause == StoreFault::Healing => Ok(()),
+                committed => committed,
+            },
         }
     }
 }

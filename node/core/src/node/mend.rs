@@ -11,16 +11,27 @@ use crate::now::Now;
 #[derive(Debug, Default)]
 pub(super) struct Mending {
     told: Vec<BlockHash>,
+    /// Whether it was told that something is being healed.
+    is_healing: bool,
 }
 
 impl NodeCore {
     /// Heals what reading found damaged, and tells what was healed, here or on the way to something else.
     pub(super) fn mend(&mut self, now: Now, out: &mut Vec<Output>) {
-        if self.chain.has_findings() {
-            match self.chain.heal_findings() {
-                Ok(_) => self.plan_flush(now, out),
-                Err(error) => return self.fail(error, out),
-            }
+        let (was_healing, has_findings) = (self.chain.is_healing(), self.chain.has_findings());
+        let healed = match (was_healing, has_findings) {
+            (true, _) => self.chain.heal_step(),
+            (false, true) => self.chain.heal_findings().map(drop),
+            (false, false) => Ok(()),
+        };
+        if let Err(error) = healed {
+            return self.give_up(error, out);
+        }
+        self.tell_healing(out);
+        if (was_healing || has_findings) && !self.chain.is_healing() {
+            // What waited for it goes on.
+            self.activation_due |= was_healing;
+            self.plan_flush(now, out);
         }
         for cure in self.chain.take_cures() {
             out.push(Output::Event(NodeEvent::Healed { cure }));
@@ -33,6 +44,16 @@ impl NodeCore {
             self.drive(now, EngineInput::ChainChanged, out);
         }
         self.mend_damaged_blocks(now, out);
+    }
+
+    /// Tells that something is being healed that takes long, once.
+    fn tell_healing(&mut self, out: &mut Vec<Output>) {
+        let healing = self.chain.healing_error().map(|error| error.problem);
+        if let (Some(problem), false) = (&healing, self.mending.is_healing) {
+            let problem = problem.clone();
+            out.push(Output::Event(NodeEvent::Healing { problem }));
+        }
+        self.mending.is_healing = healing.is_some();
     }
 
     /// Whatever reading found damaged is wanted again, from anyone; what came meanwhile is told.

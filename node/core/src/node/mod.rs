@@ -108,7 +108,8 @@ impl std::fmt::Debug for NodeCore {
 impl NodeCore {
     /// A core on an opened chain.
     #[must_use]
-    pub fn new(chain: Chain, options: CoreOptions) -> NodeCore {
+    pub fn new(mut chain: Chain, options: CoreOptions) -> NodeCore {
+        chain.heal_in_steps();
         let connections = Connections::new(&options);
         let pool = Mempool::new(options.mempool_bytes).with_outputs(options.outputs);
         NodeCore {
@@ -240,8 +241,14 @@ impl NodeCore {
         self.plan_wake_up(now, out);
     }
 
-    /// Storage failed: that is told once, and nothing is written any more.
+    /// Storage failed. What is damaged is healed; anything else is told once, and nothing is written any more.
     fn fail(&mut self, error: StoreError, out: &mut Vec<Output>) {
+        if !self.chain.is_for_healing(&error) {
+            self.give_up(error, out);
+        }
+    }
+
+    fn give_up(&mut self, error: StoreError, out: &mut Vec<Output>) {
         if self.failed.is_none() {
             self.failed = Some(error.clone());
             self.mode.failed();

@@ -24,7 +24,10 @@ impl WakePlan {
 
 impl NodeCore {
     fn has_work_to_go_on_with(&self) -> bool {
-        self.activation_due || self.payments.is_changing_deeply() || !self.deferred.is_empty()
+        self.activation_due
+            || self.payments.is_changing_deeply()
+            || self.chain.is_healing()
+            || !self.deferred.is_empty()
     }
 
     /// Asks for a wake-up if something is due before the one that was asked for last. One that comes too early is cheap; one

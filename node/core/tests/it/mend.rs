@@ -6,10 +6,11 @@ use bitcoin::consensus::serialize;
 use bitcoin::{Block, BlockHash};
 use chain::fixtures::{TestChain, damage_disk};
 use chain::rules::spend::SignatureCache;
-use chain::store::MemoryDisk;
-use chain::{Chain, ChainOptions, Height};
+use chain::store::{Extent, MemoryDisk, Place, Table};
+use chain::{Chain, ChainOptions, Damage, Height, StoreFault, Timestamp};
 use node_core::events::NodeEvent;
-use node_core::{CoreOptions, Input, NodeCore};
+use node_core::{CoreOptions, Input, NodeCore, Now, Output, SubmitError};
+use p2p::Mono;
 
 use crate::support::{Net, START};
 
@@ -151,4 +152,77 @@ fn a_quarantine_outlives_a_restart() {
     net.run_until(A_WHILE, |net| told(net).len() == 2);
     assert_eq!(told(&net), [("damaged", hash), ("restored", hash)]);
     assert!(is_served(&mut net, &hash));
+}
+
+/// A page of the database is damaged: a new one is made while the core answers, step by step.
+#[test]
+fn while_a_new_database_is_made_reads_are_answered_and_blocks_are_kept() {
+    let mut source = TestChain::new();
+    source.mine_many("a", 80);
+    let next = source.build("b").mine();
+    let mut chain = open(&MemoryDisk::new());
+    for n in 1..=80 {
+        let block = source.block(&format!("a{n}")).clone();
+        chain
+            .accept_block(block, Timestamp(u32::MAX))
+            .expect("good");
+    }
+    chain
+        .activate_best(&SignatureCache::default(), &mut Vec::new())
+        .expect("in memory");
+    chain.flush().expect("in memory");
+    let mut core = NodeCore::new(chain, CoreOptions::default());
+    let now = Now {
+        mono: Mono::ZERO,
+        wall: Timestamp(2_000_000_000),
+    };
+    let mut out = Vec::new();
+    core.handle(now, Input::Tick, &mut out);
+    out.clear();
+    core.chain().note(Damage {
+        table: Some(Table::Coins),
+        place: Place::Pages,
+        extent: Extent::Pages,
+        problem: "as a test says".to_owned(),
+    });
+    core.handle(now, Input::Tick, &mut out);
+    assert!(core.chain().is_healing());
+    let refused = core.submit_block(now, next.clone(), &mut out);
+    assert!(
+        matches!(&refused, Err(SubmitError::Store(error)) if error.cause == StoreFault::Healing),
+        "{refused:?}"
+    );
+    assert!(
+        core.chain()
+            .block(&source.hash("a1"))
+            .expect("in memory")
+            .is_some()
+    );
+    let mut steps = 0;
+    while core.chain().is_healing() {
+        core.handle(now, Input::Tick, &mut out);
+        steps += 1;
+        assert!(steps < 1_000, "it never ends");
+    }
+    assert!(steps > 2, "{steps}");
+    core.handle(now, Input::Tick, &mut out);
+    assert_eq!(core.chain().tip().hash, next.block_hash(), "it was kept");
+    let events = |out: &[Output], is_meant: fn(&NodeEvent) -> bool| {
+        let told = out
+            .iter()
+            .filter(|output| matches!(output, Output::Event(event) if is_meant(event)));
+        told.count()
+    };
+    assert_eq!(
+        events(&out, |event| matches!(event, NodeEvent::Healing { .. })),
+        1
+    );
+    assert_eq!(
+        events(&out, |event| matches!(event, NodeEvent::Healed { .. })),
+        1
+    );
+    assert!(
+        !out.iter().any(|output| matches!(output, Output::Fatal(_))),
+        "{out:?}"
+    );
 }

@@ -1,11 +1,11 @@
-//! Floods of sockets and too few file descriptors: what the system refuses is not taken out on peers, callers or the chain.
+//! Floods of sockets, of log lines and too few file descriptors: what is refused is not taken out on peers, callers or the chain.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::process::{Node, PATIENCE, told};
+use crate::process::{Node, PATIENCE, mend, told};
 
 const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 const REGTEST: [&str; 2] = ["--genesis", "bitcoin-regtest"];
@@ -101,4 +101,27 @@ fn case_61_a_node_without_descriptors_left_goes_on_when_there_are_some_again() {
     let verified = [&["verify", "--json", "--data-dir", dir], &REGTEST[..]].concat();
     let found: serde_json::Value = serde_json::from_str(&told(&verified)).expect("JSON");
     assert_eq!(found["problems"], serde_json::json!([]), "{found}");
+}
+
+/// A network whose blocks cost nothing, and a node that mines them as fast as it can.
+#[test]
+fn case_63_a_flood_of_the_same_line_is_counted_instead_of_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = [&REGTEST[..], &["--mine", ADDRESS, "--threads", "1"]].concat();
+    let node = Node::start_by(&folder.path().join("a"), &options, |_, args| {
+        let mut command = mend(args);
+        command.env("RUST_LOG", "info");
+        command
+    });
+    let blocks = || -> usize { node.call(&["getblockcount"]).parse().expect("a number") };
+    wait_until("a hundred blocks", || blocks() > 100);
+    let blocks = blocks();
+    node.call(&["stop"]);
+    let (code, log) = node.wait();
+    assert_eq!(code, Some(0), "{log}");
+    for what in ["block connected", "block found"] {
+        let written = log.lines().filter(|line| line.contains(what)).count();
+        assert!(written > 0 && written < blocks, "{what}: {written} of {blocks}");
+        assert!(log.contains(&format!("more like this: {what}")), "{log}");
+    }
 }

@@ -378,6 +378,29 @@ fn while_the_chain_is_ahead_of_the_clock_no_work_is_handed_out() {
 }
 
 #[test]
+fn blocks_that_were_mined_before_a_failure_are_named_in_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = RunningNode::start(folder.path());
+    let clock = chain_two_hours_ahead(&node);
+    node.call("setmocktime", json!([clock + 2]));
+    let (code, message) = node.refused("generatetoaddress", json!([5, ADDRESS]));
+    let tip = node.call("getbestblockhash", json!([]));
+    let tip = tip.as_str().expect("a hash");
+    assert_eq!(node.call("getblockcount", json!([])), 14);
+    assert_eq!(code, -1);
+    assert!(
+        message.starts_with(&format!(
+            "2 of 5 blocks were mined, the last is {tip}; then: "
+        )),
+        "{message}"
+    );
+    assert!(
+        message.contains("ahead of this machine's clock"),
+        "{message}"
+    );
+}
+
+#[test]
 fn the_own_miner_pauses_while_the_chain_is_ahead_of_the_clock() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = RunningNode::start(folder.path());

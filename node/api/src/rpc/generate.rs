@@ -100,8 +100,32 @@ fn generate(
     payout: &ScriptBuf,
     max_tries: Option<i64>,
 ) -> Result<Reply, Failure> {
+    let mut hashes = Vec::new();
+    let ended = generate_into(&mut hashes, node, count, payout, max_tries);
+    match (ended, hashes.last()) {
+        (Ok(()), _) => reply(&hashes),
+        (Err(failure), None) => Err(failure),
+        // What was mined stays mined: its hashes are told with the reason why there are no more.
+        (Err(failure), Some(last)) => Err(Failure {
+            message: format!(
+                "{} of {count} blocks were mined, the last is {last}; then: {}",
+                hashes.len(),
+                failure.message
+            ),
+            ..failure
+        }),
+    }
+}
+
+/// Mines `count` blocks and adds their hashes to `hashes`, one by one.
+fn generate_into(
+    hashes: &mut Vec<BlockHash>,
+    node: &Api,
+    count: i64,
+    payout: &ScriptBuf,
+    max_tries: Option<i64>,
+) -> Result<(), Failure> {
     let mut tries = max_tries.map(|tries| u64::try_from(tries).unwrap_or(0));
-    let mut hashes: Vec<BlockHash> = Vec::new();
     while i64::try_from(hashes.len()).is_ok_and(|found| found < count) && node.is_wanted() {
         let template = node.read(|core| core.template(node.now()))?;
         // A fresh extra nonce each time: no two calls, nor a call after invalidateblock, make the same block.
@@ -120,7 +144,7 @@ fn generate(
             Err(failure) => return Err(failure),
         }
     }
-    reply(&hashes)
+    Ok(())
 }
 
 const STALE: &str = "ProcessNewBlock, block not accepted: another block came first";

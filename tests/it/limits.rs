@@ -121,7 +121,10 @@ fn case_63_a_flood_of_the_same_line_is_counted_instead_of_written() {
     assert_eq!(code, Some(0), "{log}");
     for what in ["block connected", "block found"] {
         let written = log.lines().filter(|line| line.contains(what)).count();
-        assert!(written > 0 && written < blocks, "{what}: {written} of {blocks}");
+        assert!(
+            written > 0 && written < blocks,
+            "{what}: {written} of {blocks}"
+        );
         assert!(log.contains(&format!("more like this: {what}")), "{log}");
     }
 }

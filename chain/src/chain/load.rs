@@ -141,15 +141,20 @@ impl Chain {
     pub(super) fn at_genesis(store: Store, params: Arc<Params>, options: ChainOptions) -> Chain {
         let tree = new_tree(&params);
         let mut chain = Chain::assemble(store, params, options, tree, vec![GENESIS]);
-        let genesis = block_alone::check(chain.params.genesis.clone(), &chain.params)
-            .expect("parameters come with a verified genesis block");
         let mut coins = CoinCache::new();
         chain.create_allocations(&mut coins);
         chain.coins = coins;
         chain.pending.touch(GENESIS);
-        chain.pending.add_body(GENESIS, Arc::new(genesis));
+        chain.add_genesis_body();
         chain.pending.add_undo(GENESIS, encode_undo(&[]));
         chain
+    }
+
+    /// Writes the body of genesis with the next flush: it is part of the parameters, so nobody else has to be asked for it.
+    pub(super) fn add_genesis_body(&mut self) {
+        let genesis = block_alone::check(self.params.genesis.clone(), &self.params)
+            .expect("parameters come with a verified genesis block");
+        self.pending.add_body(GENESIS, Arc::new(genesis));
     }
 
     /// The outputs of genesis' transactions are unspent coins, except its coinbase's, as in Bitcoin.

@@ -58,8 +58,14 @@ impl Chain {
         }
     }
 
-    /// The body of `id` is no good: it is not served, and another is wanted.
+    /// The body of `id` is no good: it is not served, and another is wanted. That of genesis is known.
     pub(super) fn quarantine(&mut self, id: NodeId) {
+        if self.tree.parent(id).is_none() {
+            self.damaged_set().remove(&self.tree.hash(id));
+            self.add_genesis_body();
+            self.cure_counts.bodies += 1;
+            return;
+        }
         self.damaged_set().insert(self.tree.hash(id));
         self.pending.remove_body(id);
         self.pending.touch(id);

@@ -239,6 +239,37 @@ fn without_the_body_that_would_tell_a_block_is_neither_condemned_nor_connected()
     scene.assert_same(&hurt);
 }
 
+/// Nobody need be asked for it: it is part of the parameters. A node without peers would wait for it for ever.
+#[test]
+fn a_damaged_genesis_is_made_again_from_the_parameters() {
+    let scene = scene();
+    let genesis = scene.sound.hash(GENESIS);
+    let blocks: Rows = TableDefinition::new("blocks");
+    tamper(
+        scene.dir.path(),
+        blocks,
+        &block_key(0, &genesis),
+        &flip_a_bit,
+    );
+    let mut hurt = open(scene.dir.path());
+    assert!(
+        hurt.chain().block(&genesis).unwrap().is_none(),
+        "never served"
+    );
+    assert!(hurt.chain().has_findings());
+    hurt.chain_mut().heal_findings().unwrap();
+    assert_eq!(hurt.chain().damaged(), []);
+    assert_eq!(hurt.chain().cure_counts().bodies, 1);
+    let is_there = |net: &TestChain| {
+        let body = net.chain().block(&genesis).unwrap().expect("a body");
+        body.block() == &TestChain::params().genesis
+    };
+    assert!(is_there(&hurt));
+    hurt.chain_mut().flush().unwrap();
+    drop(hurt);
+    assert!(is_there(&open(scene.dir.path())), "on disk too");
+}
+
 #[test]
 fn damaged_undo_data_do_not_stop_a_reorg() {
     let scene = scene();

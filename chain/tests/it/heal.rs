@@ -239,6 +239,66 @@ fn without_the_body_that_would_tell_a_block_is_neither_condemned_nor_connected()
     scene.assert_same(&hurt);
 }
 
+/// A flipped bit in a key: the row stands in the place of another, and one is missing.
+#[test]
+fn a_row_under_a_damaged_key_does_not_stay() {
+    for table in ["headers", "blocks"] {
+        for height in [0, 3] {
+            let scene = scene();
+            let name = ["", "a1", "a2", "a3"][height];
+            let hash = scene.sound.hash(if height == 0 { GENESIS } else { name });
+            let rows: Rows = TableDefinition::new(table);
+            let key = block_key(height as u32, &hash);
+            let mut other = key;
+            other[20] ^= 2;
+            let database = redb::Database::open(scene.dir.path().join(FILE_NAME)).unwrap();
+            let transaction = database.begin_write().unwrap();
+            {
+                let mut rows = transaction.open_table(rows).unwrap();
+                let row = rows
+                    .remove(&key)
+                    .unwrap()
+                    .expect("the row")
+                    .value()
+                    .to_vec();
+                rows.insert(&other, row.as_slice()).unwrap();
+            }
+            transaction.commit().unwrap();
+            drop(database);
+            let case = format!("{table} at {height}");
+            let lock = chain::store::DirectoryLock::acquire(scene.dir.path()).unwrap();
+            let now = chain::Timestamp(u32::MAX);
+            let opened = chain::salvage::open(lock, TestChain::params(), SMALL, now, &mut |_| {});
+            let mut hurt = TestChain::on(opened.unwrap_or_else(|error| panic!("{case}: {error}")));
+            let mut scrub = chain::scrub::Scrub::default();
+            let mut rounds = 0;
+            loop {
+                for name in ["a1", "a2", "a3", "a4", "b"] {
+                    let block = scene.sound.block(name).clone();
+                    hurt.chain_mut().accept_block(block, now).unwrap();
+                }
+                hurt.activate();
+                let mut found = 0;
+                loop {
+                    let step = scrub.step(hurt.chain(), 1 << 20, now).unwrap();
+                    found += step.findings.len();
+                    if step.ends_round {
+                        break;
+                    }
+                }
+                hurt.chain_mut().heal_findings().unwrap();
+                hurt.chain_mut().flush().unwrap();
+                if found == 0 && !hurt.chain().has_findings() {
+                    break;
+                }
+                rounds += 1;
+                assert!(rounds < 5, "{case}: {:?}", hurt.chain().findings());
+            }
+            scene.assert_same(&hurt);
+        }
+    }
+}
+
 /// Nobody need be asked for it: it is part of the parameters. A node without peers would wait for it for ever.
 #[test]
 fn a_damaged_genesis_is_made_again_from_the_parameters() {

@@ -47,6 +47,12 @@ impl Chain {
                     None => return Ok(RowStep::Unknown),
                 }
             }
+            // A block that nobody knows: its key is damaged, and a row that would be written anew would stand beside it.
+            (Some(Table::Blocks | Table::Headers), Place::Block(block))
+                if self.tree.id_of(&block.hash).is_none() =>
+            {
+                return Ok(RowStep::Unknown);
+            }
             (Some(Table::Blocks), Place::Block(block)) => {
                 if let Some(id) = self.tree.id_of(&block.hash) {
                     self.quarantine(id);

@@ -383,14 +383,19 @@ fn blocks_that_were_mined_before_a_failure_are_named_in_it() {
     let node = RunningNode::start(folder.path());
     let clock = chain_two_hours_ahead(&node);
     node.call("setmocktime", json!([clock + 2]));
-    let (code, message) = node.refused("generatetoaddress", json!([5, ADDRESS]));
+    let (code, message) = node.refused("generatetoaddress", json!([50, ADDRESS]));
     let tip = node.call("getbestblockhash", json!([]));
     let tip = tip.as_str().expect("a hash");
-    assert_eq!(node.call("getblockcount", json!([])), 14);
+    let made = node
+        .call("getblockcount", json!([]))
+        .as_u64()
+        .expect("a height")
+        - 12;
     assert_eq!(code, -1);
+    assert!(made > 0);
     assert!(
         message.starts_with(&format!(
-            "2 of 5 blocks were mined, the last is {tip}; then: "
+            "{made} of 50 blocks were mined, the last is {tip}; then: "
         )),
         "{message}"
     );

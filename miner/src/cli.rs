@@ -264,7 +264,9 @@ mod tests {
     fn the_command_line_is_sound() {
         use clap::{CommandFactory, Parser};
         Command::command().debug_assert();
-        assert!(Command::try_parse_from(["mine"]).is_err());
+        let nobody = Command::try_parse_from(["mine"]).expect("a config file may name the address");
+        let error = run(nobody.mine).expect_err("nobody to pay");
+        assert!(error.to_string().contains("--address"), "{error}");
         let bench = Command::try_parse_from(["mine", "--bench", "--seconds", "2"]).expect("parses");
         assert!(bench.mine.bench && bench.mine.seconds == 2);
         let idle = ["mine", "--address", "x", "--threads", "0"];

@@ -149,6 +149,7 @@ pub fn run(mut options: StartOptions, announce: impl FnOnce(&Started)) -> anyhow
         if options.exit_with_stdin {
             signals::watch_stdin(&node);
         }
+        node.stored_blocks_connected().await;
         let rpc = warm_up.end().await?;
         let swarm = swarm(&node, &options, ends.commands);
         let service = Service::new(

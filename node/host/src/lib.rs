@@ -9,6 +9,7 @@
 
 mod background;
 mod ban_file;
+mod catch_up;
 mod chain_thread;
 mod chores;
 mod clock;

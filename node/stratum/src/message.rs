@@ -176,10 +176,10 @@ mod tests {
     fn answers_have_all_three_members() {
         assert_eq!(
             answer(&json!(1), true),
-            "{\"error\":null,\"id\":1,\"result\":true}\n"
+            "{\"id\":1,\"result\":true,\"error\":null}\n"
         );
         let refused = refuse(&json!(4), &Refusal::Duplicate);
-        let expected = "{\"error\":[22,\"duplicate share\",null],\"id\":4,\"result\":null}\n";
+        let expected = "{\"id\":4,\"result\":null,\"error\":[22,\"duplicate share\",null]}\n";
         assert_eq!(refused, expected);
     }
 }

@@ -284,6 +284,12 @@ impl NodeCore {
         self.activation_due && self.failed.is_none()
     }
 
+    /// As [`NodeCore::is_connecting`], but for what is done in long steps beside other work: a deep change between two chains, healing.
+    #[must_use]
+    pub fn is_catching_up(&self) -> bool {
+        self.is_connecting() && !self.chain.is_between_chains() && !self.chain.is_healing()
+    }
+
     /// The mempool, to read.
     #[must_use]
     pub fn mempool(&self) -> &Mempool {

@@ -16,10 +16,20 @@ pub const LOCK_NAME: &str = ".lock";
 /// Take it before anything else in the directory is touched, on the first start too: two processes that both find no database
 /// there would else make one each, and one of them would lose it.
 #[derive(Clone, Debug)]
-pub struct DirectoryLock {
+pub struct DirectoryLock(Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
     dir: PathBuf,
-    /// Unlocked when its last copy is closed.
-    _file: Arc<File>,
+    file: File,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing it is not enough: a process that another thread is just starting has a copy of the descriptor until it runs its own
+        // program, and would hold the lock until then. If this fails, closing has to do.
+        let _ = self.file.unlock();
+    }
 }
 
 impl DirectoryLock {
@@ -44,10 +54,10 @@ impl DirectoryLock {
             .open(dir.join(LOCK_NAME))
             .map_err(io_error)?;
         match file.try_lock() {
-            Ok(()) => Ok(DirectoryLock {
+            Ok(()) => Ok(DirectoryLock(Arc::new(Held {
                 dir: dir.to_owned(),
-                _file: Arc::new(file),
-            }),
+                file,
+            }))),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: shown }),
             Err(TryLockError::Error(error)) => Err(io_error(error)),
         }
@@ -55,7 +65,7 @@ impl DirectoryLock {
 
     /// The directory.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        &self.0.dir
     }
 }
 
@@ -76,5 +86,15 @@ mod tests {
         assert!(matches!(refused(), OpenError::InUse { .. }));
         drop(copy);
         assert_eq!(DirectoryLock::acquire(&dir).unwrap().dir(), dir);
+    }
+
+    #[test]
+    fn a_descriptor_that_was_copied_does_not_hold_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = DirectoryLock::acquire(dir.path()).unwrap();
+        let copy = lock.0.file.try_clone().unwrap();
+        drop(lock);
+        assert!(DirectoryLock::acquire(dir.path()).is_ok());
+        drop(copy);
     }
 }

@@ -181,7 +181,7 @@ fn a_node_on_a_damaged_database_is_whole_again_beside_an_honest_one() {
         });
         eventually(&format!("a scrub without findings, {case}"), || {
             let info = json(&hurt, &["getscrubinfo"]);
-            info["rounds"].as_u64() >= Some(1) && info["waiting"] == 0
+            info["rounds"].as_u64() >= Some(1) && info["waiting"] == 0 && info["healing"].is_null()
         });
         assert_eq!(coins(&hurt), coins(&honest), "{case}");
         let tips = json(&hurt, &["getchaintips"]);

@@ -99,7 +99,7 @@ impl StoreFault {
                 "check the disk and its cable or volume, then start again, or restore a backup"
             }
             StoreFault::Damage => {
-                "run `mend verify --repair` on this data directory, or start with --on-damage mend"
+                "a node with --on-damage mend heals it, ask again; else run `mend verify --repair` on this data directory"
             }
             StoreFault::Healing => "ask again when it is done; getscrubinfo tells how far it is",
         }
@@ -112,7 +112,9 @@ impl StoreFault {
             | redb::Error::TableTypeMismatch { .. }
             | redb::Error::TableIsMultimap(_)
             | redb::Error::TableIsNotMultimap(_)
-            | redb::Error::TypeDefinitionChanged { .. } => StoreFault::Damage,
+            | redb::Error::TypeDefinitionChanged { .. }
+            // It panicked on a damaged page while it held the lock: see [`super::guard`].
+            | redb::Error::LockPoisoned(_) => StoreFault::Damage,
             _ => StoreFault::Device,
         }
     }
@@ -202,5 +204,23 @@ impl StoreError {
             problem: format!("writing stopped after: {}", self.problem),
             ..self.clone()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+
+    #[test]
+    fn a_lock_that_a_panic_left_behind_is_damage_and_not_the_device() {
+        let error = StoreError::read(redb::Error::LockPoisoned(Location::caller()));
+        assert_eq!(error.cause, StoreFault::Damage);
+        assert!(
+            error
+                .damage
+                .is_some_and(|damage| damage.extent == Extent::Pages)
+        );
     }
 }

@@ -242,59 +242,67 @@ fn without_the_body_that_would_tell_a_block_is_neither_condemned_nor_connected()
 /// A flipped bit in a key: the row stands in the place of another, and one is missing.
 #[test]
 fn a_row_under_a_damaged_key_does_not_stay() {
-    for table in ["headers", "blocks"] {
-        for height in [0, 3] {
-            let scene = scene();
-            let name = ["", "a1", "a2", "a3"][height];
-            let hash = scene.sound.hash(if height == 0 { GENESIS } else { name });
-            let rows: Rows = TableDefinition::new(table);
-            let key = block_key(height as u32, &hash);
-            let mut other = key;
-            other[20] ^= 2;
-            let database = redb::Database::open(scene.dir.path().join(FILE_NAME)).unwrap();
-            let transaction = database.begin_write().unwrap();
-            {
-                let mut rows = transaction.open_table(rows).unwrap();
-                let row = rows
-                    .remove(&key)
-                    .unwrap()
-                    .expect("the row")
-                    .value()
-                    .to_vec();
-                rows.insert(&other, row.as_slice()).unwrap();
+    let cases = |table: &'static str| {
+        // A byte of the height, and one of the hash.
+        [(0, 3), (0, 20), (3, 3), (3, 20)].map(|(height, byte)| (table, height, byte))
+    };
+    let cases = ["headers", "blocks", "undo"].into_iter().flat_map(cases);
+    // Genesis spends nothing.
+    for (table, height, byte) in cases.filter(|case| (case.0, case.1) != ("undo", 0)) {
+        let scene = scene();
+        let name = ["", "a1", "a2", "a3"][height];
+        let hash = scene.sound.hash(if height == 0 { GENESIS } else { name });
+        let rows: Rows = TableDefinition::new(table);
+        let key = block_key(height as u32, &hash);
+        let mut other = key;
+        other[byte] ^= 2;
+        let database = redb::Database::open(scene.dir.path().join(FILE_NAME)).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut rows = transaction.open_table(rows).unwrap();
+            let row = rows
+                .remove(&key)
+                .unwrap()
+                .expect("the row")
+                .value()
+                .to_vec();
+            rows.insert(&other, row.as_slice()).unwrap();
+        }
+        transaction.commit().unwrap();
+        drop(database);
+        let case = format!("{table} at {height}, byte {byte}");
+        let lock = chain::store::DirectoryLock::acquire(scene.dir.path()).unwrap();
+        let now = chain::Timestamp(u32::MAX);
+        let opened = chain::salvage::open(lock, TestChain::params(), SMALL, now, &mut |_| {});
+        let mut hurt = TestChain::on(opened.unwrap_or_else(|error| panic!("{case}: {error}")));
+        let mut scrub = chain::scrub::Scrub::default();
+        let mut rounds = 0;
+        loop {
+            for name in ["a1", "a2", "a3", "a4", "b"] {
+                let block = scene.sound.block(name).clone();
+                hurt.chain_mut().accept_block(block, now).unwrap();
             }
-            transaction.commit().unwrap();
-            drop(database);
-            let case = format!("{table} at {height}");
-            let lock = chain::store::DirectoryLock::acquire(scene.dir.path()).unwrap();
-            let now = chain::Timestamp(u32::MAX);
-            let opened = chain::salvage::open(lock, TestChain::params(), SMALL, now, &mut |_| {});
-            let mut hurt = TestChain::on(opened.unwrap_or_else(|error| panic!("{case}: {error}")));
-            let mut scrub = chain::scrub::Scrub::default();
-            let mut rounds = 0;
+            hurt.activate();
+            let mut found = 0;
             loop {
-                for name in ["a1", "a2", "a3", "a4", "b"] {
-                    let block = scene.sound.block(name).clone();
-                    hurt.chain_mut().accept_block(block, now).unwrap();
-                }
-                hurt.activate();
-                let mut found = 0;
-                loop {
-                    let step = scrub.step(hurt.chain(), 1 << 20, now).unwrap();
-                    found += step.findings.len();
-                    if step.ends_round {
-                        break;
-                    }
-                }
-                hurt.chain_mut().heal_findings().unwrap();
-                hurt.chain_mut().flush().unwrap();
-                if found == 0 && !hurt.chain().has_findings() {
+                let step = scrub.step(hurt.chain(), 1 << 20, now).unwrap();
+                found += step.findings.len();
+                if step.ends_round {
                     break;
                 }
-                rounds += 1;
-                assert!(rounds < 5, "{case}: {:?}", hurt.chain().findings());
             }
-            scene.assert_same(&hurt);
+            hurt.chain_mut().heal_findings().unwrap();
+            hurt.chain_mut().flush().unwrap();
+            if found == 0 && !hurt.chain().has_findings() {
+                break;
+            }
+            rounds += 1;
+            assert!(rounds < 5, "{case}: {:?}", hurt.chain().findings());
+        }
+        scene.assert_same(&hurt);
+        for info in hurt.chain().tree().iter() {
+            let told = hurt.chain().block(&info.hash).unwrap();
+            assert!(told.is_some(), "{case}: block {} is told", info.hash);
         }
     }
 }

@@ -34,37 +34,42 @@ pub(super) enum RowStep {
 impl Chain {
     /// Begins to write one row anew.
     pub(super) fn heal_row(&mut self, damage: &Damage) -> Result<RowStep, StoreError> {
-        let search = match (damage.table, &damage.place) {
+        match (damage.table, &damage.place) {
             (Some(Table::Coins), Place::Coin(outpoint)) => {
-                Wanted::Coin(*outpoint, Search::new(self.tip_id(), [*outpoint]))
+                let search = Search::new(self.tip_id(), [*outpoint]);
+                self.begin_with_row(damage, Wanted::Coin(*outpoint, search))
             }
-            (Some(Table::Undo), Place::Block(block)) => {
-                let Some(id) = self.tree.id_of(&block.hash) else {
-                    return Ok(RowStep::Unknown);
-                };
-                match self.search_undo(id)? {
-                    Some(search) => Wanted::Undo(id, *block, search),
-                    None => return Ok(RowStep::Unknown),
+            (Some(table), Place::Block(block)) => match self.block_at(block) {
+                Some(id) => self.heal_row_of_block(damage, table, id, *block),
+                // The key is damaged: a row that would be written anew would stand beside it.
+                None => Ok(RowStep::Unknown),
+            },
+            _ => Ok(RowStep::Unknown),
+        }
+    }
+
+    fn heal_row_of_block(
+        &mut self,
+        damage: &Damage,
+        table: Table,
+        id: NodeId,
+        block: BlockPosition,
+    ) -> Result<RowStep, StoreError> {
+        match table {
+            Table::Blocks => self.quarantine(id),
+            Table::Headers => self.write_header_again(block, true),
+            Table::Undo => {
+                if let Some(search) = self.search_undo(id)? {
+                    return self.begin_with_row(damage, Wanted::Undo(id, block, search));
                 }
-            }
-            // A block that nobody knows: its key is damaged, and a row that would be written anew would stand beside it.
-            (Some(Table::Blocks | Table::Headers), Place::Block(block))
-                if self.tree.id_of(&block.hash).is_none() =>
-            {
                 return Ok(RowStep::Unknown);
             }
-            (Some(Table::Blocks), Place::Block(block)) => {
-                if let Some(id) = self.tree.id_of(&block.hash) {
-                    self.quarantine(id);
-                }
-                return Ok(RowStep::Cured);
-            }
-            (Some(Table::Headers), Place::Block(block)) => {
-                self.write_header_again(*block, true);
-                return Ok(RowStep::Cured);
-            }
-            _ => return Ok(RowStep::Unknown),
-        };
+            Table::Meta | Table::Coins => return Ok(RowStep::Unknown),
+        }
+        Ok(RowStep::Cured)
+    }
+
+    fn begin_with_row(&mut self, damage: &Damage, search: Wanted) -> Result<RowStep, StoreError> {
         let damage = damage.clone();
         self.go_on_with_row(Box::new(RowCure { damage, search }))
     }

@@ -265,6 +265,10 @@ impl Chain {
 
     /// What changed since `old_tip` was the tip. `None`: nothing, or there is no such block.
     pub fn change_from(&self, old_tip: &BlockHash) -> Option<Reorg> {
+        // This is asked with every input, and most change nothing: no need to look the block up.
+        if self.tree.tip().hash == *old_tip {
+            return None;
+        }
         self.change_since(self.tree.id_of(old_tip)?)
     }
 

@@ -240,6 +240,7 @@ impl SyncEngine {
         // A peer that has no more than we have gives nothing to fetch, and takes nothing away if nothing is fetched.
         let best = self.peers.get(peer).and_then(|peer| peer.best);
         if let (Some(before), Some(best)) = (before, best)
+            && best.hash != before.hash
             && cx
                 .chain
                 .ancestor(&best.hash, before.height)

@@ -1,6 +1,6 @@
 //! [`Outbox`]: the one place where intents become actions, and where requests wait for their answers.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bitcoin::BlockHash;
@@ -92,9 +92,8 @@ pub(super) struct Outbox {
     actions: Vec<Action>,
     dismissed: Vec<PeerNum>,
     next_id: u64,
-    /// In order of their ids, which grow with time.
-    outstanding: VecDeque<(RequestId, Outstanding)>,
-    dues: BTreeSet<(Mono, RequestId)>,
+    /// Requests without answer, those for blocks apart: each in order of their ids, which grow with time, and so of their dues.
+    waiting: [VecDeque<(RequestId, Outstanding)>; 2],
     /// Headers that are with the chain, with their sender, in the order they were handed over.
     handed: Vec<(PeerNum, Handed)>,
 }
@@ -113,8 +112,7 @@ impl Outbox {
             kind,
             due: now + kind.timeout(),
         };
-        self.dues.insert((asked.due, id));
-        self.outstanding.push_back((id, asked));
+        self.waiting[usize::from(kind == Kind::Blocks)].push_back((id, asked));
         self.actions.push(Action::Request { peer, id, request });
         id
     }
@@ -168,39 +166,34 @@ impl Outbox {
 
     /// Takes the request that an answer belongs to; `None` for what this peer was never asked or what is settled.
     pub(super) fn settle(&mut self, id: RequestId, peer: PeerNum) -> Option<Outstanding> {
-        let at = self
-            .outstanding
-            .binary_search_by_key(&id, |(id, _)| *id)
-            .ok()
-            .filter(|at| self.outstanding[*at].1.peer == peer)?;
-        let (_, asked) = self.outstanding.remove(at)?;
-        self.dues.remove(&(asked.due, id));
-        Some(asked)
+        self.waiting.iter_mut().find_map(|waiting| {
+            let at = waiting.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+            let (_, asked) = waiting.get(at).filter(|(_, asked)| asked.peer == peer)?;
+            let asked = *asked;
+            waiting.remove(at);
+            Some(asked)
+        })
     }
 
     /// Takes a request that has waited too long.
     pub(super) fn take_expired(&mut self, now: Mono) -> Option<(RequestId, Outstanding)> {
-        let (due, id) = self.dues.first().copied()?;
-        if due > now {
-            return None;
-        }
-        self.dues.pop_first();
-        let at = self.outstanding.binary_search_by_key(&id, |(id, _)| *id);
-        self.outstanding.remove(at.ok()?)
+        let due = |waiting: &VecDeque<(RequestId, Outstanding)>| {
+            let (id, asked) = waiting.front()?;
+            Some((asked.due, *id))
+        };
+        let is_due = |waiting: &&mut VecDeque<_>| due(waiting).is_some_and(|(due, _)| due <= now);
+        let waiting = self.waiting.iter_mut().filter(is_due);
+        waiting.min_by_key(|waiting| due(waiting))?.pop_front()
     }
 
     pub(super) fn next_due(&self) -> Option<Mono> {
-        self.dues.first().map(|(due, _)| *due)
+        let firsts = self.waiting.iter().filter_map(VecDeque::front);
+        firsts.map(|(_, asked)| asked.due).min()
     }
 
     pub(super) fn forget_peer(&mut self, peer: PeerNum) {
-        let dues = &mut self.dues;
-        self.outstanding.retain(|(id, asked)| {
-            let stays = asked.peer != peer;
-            if !stays {
-                dues.remove(&(asked.due, *id));
-            }
-            stays
-        });
+        for waiting in &mut self.waiting {
+            waiting.retain(|(_, asked)| asked.peer != peer);
+        }
     }
 }

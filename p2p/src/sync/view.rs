@@ -67,16 +67,20 @@ pub trait ChainView {
     fn side_headers(&self) -> usize;
 }
 
+/// Where a header is. Peers that agree tell our own tip: no need to look that up.
+fn place_of(tree: &BlockTree, hash: &BlockHash) -> Option<NodeId> {
+    let tip = tree.tip();
+    if tip.hash == *hash {
+        Some(tip.id)
+    } else {
+        tree.id_of(hash)
+    }
+}
+
 impl ChainView for Chain {
     fn header(&self, hash: &BlockHash) -> Option<KnownHeader> {
         let tree = self.tree();
-        // Peers that agree tell our own tip: no need to look it up.
-        let id = if tree.tip().hash == *hash {
-            tree.tip().id
-        } else {
-            tree.id_of(hash)?
-        };
-        Some(KnownHeader::at(tree, id))
+        Some(KnownHeader::at(tree, place_of(tree, hash)?))
     }
 
     fn best_header(&self) -> KnownHeader {
@@ -97,7 +101,7 @@ impl ChainView for Chain {
     }
 
     fn ancestor(&self, of: &BlockHash, height: Height) -> Option<KnownHeader> {
-        let of = self.tree().id_of(of)?;
+        let of = place_of(self.tree(), of)?;
         self.tree().ancestor(of, height).map(KnownHeader::from)
     }
 

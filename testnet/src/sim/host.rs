@@ -52,6 +52,10 @@ impl World<'_> {
                 }
             }
         }
+        self.outputs = outputs;
+        if taken_back == 0 && !tip_moved {
+            return;
+        }
         let core = self.nodes[node].core.as_ref();
         if core.is_some_and(|core| core.chain().is_between_chains()) {
             // A deep change of chains goes on: what is between counts for nothing.
@@ -62,7 +66,6 @@ impl World<'_> {
                 self.note_tip(node);
             }
         }
-        self.outputs = outputs;
     }
 
     fn tell(&mut self, node: usize, event: &NodeEvent, taken_back: &mut u32) {

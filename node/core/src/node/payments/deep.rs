@@ -71,7 +71,7 @@ impl Payments {
         &mut self,
         scope: &mut Scope<'_>,
     ) -> Result<(), StoreError> {
-        if scope.chain.is_between_chains() {
+        if self.deep.is_none() || scope.chain.is_between_chains() {
             return Ok(());
         }
         let Some(mut deep) = self.deep.take() else {

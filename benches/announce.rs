@@ -4,7 +4,8 @@
 //! themselves. Every block holds 1,000 payments that all nodes have in their mempools. Counted from sending the block to the first
 //! node's RPC: until a node has the announcement and has checked its work (it logs the new best header), and until it logs that
 //! the block, rebuilt and connected, is its tip. The spread is counted from the first node's own announcement to the last node's
-//! having it: without the reading and checking of the call.
+//! having it: without the reading and checking of the call. After each block as many bare gossipsub nodes in this process pass on one
+//! message of the same size.
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 mod support;
@@ -13,9 +14,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bitcoin::Block;
-use bitcoin::consensus::encode::serialize_hex;
+use bitcoin::bip152::HeaderAndShortIds;
+use bitcoin::consensus::encode::{serialize, serialize_hex};
 use serde_json::json;
 
+use support::bare::BareGossip;
 use support::node::{Node, micros_between, now_micros_of_day};
 use support::{PAYMENTS_PER_BLOCK, median_and_worst};
 
@@ -26,6 +29,10 @@ const WARM_UP: usize = 2;
 const OUTBOUND_SLOTS: u64 = 8;
 /// The network is quiet between payments and block for this long.
 const REST: Duration = Duration::from_millis(700);
+/// Meshes of gossip are made within some heartbeats of a second.
+const MESHES: Duration = Duration::from_secs(8);
+/// Connections that a bare node makes: with as many inbound about those that 20 real nodes have (12.4).
+const BARE_OUTBOUND: usize = 6;
 
 /// One block's way.
 struct Way {
@@ -43,6 +50,8 @@ struct Way {
     sent_bytes: f64,
     /// CPU milliseconds a node, for the same time.
     cpu_ms: f64,
+    /// Milliseconds until the last bare node had a gossip of the announcement's size.
+    bare_ms: f64,
 }
 
 fn main() {
@@ -51,14 +60,18 @@ fn main() {
     let genesis = support::write_genesis(folder.path(), PAYMENTS_PER_BLOCK);
     let nodes = start(count, folder.path().to_path_buf(), genesis);
     let blocks = support::paying::blocks(BLOCKS, PAYMENTS_PER_BLOCK);
+    let bare = BareGossip::start(count, BARE_OUTBOUND);
+    std::thread::sleep(MESHES);
     let mut ways = Vec::new();
     for (number, block) in blocks.iter().enumerate() {
         let spread = spread_payments(&nodes, block);
         std::thread::sleep(REST);
-        let way = submit(&nodes, block);
+        let mut way = submit(&nodes, block);
+        std::thread::sleep(REST);
+        way.bare_ms = bare.spread_ms(announcement_bytes(block), number);
         println!(
             "block {}: payments spread in {:.2} s; announced to half after {:.1} ms, to all {count} after {:.1} (spread in {:.1}); tip of half after {:.1}, \
-             of all after {:.1} (RPC answered after {:.1}); {:.0} bytes sent and {:.1} ms of CPU a node",
+             of all after {:.1} (RPC answered after {:.1}); {:.0} bytes sent and {:.1} ms of CPU a node; bare gossip of {} bytes at all after {:.1} ms",
             number + 1,
             spread.as_secs_f64(),
             way.announced_half_ms,
@@ -68,7 +81,9 @@ fn main() {
             way.all_ms,
             way.answered_ms,
             way.sent_bytes,
-            way.cpu_ms
+            way.cpu_ms,
+            announcement_bytes(block),
+            way.bare_ms
         );
         if number >= WARM_UP {
             ways.push(way);
@@ -82,17 +97,21 @@ fn main() {
     let (half, _) = of(|way| way.half_ms);
     let (bytes, _) = of(|way| way.sent_bytes);
     let (cpu, _) = of(|way| way.cpu_ms);
+    let (bare, bare_worst) = of(|way| way.bare_ms);
     println!(
         "announce: {} blocks of {PAYMENTS_PER_BLOCK} known payments, {count} nodes: announced to all after {announced:.1} ms (median; worst \
          {announced_worst:.1}), to half after {announced_half:.1}, spread in {spread:.1} ms (worst {spread_worst:.1}); tip of all after {all:.1} ms (worst {worst:.1}), of half after {half:.1}; \
-         {bytes:.0} bytes sent and {cpu:.1} ms of CPU a node and block",
-        ways.len()
+         {bytes:.0} bytes sent and {cpu:.1} ms of CPU a node and block; a bare gossip of the same size at all after {bare:.1} ms (worst {bare_worst:.1}), \
+         the announcement {:.1} times as long",
+        ways.len(),
+        announced / bare
     );
     println!(
         "{}",
         json!({ "announced_ms_median": announced, "announced_ms_worst": announced_worst, "announced_half_ms_median": announced_half,
                 "spread_ms_median": spread,
-                "all_ms_median": all, "all_ms_worst": worst, "half_ms_median": half, "bytes_per_node": bytes, "cpu_ms_per_node": cpu })
+                "all_ms_median": all, "all_ms_worst": worst, "half_ms_median": half, "bytes_per_node": bytes, "cpu_ms_per_node": cpu,
+                "bare_ms_median": bare, "bare_ms_worst": bare_worst })
     );
 }
 
@@ -122,9 +141,14 @@ fn start(count: usize, folder: PathBuf, genesis: PathBuf) -> Vec<Node> {
         "{count} nodes with {:.1} connections each",
         connections as f64 / count as f64
     );
-    // Meshes of gossip are made within some heartbeats of a second.
-    std::thread::sleep(Duration::from_secs(8));
+    std::thread::sleep(MESHES);
     nodes
+}
+
+/// The size of what is gossiped of a block: its header, short ids and coinbase, and the kind of message.
+fn announcement_bytes(block: &Block) -> usize {
+    let ids = HeaderAndShortIds::from_block(block, 0, 2, &[]).expect("a block of version 2");
+    1 + serialize(&ids).len()
 }
 
 /// Hands the block's payments to the first node and waits until all nodes have them.
@@ -180,5 +204,6 @@ fn submit(nodes: &[Node], block: &Block) -> Way {
         answered_ms: after(answered),
         sent_bytes: share((sent_after - sent_before) as f64),
         cpu_ms: share((cpu_after - cpu_before) * 1_000.0),
+        bare_ms: 0.0,
     }
 }

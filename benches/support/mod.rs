@@ -1,6 +1,7 @@
 //! Real nodes for benchmarks, and a chain of payments for them.
 #![allow(dead_code, unreachable_pub, reason = "each benchmark uses some of it")]
 
+pub mod bare;
 pub mod deep;
 pub mod hard;
 pub mod node;

@@ -11,12 +11,14 @@
 mod address;
 mod backoff;
 mod connections;
+mod due;
+mod hearsay;
 mod known;
 mod lots;
 mod named;
 mod stored;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chain::Timestamp;
@@ -32,7 +34,6 @@ use lots::Lots;
 use named::Named;
 use stored::StoredBook;
 
-use crate::budget::AddressGroup;
 use crate::{Direction, Mono, PeerNum};
 
 /// Outbound peers that are remembered to be dialled first.
@@ -206,139 +207,6 @@ impl PeerBook {
         })
     }
 
-    /// Learns addresses from a connected peer. Who is further away cannot know what is reachable nearer; names are not
-    /// believed, since looking them up would tell others what we do; nothing that is known is changed. Returns how many were new.
-    pub fn learn(&mut self, from: PeerNum, of: AddressesOf, addresses: &[String]) -> usize {
-        if self.options.no_discovery || self.options.fixed_only {
-            return 0;
-        }
-        let Some(seen) = self.connected.get(from) else {
-            return 0;
-        };
-        let Some(host) = seen.host.clone() else {
-            return 0;
-        };
-        let is_inbound = seen.dialled.is_none();
-        let place = Endpoint {
-            host: host.clone(),
-            port: 1,
-        };
-        let source = place
-            .group()
-            .map_or_else(|| seen.id.clone(), |group| group.to_string());
-        let mut new = 0;
-        for text in addresses {
-            let Ok(address) = text.parse::<PeerAddress>() else {
-                continue;
-            };
-            let endpoint = &address.endpoint;
-            let is_name = matches!(endpoint.host, Host::Name { .. });
-            let is_vouched_for = of == AddressesOf::Others || !is_inbound || endpoint.host == host;
-            if is_name
-                || !is_vouched_for
-                || address.reach() < place.reach()
-                || address.peer_id.is_none()
-                || self.is_own(&address)
-                || self.known.contains(endpoint)
-                || self.named.contains_key(endpoint)
-            {
-                continue;
-            }
-            let connected = &self.connected;
-            let in_use = |entry: &Entry| {
-                entry.backoff.due() > Mono::ZERO || connected.has_occupant_of(entry)
-            };
-            new += usize::from(self.known.learn(address, &source, &mut self.lots, in_use));
-        }
-        self.changes += u64::from(new > 0);
-        new
-    }
-
-    /// What to dial now: the operator's addresses always; anchors, then others as far as outbound peers are `missing`. What is
-    /// given is held to be dialled; tell the result by [`PeerBook::connected`] or [`PeerBook::failed`].
-    pub fn due(&mut self, now: Mono, missing: usize) -> Vec<String> {
-        let mut addresses = Vec::new();
-        let due: Vec<Endpoint> = self
-            .named
-            .iter()
-            .filter(|(_, named)| named.backoff.due() <= now && self.connected.at(named).is_none())
-            .map(|(endpoint, _)| endpoint.clone())
-            .collect();
-        for endpoint in due {
-            if let Some(named) = self.named.get_mut(&endpoint) {
-                named.backoff.dial(now);
-                addresses.push(named.address.to_string());
-            }
-        }
-        if self.options.fixed_only {
-            return addresses;
-        }
-        let dialling = self.known.iter().filter(|e| e.backoff.is_dialling(now));
-        let room = missing.min(MAX_DIALS).saturating_sub(dialling.count());
-        for _ in 0..room {
-            let Some(endpoint) = self.choose(now, |_| true) else {
-                break;
-            };
-            addresses.extend(self.dial(&endpoint, now, false));
-        }
-        if missing == 0 && self.next_feeler <= now {
-            self.next_feeler = now + FEELER_INTERVAL;
-            if let Some(endpoint) = self.choose(now, |entry| !entry.is_tried()) {
-                addresses.extend(self.dial(&endpoint, now, true));
-            }
-        }
-        addresses
-    }
-
-    /// Without the id of whoever was there: an address is good if anyone of our network answers.
-    fn dial(&mut self, endpoint: &Endpoint, now: Mono, is_feeler: bool) -> Option<String> {
-        let entry = self.known.get_mut(endpoint)?;
-        entry.backoff.dial(now);
-        entry.is_feeler = is_feeler;
-        Some(endpoint.to_string())
-    }
-
-    /// An address to dial among those that `wanted` takes: an anchor, or one drawn by lot.
-    fn choose(&mut self, now: Mono, wanted: impl Fn(&Entry) -> bool) -> Option<Endpoint> {
-        let here = self.connected.index();
-        let is_due = |entry: &&Entry| entry.backoff.due() <= now && !here.has(entry);
-        let candidates: Vec<&Entry> = self
-            .known
-            .iter()
-            .filter(is_due)
-            .filter(|entry| wanted(entry))
-            .collect();
-        let is_anchor = |entry: &&&Entry| self.anchors.contains(&entry.endpoint);
-        if let Some(anchor) = candidates.iter().find(is_anchor) {
-            return Some(anchor.endpoint.clone());
-        }
-        let dialling = self.known.iter().filter(|e| e.backoff.is_dialling(now));
-        let mut taken: BTreeSet<AddressGroup> = dialling.filter_map(Entry::group).collect();
-        taken.extend(self.connected.dialled_groups());
-        Known::choose(&candidates, &taken, &mut self.lots)
-    }
-
-    /// When [`PeerBook::due`] may have something to say again; `None` while nothing waits.
-    pub fn next_due(&self, missing: usize) -> Option<Mono> {
-        let named = self
-            .named
-            .values()
-            .filter(|named| self.connected.at(named).is_none())
-            .map(|named| named.backoff.due());
-        if self.options.fixed_only {
-            return named.min();
-        }
-        let here = self.connected.index();
-        let idle = self.known.iter().filter(|entry| !here.has(entry));
-        let known = if missing > 0 {
-            idle.map(|entry| entry.backoff.due()).min()
-        } else {
-            let mut new = idle.filter(|entry| !entry.is_tried());
-            new.next().map(|_| self.next_feeler)
-        };
-        named.chain(known).min()
-    }
-
     /// A peer is connected. `address` is where we dialled it; of a peer that dialled us only the host is noted.
     pub fn connected(
         &mut self,
@@ -468,35 +336,6 @@ impl PeerBook {
         for entry in self.known.iter_mut() {
             entry.backoff.forgive(now);
         }
-    }
-
-    /// Addresses worth telling to a peer that is `to` away, best first: reached before, or of peers that are here and come from
-    /// where they say that they listen. Without the latter nobody would ever hear of those who only dialled a first node.
-    pub fn to_tell(&self, to: Reach, limit: usize) -> Vec<String> {
-        if self.options.no_discovery || self.options.fixed_only {
-            return Vec::new();
-        }
-        let named: Vec<Entry> = self.named.values().filter_map(Named::remembered).collect();
-        let mut known: Vec<&Entry> = self
-            .known
-            .iter()
-            .chain(&named)
-            .filter(|entry| entry.is_tried() || self.connected.vouches_for(entry))
-            .filter(|entry| entry.backoff.failures < 3 && entry.occupant.is_some())
-            .collect();
-        known.sort_by_cached_key(|entry| std::cmp::Reverse(entry.last_success));
-        known
-            .into_iter()
-            .map(Entry::full_address)
-            .filter(|address| address.reach() >= to)
-            .filter(|address| !matches!(address.endpoint.host, Host::Name { .. }))
-            .take(limit)
-            .map(|address| address.to_string())
-            .collect()
-    }
-
-    fn is_own(&self, address: &PeerAddress) -> bool {
-        self.own_id.is_some() && address.peer_id == self.own_id
     }
 }
 

@@ -42,6 +42,27 @@ impl std::fmt::Debug for StoredBlock {
 }
 
 impl StoredBlock {
+    /// Its hash.
+    #[must_use]
+    pub fn hash(&self) -> BlockHash {
+        self.hash
+    }
+
+    /// Bytes of the block.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match &self.body {
+            Body::Pending(body) => body.block().total_size(),
+            Body::OnDisk { bytes, .. } => bytes.len(),
+        }
+    }
+
+    /// Whether it is decoded and checked already, since it is not on disk yet: [`StoredBlock::open`] takes no time.
+    #[must_use]
+    pub fn is_decoded(&self) -> bool {
+        matches!(self.body, Body::Pending(_))
+    }
+
     /// Decodes the bytes, and accepts nothing that does not hash to the block's id, witnesses included. `None`: they are
     /// damaged. [`Chain::block`] then takes note of it.
     pub fn open(self) -> Option<Arc<CheckedBlock>> {

@@ -1,16 +1,19 @@
 //! The thread that feeds the core with what the swarm tells and with the passing of time.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use bitcoin::Wtxid;
+use chain::RuleError;
 use p2p::Mono;
 use p2p::swarm::Event;
 
 use crate::chores::Chores;
 use crate::give_way::giving_way;
 use crate::{NodeHandle, StopReason};
-use node_core::Input;
+use node_core::{Input, NodeCore};
 
 /// What the chain thread is told.
 #[derive(Debug)]
@@ -103,15 +106,39 @@ fn run(node: &NodeHandle) {
 }
 
 fn tick(node: &NodeHandle) {
+    let bad = check_signatures(node);
     node.act_quietly(|core, now, out| {
         // With the core's lock held: a time that another thread was just asked to wake at is not lost.
         node.inner.wake.clear();
+        if let Some((wtxid, error)) = bad {
+            core.note_bad_signature(wtxid, error);
+        }
         if core.is_about_to_rebuild() {
             giving_way(|| core.handle(now, Input::Tick, out));
         } else {
             core.handle(now, Input::Tick, out);
         }
     });
+}
+
+/// Checks the many signatures of a transaction that the next tick judges, without the core's lock; whoever gave it pays for the time.
+/// Gives what is wrong with them.
+fn check_signatures(node: &NodeHandle) -> Option<(Wtxid, RuleError)> {
+    let unchecked = |core: &NodeCore| {
+        let (peer, signatures) = core.unchecked_signatures(node.now())?;
+        Some((peer, signatures, Arc::clone(core.signatures())))
+    };
+    let (peer, signatures, good) = node.read(unchecked)?;
+    let started = Instant::now();
+    let checked = signatures.check();
+    node.inner.mailbox.spent_for(peer, started.elapsed());
+    match checked {
+        Ok(()) => {
+            good.insert(signatures.wtxid());
+            None
+        }
+        Err(error) => Some((signatures.wtxid(), error)),
+    }
 }
 
 fn remember_address(node: &NodeHandle, input: &Input) {

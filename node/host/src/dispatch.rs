@@ -30,6 +30,7 @@ impl NodeHandle {
                 Output::Answer { token, response } => {
                     self.command(Command::Answer { token, response });
                 }
+                Output::AnswerBlocks { token, blocks } => self.answer_blocks(token, blocks),
                 Output::Publish(gossip) => self.command(Command::Publish(gossip)),
                 Output::Verdict { id, verdict } => self.command(Command::Verdict { id, verdict }),
                 Output::Complaint(Complaint { address, reason }) => {

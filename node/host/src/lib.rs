@@ -7,6 +7,7 @@
     reason = "the shell is where clocks and randomness come from"
 )]
 
+mod answers;
 mod background;
 mod ban_file;
 mod catch_up;
@@ -84,6 +85,7 @@ struct Inner {
     traffic: Arc<Traffic>,
     listening: watch::Sender<Vec<String>>,
     background: Background,
+    answers: answers::Answers,
     timings: Arc<Timings>,
     indexer: Option<Arc<Indexer>>,
     mempool_file: MempoolFile,
@@ -152,6 +154,7 @@ impl NodeHandle {
                 traffic: Arc::default(),
                 listening: watch::Sender::new(Vec::new()),
                 background: Background::default(),
+                answers: answers::Answers::default(),
                 timings,
                 scrubber: Arc::new(Scrubber::new(parts.scrub)),
                 indexer: parts.index.map(|index| Arc::new(Indexer::new(index))),

@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use p2p::PeerNum;
 use p2p::budget::{Charge, Full, Inbox, Payer, Shed};
 use p2p::swarm::{Event, Told};
 
@@ -29,13 +30,17 @@ impl Mailbox {
     /// [`Full`] when whoever caused it holds as much as it may.
     pub(crate) fn tell(&self, told: Told) -> Result<(), Full> {
         let Told { event, charge } = told;
-        if let Event::PeerDown { peer, .. } = &event {
-            self.lock().left(*peer);
-        }
+        let gone = match &event {
+            Event::PeerDown { peer, .. } => Some(*peer),
+            _ => None,
+        };
         let message = Message::Input(input_of(event));
         match charge {
             None => self.order(message),
             Some(charge) => self.push(charge, message)?,
+        }
+        if let Some(peer) = gone {
+            self.lock().left(peer);
         }
         Ok(())
     }
@@ -60,6 +65,11 @@ impl Mailbox {
     /// Work for a peer took so long.
     pub(crate) fn spent(&self, payer: &Payer, time: Duration) {
         self.lock().spent(payer, time);
+    }
+
+    /// The same, for work that was put off: whoever has gone since pays nothing.
+    pub(crate) fn spent_for(&self, peer: PeerNum, time: Duration) {
+        self.lock().spent_for(peer, time);
     }
 
     /// Bytes that wait, and what was refused so far.

@@ -100,6 +100,8 @@ pub struct Inbox<T> {
     ledger: Ledger,
     items: BTreeMap<PeerNum, usize>,
     spent: BTreeMap<Party, Duration>,
+    /// Connections of which something came.
+    payers: BTreeMap<PeerNum, Payer>,
     /// What the last party had spent when it got its turn.
     floor: Duration,
     count: u64,
@@ -123,6 +125,7 @@ impl<T> Default for Inbox<T> {
             ledger: Ledger::default(),
             items: BTreeMap::new(),
             spent: BTreeMap::new(),
+            payers: BTreeMap::new(),
             floor: Duration::ZERO,
             count: 0,
             shed: Shed::default(),
@@ -150,6 +153,7 @@ impl<T> Inbox<T> {
             return Err(Full);
         }
         self.ledger.charge(&payer, charge.bytes);
+        self.payers.insert(payer.peer, payer);
         let spent = self.spent.entry(Party::from(&payer)).or_default();
         let items = self.items.entry(payer.peer).or_default();
         if *items == 0 {
@@ -229,8 +233,16 @@ impl<T> Inbox<T> {
         }
     }
 
+    /// Work for a peer that was put off when it was its turn took so much of the core's time. Nothing to note once it is gone.
+    pub fn spent_for(&mut self, peer: PeerNum, time: Duration) {
+        if let Some(payer) = self.payers.get(&peer).copied() {
+            self.spent(&payer, time);
+        }
+    }
+
     /// A peer is gone: its questions need no answer any more.
     pub fn left(&mut self, peer: PeerNum) {
+        self.payers.remove(&peer);
         let questions = self.lanes[Lane::Serving as usize].remove(&peer);
         for waiting in questions.into_iter().flatten() {
             self.credit(&waiting.charge);

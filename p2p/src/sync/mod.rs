@@ -51,7 +51,7 @@ mod withheld;
 
 pub use announce::announcement;
 pub use io::{Action, BlockOutcome, GossipId, HeaderProblem, Input, RequestId};
-pub use serve::answer;
+pub use serve::{Answer, OpenedBlocks, StoredBlocks, answer};
 pub use served::ServedBlocks;
 pub use view::{ChainView, KnownHeader, PoolView};
 

@@ -1,8 +1,10 @@
 //! [`answer`]: what a peer's request is answered with. Reads only, and never more than the limits allow.
+//!
+//! Bodies that lie on disk are read here and decoded by the host: that takes ten times as long, and nobody need wait for it.
 
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, Transaction, Txid};
-use chain::{Chain, Height, StoreError};
+use chain::{Chain, Height, StoreError, StoredBlock};
 
 use super::served::ServedBlocks;
 use super::{ChainView, PoolView};
@@ -16,7 +18,50 @@ use crate::wire::{BlockBytes, Request, Response};
 /// Room for tag and counts beside the items of a response.
 const OVERHEAD_BYTES: usize = 16;
 
-/// How a response to a request of a peer is made: reads only. `None`: the request is not to be answered (over a limit).
+/// What a request is answered with.
+#[derive(Debug)]
+pub enum Answer {
+    /// This. `None`: the request is not to be answered (over a limit).
+    Made(Option<Response>),
+    /// These blocks, once they are opened.
+    Blocks(StoredBlocks),
+}
+
+/// Bodies as they lie on disk, in the order asked.
+#[derive(Debug)]
+pub struct StoredBlocks(Vec<StoredBlock>);
+
+/// What came of [`StoredBlocks`].
+#[derive(Debug)]
+pub struct OpenedBlocks {
+    /// The blocks up to the first that is damaged.
+    pub response: Response,
+    /// The one that is damaged: [`Chain::block`] takes note of it.
+    pub damaged: Option<BlockHash>,
+}
+
+impl StoredBlocks {
+    /// Decodes the bodies and checks each against its hash: milliseconds for each megabyte. The chain is not needed.
+    #[must_use]
+    pub fn open(self) -> OpenedBlocks {
+        let mut blocks = Vec::with_capacity(self.0.len());
+        let mut damaged = None;
+        for stored in self.0 {
+            let hash = stored.hash();
+            let Some(block) = stored.open() else {
+                damaged = Some(hash);
+                break;
+            };
+            blocks.push(BlockBytes::Ours(block));
+        }
+        OpenedBlocks {
+            response: Response::Blocks(blocks),
+            damaged,
+        }
+    }
+}
+
+/// How a response to a request of a peer is made: reads only.
 ///
 /// `peers` are the addresses worth passing on, best first. `served` is what the node keeps from one question to the next.
 ///
@@ -30,14 +75,14 @@ pub fn answer(
     pool: &impl PoolView,
     peers: &[String],
     served: &mut ServedBlocks,
-) -> Result<Option<Response>, StoreError> {
-    Ok(match request {
+) -> Result<Answer, StoreError> {
+    let made = match request {
         Request::Status(_) => Some(Response::Status(ChainView::tip(chain))),
         Request::Headers { locator, stop } if locator.len() <= MAX_LOCATOR => {
             Some(Response::Headers(headers_after(chain, locator, stop)))
         }
         Request::Blocks(hashes) if hashes.len() <= MAX_BLOCKS_PER_REQUEST => {
-            Some(Response::Blocks(blocks(chain, hashes)?))
+            return blocks(chain, hashes);
         }
         Request::BlockTransactions { block, indexes } => {
             block_transactions(now, chain, block, indexes, served)?.map(Response::BlockTransactions)
@@ -50,7 +95,8 @@ pub fn answer(
             peers.iter().take(MAX_PEER_ADDRESSES).cloned().collect(),
         )),
         Request::Headers { .. } | Request::Blocks(_) | Request::Transactions(_) => None,
-    })
+    };
+    Ok(Answer::Made(made))
 }
 
 /// Headers of the active chain after the first locator hash that is on it; after genesis if none is.
@@ -85,24 +131,31 @@ fn is_invalid(chain: &Chain, hash: &BlockHash) -> bool {
     known.is_some_and(|info| !info.status.may_be_valid())
 }
 
-/// A prefix of what was asked: up to the first that is missing, and as far as one response holds.
-fn blocks(chain: &Chain, hashes: &[BlockHash]) -> Result<Vec<BlockBytes>, StoreError> {
+/// A prefix of what was asked: up to the first that is missing, and as far as one response holds. Made at once if nothing is to be
+/// decoded: fresh blocks are asked for by everyone at the same time.
+fn blocks(chain: &Chain, hashes: &[BlockHash]) -> Result<Answer, StoreError> {
     let mut blocks = Vec::new();
     let mut bytes = OVERHEAD_BYTES;
     for hash in hashes {
         if is_invalid(chain, hash) {
             break;
         }
-        let Some(block) = chain.block(hash)? else {
+        let Some(block) = chain.stored_block(hash)? else {
             break;
         };
-        bytes += block.block().total_size();
+        bytes += block.size();
         if bytes > MAX_RESPONSE_BYTES {
             break;
         }
-        blocks.push(BlockBytes::Ours(block));
+        blocks.push(block);
     }
-    Ok(blocks)
+    let is_decoded = blocks.iter().all(StoredBlock::is_decoded);
+    let blocks = StoredBlocks(blocks);
+    Ok(if is_decoded {
+        Answer::Made(Some(blocks.open().response))
+    } else {
+        Answer::Blocks(blocks)
+    })
 }
 
 /// The transactions at `indexes`; empty if the block is not here or is only given as a whole, `None` if one of them is beyond its end.
@@ -135,4 +188,30 @@ fn transactions(pool: &impl PoolView, txids: &[Txid]) -> Vec<Transaction> {
         found.push(Transaction::clone(&tx));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use chain::fixtures::TestChain;
+
+    use super::*;
+
+    #[test]
+    fn bodies_on_disk_are_left_to_the_host_to_open() {
+        let mut net = TestChain::new();
+        net.mine_many("b", 3);
+        let hashes: Vec<_> = ["b1", "b2", "b3"].map(|name| net.hash(name)).into();
+        let fresh = blocks(net.chain(), &hashes).unwrap();
+        assert!(matches!(fresh, Answer::Made(Some(Response::Blocks(blocks))) if blocks.len() == 3));
+        net.chain_mut().flush().unwrap();
+        let Answer::Blocks(stored) = blocks(net.chain(), &hashes).unwrap() else {
+            panic!("nothing is decoded here");
+        };
+        let opened = stored.open();
+        let Response::Blocks(blocks) = opened.response else {
+            panic!("blocks were asked for");
+        };
+        let given: Vec<_> = blocks.iter().map(BlockBytes::hash).collect();
+        assert_eq!((given, opened.damaged), (hashes, None));
+    }
 }

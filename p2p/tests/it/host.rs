@@ -11,8 +11,8 @@ use chain::fixtures::BlockBuilder;
 use chain::rules::spend::SignatureCache;
 use chain::{AcceptError, Chain, Params, Timestamp};
 use p2p::sync::{
-    Action, BlockOutcome, GossipId, HeaderProblem, Input, PoolView, RequestId, ServedBlocks,
-    SyncEngine, answer,
+    Action, Answer, BlockOutcome, GossipId, HeaderProblem, Input, PoolView, RequestId,
+    ServedBlocks, SyncEngine, answer,
 };
 use p2p::wire::{Gossip, Request, Response, TipStatus, Verdict};
 use p2p::{Direction, Mono, PeerGroup, PeerNum};
@@ -264,15 +264,18 @@ impl Node {
     pub fn serve(&self, request: &Request) -> Option<Response> {
         let mut served = self.served.borrow_mut();
         let now = Mono::ZERO;
-        answer(
+        let answer = answer(
             now,
             request,
             &self.chain,
             &self.pool,
             &self.addresses,
             &mut served,
-        )
-        .expect("in memory")
+        );
+        match answer.expect("in memory") {
+            Answer::Made(response) => response,
+            Answer::Blocks(blocks) => Some(blocks.open().response),
+        }
     }
 
     /// A stored block.

@@ -3,7 +3,7 @@
 use node_core::events::NodeEvent;
 use node_core::{Input, Output};
 use p2p::AnswerToken;
-use p2p::sync::RequestId;
+use p2p::sync::{RequestId, StoredBlocks};
 use p2p::wire::{BlockBytes, Request, Response};
 use p2p::{Direction, PeerNum};
 
@@ -34,6 +34,7 @@ impl World<'_> {
                 Output::SetActive(_) => {}
                 Output::Request { peer, id, request } => self.ask(node, peer.0, id, request),
                 Output::Answer { token, response } => self.answer(node, token, response),
+                Output::AnswerBlocks { token, blocks } => self.answer_blocks(node, token, blocks),
                 Output::Publish(gossip) => self.publish(node, gossip),
                 Output::Verdict { id, verdict } => self.decide(node, id, verdict),
                 // People read it.
@@ -274,6 +275,16 @@ impl World<'_> {
         let response = response.map(Box::new);
         let event = Event::Response { number, response };
         self.send(connection, node, bytes, event);
+    }
+
+    fn answer_blocks(&mut self, node: usize, token: AnswerToken, blocks: StoredBlocks) {
+        let opened = blocks.open();
+        if let Some(hash) = opened.damaged {
+            let (node, hash) = (node as u32, Box::new(hash));
+            self.queue
+                .push(self.now_us, Event::BlockDamaged { node, hash });
+        }
+        self.answer(node, token, Some(opened.response));
     }
 
     pub(super) fn response_arrives(&mut self, number: u64, response: Option<Response>) {

@@ -173,6 +173,11 @@ pub(super) enum Event {
         number: u64,
         response: Option<Box<Response>>,
     },
+    /// A node found a stored block damaged when it was opened for a peer.
+    BlockDamaged {
+        node: u32,
+        hash: Box<bitcoin::BlockHash>,
+    },
     /// A request should be answered by now.
     Expired(Expiry),
     /// Gossip arrives.
@@ -247,6 +252,10 @@ impl World<'_> {
             Event::Request(question) => self.request_arrives(*question),
             Event::Response { number, response } => {
                 self.response_arrives(number, response.map(|response| *response));
+            }
+            Event::BlockDamaged { node, hash } => {
+                let hash = *hash;
+                self.feed(node as usize, Input::BlockDamaged { hash });
             }
             Event::Expired(expiry) => self.request_expires(expiry),
             Event::Gossip {

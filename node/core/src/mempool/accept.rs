@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bitcoin::{Amount, OutPoint, Transaction, Txid, Weight, Wtxid};
 use chain::rules::{spend, transaction as rules};
-use chain::{Chain, Coin, Height, Timestamp};
+use chain::{Chain, Coin, Height, RuleError, Timestamp};
 
 use super::entry::{Entry, Footing, Sums, memory_bytes};
 use super::error::{ChainLimit, MempoolError};
@@ -38,9 +38,35 @@ pub struct Candidate {
     footing: Footing,
 }
 
-/// Where a transaction comes from, which decides what is asked of it.
+/// The signatures of a transaction that is good but for them, if they are not. To check them takes no mempool and no chain.
+#[derive(Clone, Debug)]
+pub struct UncheckedSignatures {
+    transaction: Arc<Transaction>,
+    txid: Txid,
+    wtxid: Wtxid,
+    coins: Vec<Coin>,
+}
+
+impl UncheckedSignatures {
+    /// The transaction's id with its witnesses.
+    #[must_use]
+    pub fn wtxid(&self) -> Wtxid {
+        self.wtxid
+    }
+
+    /// Checks them.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::Spend`] of the first input that fails.
+    pub fn check(&self) -> Result<(), RuleError> {
+        spend::check_coins(&self.transaction, self.txid, &self.coins)
+    }
+}
+
+/// What is asked of a transaction, by where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum Terms {
     /// A wallet or a peer.
     Offered,
     /// The same, with others that may pay for it.
@@ -60,7 +86,7 @@ impl Mempool {
         transaction: Arc<Transaction>,
         world: &Surroundings<'_>,
     ) -> Result<Candidate, MempoolError> {
-        self.check(transaction, world, Origin::Offered)
+        self.check(transaction, world, Terms::Offered)
     }
 
     /// Checks a transaction and keeps it; what it replaces or pushes out goes.
@@ -75,15 +101,46 @@ impl Mempool {
         changes: &mut Vec<Change>,
     ) -> Result<Txid, MempoolError> {
         let ids = (transaction.compute_wtxid(), transaction.compute_txid());
-        match self.check(transaction, world, Origin::Offered) {
+        match self.check(transaction, world, Terms::Offered) {
             Ok(candidate) => self.keep(candidate, world, changes),
             Err(error) => {
-                if error.is_lasting() {
-                    self.refused
-                        .insert(ids.0, (!error.depends_on_witness()).then_some(ids.1));
-                }
+                self.note_refusal(ids, &error);
                 Err(error)
             }
+        }
+    }
+
+    /// The signatures that [`Mempool::accept`] would check as the last thing. `None`: it would refuse the transaction before that, or
+    /// knows that they are good.
+    #[must_use]
+    pub fn unchecked_signatures(
+        &self,
+        transaction: Arc<Transaction>,
+        world: &Surroundings<'_>,
+    ) -> Option<UncheckedSignatures> {
+        let checked = self.check_unsigned(transaction, world, Terms::Offered);
+        let (candidate, coins) = checked.ok()?;
+        let wtxid = candidate.wtxid;
+        (!world.signatures.contains(&wtxid)).then_some(UncheckedSignatures {
+            transaction: candidate.transaction,
+            txid: candidate.txid,
+            wtxid,
+            coins,
+        })
+    }
+
+    /// Remembers a transaction as refused that was judged elsewhere, as [`Mempool::accept`] does.
+    pub fn refuse(&mut self, transaction: &Transaction, error: &MempoolError) {
+        self.note_refusal(
+            (transaction.compute_wtxid(), transaction.compute_txid()),
+            error,
+        );
+    }
+
+    fn note_refusal(&mut self, (wtxid, txid): (Wtxid, Txid), error: &MempoolError) {
+        if error.is_lasting() {
+            let txid = (!error.depends_on_witness()).then_some(txid);
+            self.refused.insert(wtxid, txid);
         }
     }
 
@@ -94,7 +151,7 @@ impl Mempool {
         world: &Surroundings<'_>,
         changes: &mut Vec<Change>,
     ) -> Result<(), MempoolError> {
-        let candidate = self.check(transaction, world, Origin::Returned)?;
+        let candidate = self.check(transaction, world, Terms::Returned)?;
         let entry = self.entry_of(candidate, world);
         self.admit(entry, changes);
         Ok(())
@@ -142,8 +199,24 @@ impl Mempool {
         &self,
         transaction: Arc<Transaction>,
         world: &Surroundings<'_>,
-        origin: Origin,
+        terms: Terms,
     ) -> Result<Candidate, MempoolError> {
+        let (candidate, coins) = self.check_unsigned(transaction, world, terms)?;
+        let wtxid = candidate.wtxid;
+        if terms != Terms::Returned && !world.signatures.contains(&wtxid) {
+            spend::check_coins(&candidate.transaction, candidate.txid, &coins)?;
+        }
+        world.signatures.insert(wtxid);
+        Ok(candidate)
+    }
+
+    /// All checks but that of the signatures. Gives the coins that they are checked on, too.
+    fn check_unsigned(
+        &self,
+        transaction: Arc<Transaction>,
+        world: &Surroundings<'_>,
+        terms: Terms,
+    ) -> Result<(Candidate, Vec<Coin>), MempoolError> {
         let (tx, chain) = (&*transaction, world.chain);
         let params = chain.params();
         let txid = tx.compute_txid();
@@ -186,16 +259,16 @@ impl Mempool {
             weight,
             sigops,
         };
-        let replaced = match origin {
-            Origin::Offered | Origin::Together => {
-                if origin == Origin::Offered {
+        let replaced = match terms {
+            Terms::Offered | Terms::Together => {
+                if terms == Terms::Offered {
                     self.check_fee(FeeRate { fee, vsize }, world.now)?;
                 }
                 let replaced = self.check_replacement(own.rate(), &ancestors, &conflicts)?;
                 self.check_chain(own, &ancestors, &replaced, CHAIN_LIMITS)?;
                 replaced
             }
-            Origin::Returned => {
+            Terms::Returned => {
                 if let Some(conflict) = conflicts.first() {
                     return Err(MempoolError::SpendsReplaced(*conflict));
                 }
@@ -203,12 +276,8 @@ impl Mempool {
                 conflicts
             }
         };
-        if origin != Origin::Returned && !world.signatures.contains(&wtxid) {
-            spend::check_coins(tx, txid, &coins)?;
-        }
-        world.signatures.insert(wtxid);
         let footing = footing_of(tx, &coins, place.height);
-        Ok(Candidate {
+        let candidate = Candidate {
             txid,
             wtxid,
             fee,
@@ -218,7 +287,8 @@ impl Mempool {
             replaced,
             footing,
             transaction,
-        })
+        };
+        Ok((candidate, coins))
     }
 
     fn check_not_here(&self, txid: &Txid, wtxid: &Wtxid) -> Result<(), MempoolError> {

@@ -210,9 +210,9 @@ impl Graph {
 
     /// Takes out entries that the block at `height` confirms: each after all that it depends on here. What depends on them may
     /// stay.
-    pub(super) fn remove_confirmed(&mut self, txids: &[Txid], height: Height) {
+    pub(super) fn take_out_confirmed(&mut self, txids: &[Txid], height: Height) {
         if txids.len() * SHARE_TAKEN_TOGETHER >= self.entries.len() {
-            self.remove_confirmed_together(txids, height);
+            self.take_out_many(txids, height);
             return;
         }
         for txid in txids {
@@ -224,8 +224,8 @@ impl Graph {
         }
     }
 
-    /// As [`Graph::remove_confirmed`]: makes the indexes anew for what stays.
-    fn remove_confirmed_together(&mut self, txids: &[Txid], height: Height) {
+    /// As [`Graph::take_out_confirmed`]: makes the indexes anew for what stays.
+    fn take_out_many(&mut self, txids: &[Txid], height: Height) {
         let gone: BTreeSet<Txid> = txids.iter().copied().collect();
         let entries = std::mem::take(self).entries.into_iter();
         let (gone, stay): (Vec<_>, Vec<_>) = entries.partition(|(txid, _)| gone.contains(txid));

@@ -40,12 +40,12 @@ use bitcoin::{Amount, OutPoint, Transaction, Txid, Wtxid};
 use chain::rules::spend::SignatureCache;
 use chain::{Chain, Timestamp};
 
-pub use accept::Candidate;
+pub use accept::{Candidate, UncheckedSignatures};
 pub use entry::{Entry, Footing, Sums};
 pub use error::{ChainLimit, MempoolError};
 pub use evict::EXPIRY_S;
 pub use on_reorg::Returning;
-pub use orphans::Orphans;
+pub use orphans::{Orphans, Sender};
 pub use rate::{FeeRate, SatPerKvb};
 pub use template::{Selected, Selection, SelectionLimits};
 

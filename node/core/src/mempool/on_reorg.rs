@@ -183,7 +183,7 @@ impl Mempool {
         position: &BlockPosition,
         changes: &mut Vec<Change>,
     ) {
-        self.graph.remove_confirmed(txids, position.height);
+        self.graph.take_out_confirmed(txids, position.height);
         self.sequence += txids.len() as u64;
         let removed = |txid: &Txid| Change::Removed(*txid, RemovalReason::Confirmed);
         changes.extend(txids.iter().map(removed));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bitcoin::{Transaction, Txid, Wtxid};
-use p2p::PeerGroup;
+use p2p::{PeerGroup, PeerNum};
 
 use super::entry::memory_bytes;
 
@@ -12,10 +12,19 @@ use super::entry::memory_bytes;
 const MAX_ORPHANS: usize = 100;
 const MAX_ORPHAN_BYTES: usize = 2_000_000;
 
+/// Who gave a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// The connection, which may have ended since.
+    pub peer: PeerNum,
+    /// Where it came from.
+    pub group: PeerGroup,
+}
+
 /// Transactions that wait for parents.
 #[derive(Debug, Default)]
 pub struct Orphans {
-    by_wtxid: BTreeMap<Wtxid, (Arc<Transaction>, PeerGroup)>,
+    by_wtxid: BTreeMap<Wtxid, (Arc<Transaction>, Sender)>,
     by_parent: BTreeMap<Txid, BTreeSet<Wtxid>>,
     order: VecDeque<Wtxid>,
     memory_bytes: usize,
@@ -23,7 +32,7 @@ pub struct Orphans {
 
 impl Orphans {
     /// Keeps a transaction until a parent comes, or others need its room more: those of senders that have less of it.
-    pub fn add(&mut self, transaction: Arc<Transaction>, sender: PeerGroup) {
+    pub fn add(&mut self, transaction: Arc<Transaction>, sender: Sender) {
         let wtxid = transaction.compute_wtxid();
         if self.by_wtxid.contains_key(&wtxid) {
             return;
@@ -47,7 +56,7 @@ impl Orphans {
     }
 
     /// Takes out those that spend an output of `parent`, with their senders.
-    pub fn take_children(&mut self, parent: &Txid) -> Vec<(Arc<Transaction>, PeerGroup)> {
+    pub fn take_children(&mut self, parent: &Txid) -> Vec<(Arc<Transaction>, Sender)> {
         let children = self.by_parent.get(parent).cloned().unwrap_or_default();
         let taken = children
             .iter()
@@ -79,17 +88,17 @@ impl Orphans {
     fn least_entitled(&self) -> Option<Wtxid> {
         let mut shares: BTreeMap<PeerGroup, usize> = BTreeMap::new();
         for (transaction, sender) in self.by_wtxid.values() {
-            *shares.entry(*sender).or_default() += memory_bytes(transaction);
+            *shares.entry(sender.group).or_default() += memory_bytes(transaction);
         }
         let (largest, _) = shares.into_iter().max_by_key(|(_, bytes)| *bytes)?;
         let of_largest = |wtxid: &&Wtxid| {
             let kept = self.by_wtxid.get(*wtxid);
-            kept.is_some_and(|(_, sender)| *sender == largest)
+            kept.is_some_and(|(_, sender)| sender.group == largest)
         };
         self.order.iter().find(of_largest).copied()
     }
 
-    fn remove(&mut self, wtxid: &Wtxid) -> Option<(Arc<Transaction>, PeerGroup)> {
+    fn remove(&mut self, wtxid: &Wtxid) -> Option<(Arc<Transaction>, Sender)> {
         let (transaction, sender) = self.by_wtxid.remove(wtxid)?;
         self.memory_bytes -= memory_bytes(&transaction);
         for input in &transaction.input {
@@ -129,12 +138,19 @@ mod tests {
         })
     }
 
+    fn from_group(group: u64) -> Sender {
+        Sender {
+            peer: PeerNum(1),
+            group: PeerGroup(group),
+        }
+    }
+
     #[test]
     fn children_are_taken_once() {
         let mut orphans = Orphans::default();
-        orphans.add(spending(&[1, 2]), PeerGroup(1));
-        orphans.add(spending(&[1, 2]), PeerGroup(1));
-        orphans.add(spending(&[2, 3]), PeerGroup(1));
+        orphans.add(spending(&[1, 2]), from_group(1));
+        orphans.add(spending(&[1, 2]), from_group(1));
+        orphans.add(spending(&[2, 3]), from_group(1));
         assert_eq!(orphans.len(), 2);
         assert_eq!(orphans.take_children(&Txid::hash(&[1])).len(), 1);
         assert_eq!(orphans.take_children(&Txid::hash(&[2])).len(), 1);
@@ -146,7 +162,7 @@ mod tests {
     fn a_flood_pushes_out_the_oldest() {
         let mut orphans = Orphans::default();
         for parent in 0..=255 {
-            orphans.add(spending(&[parent]), PeerGroup(1));
+            orphans.add(spending(&[parent]), from_group(1));
         }
         assert_eq!(orphans.len(), MAX_ORPHANS);
         assert_eq!(orphans.by_parent.len(), MAX_ORPHANS);
@@ -157,9 +173,9 @@ mod tests {
     #[test]
     fn a_flood_pushes_out_its_own() {
         let mut orphans = Orphans::default();
-        orphans.add(spending(&[7]), PeerGroup(2));
+        orphans.add(spending(&[7]), from_group(2));
         for parent in 0..=255 {
-            orphans.add(spending(&[parent, parent]), PeerGroup(1));
+            orphans.add(spending(&[parent, parent]), from_group(1));
         }
         assert_eq!(orphans.len(), MAX_ORPHANS);
         assert!(orphans.contains(&spending(&[7]).compute_wtxid()));

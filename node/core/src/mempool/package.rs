@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bitcoin::{Amount, OutPoint, Transaction, Txid, Weight, Wtxid};
 
-use super::accept::{Candidate, Origin};
+use super::accept::{Candidate, Terms};
 use super::error::MempoolError;
 use super::rate::{FeeRate, SatPerKvb};
 use super::{Change, Mempool, RemovalReason, Surroundings};
@@ -51,7 +51,7 @@ pub struct Fit {
 
 /// What came of one transaction of a package.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Judgement {
     /// It is good.
     Fit(Fit),
     /// It was here before.
@@ -73,7 +73,7 @@ pub enum Verdict {
 #[derive(Debug, Default)]
 pub struct PackageOutcome {
     /// In the package's order.
-    pub verdicts: Vec<Verdict>,
+    pub judgements: Vec<Judgement>,
     /// What was replaced.
     pub replaced: BTreeSet<Txid>,
 }
@@ -82,9 +82,9 @@ impl PackageOutcome {
     /// Whether all are in the mempool now, or were before.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.verdicts
+        self.judgements
             .iter()
-            .all(|verdict| !matches!(verdict, Verdict::Refused(_) | Verdict::NotJudged))
+            .all(|judgement| !matches!(judgement, Judgement::Refused(_) | Judgement::NotJudged))
     }
 }
 
@@ -149,22 +149,22 @@ impl Mempool {
         &mut self,
         package: &[Arc<Transaction>],
         world: &Surroundings<'_>,
-    ) -> Vec<Verdict> {
+    ) -> Vec<Judgement> {
         if let [transaction] = package {
             return vec![match self.test(Arc::clone(transaction), world) {
-                Ok(candidate) => Verdict::Fit(alone(&candidate)),
-                Err(error) => Verdict::Refused(error),
+                Ok(candidate) => Judgement::Fit(alone(&candidate)),
+                Err(error) => Judgement::Refused(error),
             }];
         }
-        let (kept, refused) = self.try_in_turn(package, world, Origin::Offered);
+        let (kept, refused) = self.try_in_turn(package, world, Terms::Offered);
         self.forget(&kept);
         match refused {
-            None => kept.iter().map(|one| Verdict::Fit(alone(one))).collect(),
+            None => kept.iter().map(|one| Judgement::Fit(alone(one))).collect(),
             Some((place, error)) => {
-                let mut verdicts: Vec<Verdict> =
-                    package.iter().map(|_| Verdict::NotJudged).collect();
-                verdicts[place] = Verdict::Refused(error);
-                verdicts
+                let mut judgements: Vec<Judgement> =
+                    package.iter().map(|_| Judgement::NotJudged).collect();
+                judgements[place] = Judgement::Refused(error);
+                judgements
             }
         }
     }
@@ -182,43 +182,43 @@ impl Mempool {
         let mut together = Vec::new();
         let mut hopeless = false;
         for (place, transaction) in package.iter().enumerate() {
-            let verdict = match self.known(transaction) {
+            let judgement = match self.known(transaction) {
                 Some(known) => known,
                 None => self.accept_alone(transaction, world, max_rate, &mut outcome, changes),
             };
-            match &verdict {
-                Verdict::Refused(error) if package.len() > 1 && error.may_pass_in_package() => {
+            match &judgement {
+                Judgement::Refused(error) if package.len() > 1 && error.may_pass_in_package() => {
                     together.push(place);
                 }
-                Verdict::Refused(_) => hopeless = true,
+                Judgement::Refused(_) => hopeless = true,
                 _ => {}
             }
-            outcome.verdicts.push(verdict);
+            outcome.judgements.push(judgement);
         }
         if !hopeless && !together.is_empty() {
             let chosen: Vec<_> = together.iter().map(|i| Arc::clone(&package[*i])).collect();
-            for (place, verdict) in self.accept_together(&chosen, world, max_rate, changes) {
-                outcome.verdicts[together[place]] = verdict;
+            for (place, judgement) in self.accept_together(&chosen, world, max_rate, changes) {
+                outcome.judgements[together[place]] = judgement;
             }
         }
         self.evict_to_size(world.now, changes);
-        for (transaction, verdict) in package.iter().zip(&mut outcome.verdicts) {
+        for (transaction, judgement) in package.iter().zip(&mut outcome.judgements) {
             let gone = self.get(&transaction.compute_txid()).is_none();
-            if gone && matches!(verdict, Verdict::Fit(_) | Verdict::AlreadyHere { .. }) {
-                *verdict = Verdict::Refused(MempoolError::Full);
+            if gone && matches!(judgement, Judgement::Fit(_) | Judgement::AlreadyHere { .. }) {
+                *judgement = Judgement::Refused(MempoolError::Full);
             }
         }
         outcome
     }
 
-    fn known(&self, transaction: &Transaction) -> Option<Verdict> {
+    fn known(&self, transaction: &Transaction) -> Option<Judgement> {
         let entry = self.get(&transaction.compute_txid())?;
         Some(match entry.wtxid == transaction.compute_wtxid() {
-            true => Verdict::AlreadyHere {
+            true => Judgement::AlreadyHere {
                 fee: entry.fee,
                 vsize: entry.vsize,
             },
-            false => Verdict::OtherWitness(entry.wtxid),
+            false => Judgement::OtherWitness(entry.wtxid),
         })
     }
 
@@ -229,21 +229,21 @@ impl Mempool {
         max_rate: Option<SatPerKvb>,
         outcome: &mut PackageOutcome,
         changes: &mut Vec<Change>,
-    ) -> Verdict {
+    ) -> Judgement {
         let checked = self.test(Arc::clone(transaction), world);
         let candidate = match checked {
             Ok(candidate) => candidate,
-            Err(error) => return Verdict::Refused(error),
+            Err(error) => return Judgement::Refused(error),
         };
         let fit = alone(&candidate);
         if let Err(error) = check_max_rate(fit.effective, max_rate) {
-            return Verdict::Refused(error);
+            return Judgement::Refused(error);
         }
         self.remove_all(&candidate.replaced, RemovalReason::Replaced, changes);
         outcome.replaced.extend(&candidate.replaced);
         let entry = self.entry_of(candidate, world);
         self.admit(entry, changes);
-        Verdict::Fit(fit)
+        Judgement::Fit(fit)
     }
 
     /// What changes by judging these together: all are taken, or one of them is refused for another reason.
@@ -253,8 +253,8 @@ impl Mempool {
         world: &Surroundings<'_>,
         max_rate: Option<SatPerKvb>,
         changes: &mut Vec<Change>,
-    ) -> Vec<(usize, Verdict)> {
-        let (kept, refused) = self.try_in_turn(package, world, Origin::Together);
+    ) -> Vec<(usize, Judgement)> {
+        let (kept, refused) = self.try_in_turn(package, world, Terms::Together);
         let whole = FeeRate {
             fee: kept.iter().map(|one| one.fee).sum(),
             vsize: kept.iter().map(|one| one.vsize).sum(),
@@ -267,7 +267,7 @@ impl Mempool {
         });
         if let Some((place, error)) = refused {
             self.forget(&kept);
-            return vec![(place, Verdict::Refused(error))];
+            return vec![(place, Judgement::Refused(error))];
         }
         changes.extend(kept.iter().map(|one| Change::Added(one.txid)));
         for one in &kept {
@@ -280,8 +280,8 @@ impl Mempool {
             effective: whole,
             includes: includes.clone(),
         };
-        let verdicts = kept.iter().map(|one| Verdict::Fit(fit(one)));
-        verdicts.enumerate().collect()
+        let judgements = kept.iter().map(|one| Judgement::Fit(fit(one)));
+        judgements.enumerate().collect()
     }
 
     /// Puts transactions in, each on those before it, until one is refused. Who calls tells of them, or lets them be forgotten.
@@ -289,11 +289,11 @@ impl Mempool {
         &mut self,
         package: &[Arc<Transaction>],
         world: &Surroundings<'_>,
-        origin: Origin,
+        terms: Terms,
     ) -> (Vec<Candidate>, Option<(usize, MempoolError)>) {
         let mut kept: Vec<Candidate> = Vec::with_capacity(package.len());
         for (place, transaction) in package.iter().enumerate() {
-            let checked = self.check(Arc::clone(transaction), world, origin);
+            let checked = self.check(Arc::clone(transaction), world, terms);
             match checked {
                 Ok(candidate) if !candidate.replaced.is_empty() => {
                     return (kept, Some((place, MempoolError::ReplacementInPackage)));

@@ -1,5 +1,6 @@
 //! What a core is told.
 
+use bitcoin::BlockHash;
 use p2p::AnswerToken;
 use p2p::sync::{GossipId, RequestId};
 use p2p::wire::{Gossip, Request, Response};
@@ -103,6 +104,11 @@ pub enum Input {
         peer: PeerNum,
         /// Microseconds.
         micros: u64,
+    },
+    /// A stored block did not hash to its id when it was opened for a peer.
+    BlockDamaged {
+        /// Which.
+        hash: BlockHash,
     },
     /// Time has passed. May come early or twice.
     Tick,

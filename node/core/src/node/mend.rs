@@ -46,6 +46,13 @@ impl NodeCore {
         self.mend_damaged_blocks(now, out);
     }
 
+    /// Looks at a block that is said to be damaged: the chain takes note of it if it is.
+    pub(super) fn look_at_block(&mut self, hash: &BlockHash, out: &mut Vec<Output>) {
+        if let Err(error) = self.chain.block(hash) {
+            self.fail(error, out);
+        }
+    }
+
     /// Tells that something is being healed that takes long, once.
     fn tell_healing(&mut self, out: &mut Vec<Output>) {
         let healing = self.chain.healing_error().map(|error| error.problem);

@@ -19,7 +19,8 @@
 //! |---|---|
 //! | `net` | the sync engine's decisions to the chain, and the results back |
 //! | `blocks` | blocks to the chain, and what follows from a new tip |
-//! | `relay` | transactions of wallets and peers, answers to peers |
+//! | `heard` | transactions of peers |
+//! | `relay` | transactions of wallets, answers to peers |
 //! | `peers` | peers that come and go, and the operator's orders about them |
 //! | `commit` | what is to be on disk |
 //! | `mend` | damage that was found |
@@ -34,6 +35,7 @@ mod connections;
 mod early;
 mod flush;
 mod freeze;
+mod heard;
 mod input;
 mod mend;
 mod mode;
@@ -214,7 +216,11 @@ impl NodeCore {
                 self.connections.punish(now, peer, reason, out);
             }
             Input::Ping { peer, micros } => self.connections.note_ping(peer, micros),
-            Input::Tick => self.drive(now, EngineInput::Tick, out),
+            Input::BlockDamaged { hash } => self.look_at_block(&hash, out),
+            Input::Tick => {
+                self.drive(now, EngineInput::Tick, out);
+                self.judge_costly(now, out);
+            }
         }
     }
 
@@ -232,6 +238,7 @@ impl NodeCore {
         if self.failed.is_some() {
             return;
         }
+        self.punish_culprits(now, out);
         self.payments.expire(now.wall, out);
         self.connections.end_bans(now, out);
         self.update_mode(now, out);

@@ -3,7 +3,7 @@
 use chain::StoreError;
 use p2p::AnswerToken;
 use p2p::book::Complaint;
-use p2p::sync::{GossipId, RequestId};
+use p2p::sync::{GossipId, RequestId, StoredBlocks};
 use p2p::wire::{Gossip, Request, Response, Verdict};
 use p2p::{Mono, PeerNum};
 
@@ -46,6 +46,14 @@ pub enum Output {
         token: AnswerToken,
         /// The answer.
         response: Option<Response>,
+    },
+    /// Answer a peer with blocks once they are opened, which needs no core. Tell one that turns out to be damaged by
+    /// [`Input::BlockDamaged`](crate::Input::BlockDamaged).
+    AnswerBlocks {
+        /// Which request.
+        token: AnswerToken,
+        /// As they lie on disk.
+        blocks: StoredBlocks,
     },
     /// Spread to everyone.
     Publish(Gossip),

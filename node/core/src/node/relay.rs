@@ -1,14 +1,14 @@
-//! Transactions of wallets and peers, and answers to peers.
+//! Transactions of wallets, and answers to peers.
 
 use std::sync::Arc;
 
 use bitcoin::{Transaction, Txid};
 use chain::{StoreError, Timestamp};
-use p2p::sync::{self, GossipId, Input as EngineInput};
-use p2p::wire::{Gossip, Request, Verdict};
+use p2p::sync::{self, Answer, Input as EngineInput};
+use p2p::wire::Request;
 use p2p::{AnswerToken, PeerNum};
 
-use super::payments::{self, BlockTemplate, ChainAhead, FromPeer, Payments, Scope};
+use super::payments::{self, BlockTemplate, ChainAhead, Payments, Scope};
 use super::{NodeCore, Output};
 use crate::mempool::package::{self, PackageOutcome};
 use crate::mempool::{Candidate, MempoolError, SatPerKvb};
@@ -70,11 +70,11 @@ impl NodeCore {
         now: Now,
         package: &[Arc<Transaction>],
         out: &mut Vec<Output>,
-    ) -> Vec<package::Verdict> {
+    ) -> Vec<package::Judgement> {
         let (payments, scope) = self.payments_at(now, out);
-        let mut verdicts = payments.test_package(package, &scope);
-        self.fail_by_storage(&mut verdicts, out);
-        verdicts
+        let mut judgements = payments.test_package(package, &scope);
+        self.fail_by_storage(&mut judgements, out);
+        judgements
     }
 
     /// Takes transactions from a wallet, parents first: each by itself if that pays enough, else together. `max_rate` is what the
@@ -96,7 +96,7 @@ impl NodeCore {
         }
         let (payments, mut scope) = self.payments_at(now, out);
         let (mut outcome, adopted) = payments.submit_package(package, max_rate, &mut scope);
-        self.fail_by_storage(&mut outcome.verdicts, out);
+        self.fail_by_storage(&mut outcome.judgements, out);
         if let Err(error) = adopted {
             self.fail(error, out);
         }
@@ -105,11 +105,11 @@ impl NodeCore {
     }
 
     /// A failing disk says nothing about a transaction: it stops the node.
-    fn fail_by_storage(&mut self, verdicts: &mut [package::Verdict], out: &mut Vec<Output>) {
-        for verdict in verdicts {
-            if let package::Verdict::Refused(MempoolError::Store(error)) = verdict {
+    fn fail_by_storage(&mut self, judgements: &mut [package::Judgement], out: &mut Vec<Output>) {
+        for judgement in judgements {
+            if let package::Judgement::Refused(MempoolError::Store(error)) = judgement {
                 let error = self.fail_with(error.clone(), out);
-                *verdict = package::Verdict::Refused(error.into());
+                *judgement = package::Judgement::Refused(error.into());
             }
         }
     }
@@ -135,114 +135,6 @@ impl NodeCore {
         payments::chain_ahead(&self.chain, now.wall)
     }
 
-    pub(super) fn gossip_received(
-        &mut self,
-        now: Now,
-        peer: PeerNum,
-        id: GossipId,
-        gossip: Gossip,
-        out: &mut Vec<Output>,
-    ) {
-        match gossip {
-            Gossip::Transaction(transaction) | Gossip::Again { transaction, .. } => {
-                self.transaction_gossiped(now, peer, id, transaction, out);
-            }
-            Gossip::Block(_) | Gossip::Header(_) => {
-                self.drive(now, EngineInput::Announcement { peer, id, gossip }, out);
-            }
-        }
-    }
-
-    fn transaction_gossiped(
-        &mut self,
-        now: Now,
-        peer: PeerNum,
-        id: GossipId,
-        transaction: Arc<Transaction>,
-        out: &mut Vec<Output>,
-    ) {
-        let taken = self.with_payments(now, out, |payments, scope| {
-            payments.take_gossip(transaction, scope)
-        });
-        let verdict = match taken {
-            Some(FromPeer::Taken(txid)) => {
-                self.connections.note_transaction(peer, now);
-                let verdict = Verdict::Accept;
-                out.push(Output::Verdict { id, verdict });
-                // After the verdict: who hears of a child before its parent keeps it as an orphan, and tells nobody.
-                return self.adopt_children(now, txid, out);
-            }
-            Some(FromPeer::MissingInput(orphan)) => {
-                self.keep_orphan(now, peer, orphan, out);
-                Verdict::Ignore
-            }
-            Some(FromPeer::Invalid(error)) => {
-                // Whoever passes it on has checked it, if it is honest. Checking it cost us as much.
-                let reason = format!("it sent an invalid transaction: {error}");
-                self.connections.punish(now, peer, reason, out);
-                Verdict::Reject
-            }
-            Some(FromPeer::Ignored) | None => Verdict::Ignore,
-        };
-        out.push(Output::Verdict { id, verdict });
-    }
-
-    /// Transactions whose gossip was lost, fetched from a peer. What is new here may be new to our other peers.
-    pub(super) fn accept_fetched_transactions(
-        &mut self,
-        now: Now,
-        peer: PeerNum,
-        transactions: Vec<Transaction>,
-        out: &mut Vec<Output>,
-    ) {
-        let others = self.peers().len() > 1;
-        for transaction in transactions.into_iter().map(Arc::new) {
-            let taken = self.with_payments(now, out, |payments, scope| {
-                payments.take(Arc::clone(&transaction), scope)
-            });
-            match taken {
-                Some(FromPeer::Taken(txid)) => {
-                    self.connections.note_transaction(peer, now);
-                    if others {
-                        out.push(Output::Publish(Gossip::Transaction(transaction)));
-                    }
-                    self.adopt_children(now, txid, out);
-                }
-                Some(FromPeer::MissingInput(orphan)) => self.keep_orphan(now, peer, orphan, out),
-                // It gave what is in its own mempool, so it has checked it.
-                Some(FromPeer::Invalid(error)) => {
-                    let reason = format!("it gave an invalid transaction: {error}");
-                    return self.connections.punish(now, peer, reason, out);
-                }
-                Some(FromPeer::Ignored) => {}
-                None => return,
-            }
-        }
-    }
-
-    /// Keeps a transaction until its parents come, and asks its sender for them.
-    fn keep_orphan(
-        &mut self,
-        now: Now,
-        peer: PeerNum,
-        orphan: Arc<Transaction>,
-        out: &mut Vec<Output>,
-    ) {
-        let sender = self.connections.group_of(peer);
-        let missing = self.with_payments(now, out, |payments, scope| {
-            payments.keep_orphan(orphan, sender, scope.chain)
-        });
-        if let Some(txids) = missing.filter(|txids| !txids.is_empty()) {
-            self.drive(now, EngineInput::ParentsMissing { peer, txids }, out);
-        }
-    }
-
-    fn adopt_children(&mut self, now: Now, parent: Txid, out: &mut Vec<Output>) {
-        self.with_payments(now, out, |payments, scope| {
-            payments.adopt_children(parent, scope)
-        });
-    }
-
     pub(super) fn request_received(
         &mut self,
         now: Now,
@@ -255,7 +147,7 @@ impl NodeCore {
             Request::Peers => self.connections.addresses_to_tell(peer),
             _ => Vec::new(),
         };
-        let response = match sync::answer(
+        let answer = match sync::answer(
             now.mono,
             request,
             &self.chain,
@@ -263,13 +155,16 @@ impl NodeCore {
             &addresses,
             &mut self.served,
         ) {
-            Ok(response) => response,
+            Ok(answer) => answer,
             Err(error) => {
                 self.fail(error, out);
-                None
+                Answer::Made(None)
             }
         };
-        out.push(Output::Answer { token, response });
+        out.push(match answer {
+            Answer::Made(response) => Output::Answer { token, response },
+            Answer::Blocks(blocks) => Output::AnswerBlocks { token, blocks },
+        });
         if let Request::Status(status) = request {
             let status = *status;
             self.drive(now, EngineInput::PeerStatus { peer, status }, out);

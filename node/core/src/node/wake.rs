@@ -26,6 +26,7 @@ impl NodeCore {
     fn has_work_to_go_on_with(&self) -> bool {
         self.activation_due
             || self.payments.is_changing_deeply()
+            || self.payments.has_costly()
             || self.chain.is_healing()
             || !self.deferred.is_empty()
     }

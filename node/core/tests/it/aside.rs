@@ -5,7 +5,7 @@ use chain::fixtures::{Payment, TestChain};
 use node_core::Output;
 use node_core::events::NodeEvent;
 use node_core::mempool::RemovalReason;
-use node_core::mempool::package::Verdict;
+use node_core::mempool::package::Judgement;
 use p2p::wire::Gossip;
 
 use crate::support::{FEE, Lone, alice, allocations, bob, pay, pay_on};
@@ -163,12 +163,12 @@ fn what_is_only_tested_stays_set_aside() {
     assert!(lone.core.mempool().is_set_aside(&txid));
 
     let package = [&payment, &child].map(|tx| std::sync::Arc::new(tx.clone()));
-    let verdicts = lone.core.test_package(lone.now, &package, &mut lone.out);
+    let judgements = lone.core.test_package(lone.now, &package, &mut lone.out);
     assert!(
-        verdicts
+        judgements
             .iter()
-            .all(|verdict| matches!(verdict, Verdict::Fit(_))),
-        "{verdicts:?}"
+            .all(|judgement| matches!(judgement, Judgement::Fit(_))),
+        "{judgements:?}"
     );
     assert!(lone.core.mempool().is_set_aside(&txid));
     lone.send(&payment).expect("it would be taken");

@@ -129,14 +129,14 @@ fn nobody_is_served_with_an_announced_block_that_turned_out_to_be_invalid() {
     submit(&mut lone, &good).expect("good");
     peer_up(&mut lone);
     let mut served = |block: &Block, request: fn(bitcoin::BlockHash) -> Request| {
-        lone.out.clear();
         lone.handle(Input::Request {
             peer: PEER,
             token: AnswerToken(1),
             request: request(block.block_hash()),
         });
-        let answer = lone.out.iter().find_map(|output| match output {
-            Output::Answer { response, .. } => response.clone(),
+        let answer = lone.out.drain(..).find_map(|output| match output {
+            Output::Answer { response, .. } => response,
+            Output::AnswerBlocks { blocks, .. } => Some(blocks.open().response),
             _ => None,
         });
         match answer {

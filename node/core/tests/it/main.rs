@@ -2,6 +2,7 @@
 
 mod aside;
 mod blocks;
+mod costly;
 mod dialling;
 mod mend;
 mod modes;

@@ -6,7 +6,7 @@ use bitcoin::{Amount, Transaction, Wtxid};
 use chain::fixtures::Payment;
 use node_core::events::NodeEvent;
 use node_core::mempool::SatPerKvb;
-use node_core::mempool::package::{Fit, PackageOutcome, Verdict};
+use node_core::mempool::package::{Fit, Judgement, PackageOutcome};
 
 use crate::support::{FEE, Lone, alice, bob, pay, pay_on};
 
@@ -28,31 +28,31 @@ fn submit_up_to(lone: &mut Lone, list: &[&Transaction], max: Option<SatPerKvb>) 
 }
 
 /// What is said of each: `ok`, `here`, `other`, `-`, or the reason against it.
-fn words(verdicts: &[Verdict]) -> Vec<String> {
-    let word = |verdict: &Verdict| match verdict {
-        Verdict::Fit(_) => "ok".to_owned(),
-        Verdict::AlreadyHere { .. } => "here".to_owned(),
-        Verdict::OtherWitness(_) => "other".to_owned(),
-        Verdict::NotJudged => "-".to_owned(),
-        Verdict::Refused(error) => error.reject_reason().into_owned(),
+fn words(judgements: &[Judgement]) -> Vec<String> {
+    let word = |judgement: &Judgement| match judgement {
+        Judgement::Fit(_) => "ok".to_owned(),
+        Judgement::AlreadyHere { .. } => "here".to_owned(),
+        Judgement::OtherWitness(_) => "other".to_owned(),
+        Judgement::NotJudged => "-".to_owned(),
+        Judgement::Refused(error) => error.reject_reason().into_owned(),
     };
-    verdicts.iter().map(word).collect()
+    judgements.iter().map(word).collect()
 }
 
 fn test(lone: &mut Lone, list: &[&Transaction]) -> Vec<String> {
     let (pool, sequence) = (lone.pool(), lone.core.mempool().sequence());
     lone.take_events();
     let now = lone.now;
-    let verdicts = lone.core.test_package(now, &package(list), &mut lone.out);
+    let judgements = lone.core.test_package(now, &package(list), &mut lone.out);
     assert_eq!(lone.pool(), pool, "nothing is kept");
     assert_eq!(lone.core.mempool().sequence(), sequence);
     assert!(lone.take_events().is_empty(), "nobody is told");
-    words(&verdicts)
+    words(&judgements)
 }
 
 fn fits(outcome: &PackageOutcome) -> Vec<&Fit> {
-    let fits = outcome.verdicts.iter().map(|verdict| match verdict {
-        Verdict::Fit(fit) => fit,
+    let fits = outcome.judgements.iter().map(|judgement| match judgement {
+        Judgement::Fit(fit) => fit,
         other => panic!("{other:?}"),
     });
     fits.collect()
@@ -124,7 +124,7 @@ fn what_is_good_alone_does_not_share_its_fee() {
     let child = child_of(&[&rich, &poor], Amount::ONE_SAT);
     let outcome = submit(&mut lone, &[&rich, &poor, &child]);
     assert_eq!(
-        words(&outcome.verdicts),
+        words(&outcome.judgements),
         ["ok", "min relay fee not met", "min relay fee not met"]
     );
     assert!(!outcome.is_success());
@@ -140,7 +140,7 @@ fn one_bad_transaction_ends_the_judging_together() {
     let child = child_of(&[&poor, &forged], FEE);
     let outcome = submit(&mut lone, &[&poor, &forged, &child]);
     assert_eq!(
-        words(&outcome.verdicts),
+        words(&outcome.judgements),
         [
             "min relay fee not met",
             "mempool-script-verify-flag-failed (Invalid Schnorr signature)",
@@ -154,7 +154,7 @@ fn one_bad_transaction_ends_the_judging_together() {
     child.output[0].value -= Amount::ONE_SAT;
     let outcome = submit(&mut lone, &[&poor, &child]);
     assert!(
-        words(&outcome.verdicts)[1].contains("script-verify"),
+        words(&outcome.judgements)[1].contains("script-verify"),
         "{outcome:?}"
     );
     assert!(lone.pool().is_empty());
@@ -171,7 +171,7 @@ fn a_package_is_sent_again_without_harm() {
     let child = child_of(&[&parent], FEE);
     submit(&mut lone, &[&parent, &child]);
     let again = submit(&mut lone, &[&parent, &child]);
-    assert_eq!(words(&again.verdicts), ["here", "here"]);
+    assert_eq!(words(&again.judgements), ["here", "here"]);
     assert!(again.is_success());
     // The parent with another signature is the same transaction.
     let mut other = parent.clone();
@@ -179,7 +179,7 @@ fn a_package_is_sent_again_without_harm() {
     signature[0] ^= 1;
     other.input[0].witness = bitcoin::Witness::from_slice(&[signature]);
     let outcome = submit(&mut lone, &[&other, &child]);
-    assert_eq!(words(&outcome.verdicts), ["other", "here"]);
+    assert_eq!(words(&outcome.judgements), ["other", "here"]);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn alone_one_replaces_and_together_none_does() {
     let rich_child = child_of(&[&cheaper], FEE * 100);
     let outcome = submit(&mut lone, &[&cheaper, &rich_child]);
     assert_eq!(
-        words(&outcome.verdicts)[0],
+        words(&outcome.judgements)[0],
         "bip125-replacement-disallowed",
         "{outcome:?}"
     );
@@ -212,13 +212,13 @@ fn nobody_pays_more_than_was_meant() {
     let child = child_of(&[&parent], Amount::ONE_BTC);
     let outcome = submit_up_to(&mut lone, &[&parent, &child], Some(SatPerKvb(10_000_000)));
     assert_eq!(
-        words(&outcome.verdicts),
+        words(&outcome.judgements),
         ["min relay fee not met", "max feerate exceeded"]
     );
     assert!(lone.pool().is_empty());
     let alone = pay(&alice(), 1, &bob(), Amount::ONE_BTC);
     let outcome = submit_up_to(&mut lone, &[&alone], Some(SatPerKvb(10_000_000)));
-    assert_eq!(words(&outcome.verdicts), ["max feerate exceeded"]);
+    assert_eq!(words(&outcome.judgements), ["max feerate exceeded"]);
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn limits_on_chains_count_what_comes_together() {
     let parent = pay_on(&last, &payer.0, &payer.1, Amount::ZERO);
     let child = pay_on(&parent, &payer.1, &payer.0, FEE);
     let outcome = submit(&mut lone, &[&parent, &child]);
-    assert_eq!(words(&outcome.verdicts)[1], "too-long-mempool-chain");
+    assert_eq!(words(&outcome.judgements)[1], "too-long-mempool-chain");
     assert_eq!(lone.pool().len(), 24);
 }
 
@@ -264,9 +264,9 @@ fn a_test_of_several_lets_the_later_spend_the_earlier() {
     );
     let mut forged = child.clone();
     forged.output[0].value -= Amount::ONE_SAT;
-    let verdicts = test(&mut lone, &[&parent, &forged, &grandchild]);
-    assert_eq!((verdicts[0].as_str(), verdicts[2].as_str()), ("-", "-"));
-    assert!(verdicts[1].contains("script-verify"), "{verdicts:?}");
+    let judgements = test(&mut lone, &[&parent, &forged, &grandchild]);
+    assert_eq!((judgements[0].as_str(), judgements[2].as_str()), ("-", "-"));
+    assert!(judgements[1].contains("script-verify"), "{judgements:?}");
     // One alone may replace, several may not.
     lone.send(&parent).expect("good");
     let better = pay(&alice(), 0, &bob(), FEE * 3);

@@ -501,6 +501,15 @@ impl Net {
                 }
             }
             Output::Request { peer, id, request } => self.request(node, peer, id, request),
+            Output::AnswerBlocks { token, blocks } => {
+                let opened = blocks.open();
+                if let Some(hash) = opened.damaged {
+                    let damaged = Input::BlockDamaged { hash };
+                    self.post(node, Parcel::Input(damaged), Duration::ZERO);
+                }
+                let response = Some(opened.response);
+                self.carry_out(node, Output::Answer { token, response });
+            }
             Output::Answer { token, response } => {
                 let Some((to, peer, id)) = self.tokens.remove(&token) else {
                     return;

@@ -16,7 +16,7 @@ use crate::rpc::model::Btc;
 use crate::rpc::reply::Reply;
 use crate::rpc::reply::reply;
 use node_core::mempool::MempoolError;
-use node_core::mempool::package::{self, Fit, MAX_PACKAGE_COUNT, Verdict};
+use node_core::mempool::package::{self, Fit, Judgement, MAX_PACKAGE_COUNT};
 
 fn package_from(args: &Args) -> Result<Vec<Arc<Transaction>>, Failure> {
     let list = args.list(0)?;
@@ -93,18 +93,18 @@ impl Tested {
         }
     }
 
-    fn fill_in(&mut self, verdict: &Verdict, limits: &Limits) {
-        match verdict {
-            Verdict::Fit(fit) if !limits.allow_fee(fit.fee, fit.vsize) => {
+    fn fill_in(&mut self, judgement: &Judgement, limits: &Limits) {
+        match judgement {
+            Judgement::Fit(fit) if !limits.allow_fee(fit.fee, fit.vsize) => {
                 self.allowed = Some(false);
                 self.reason = Some("max-fee-exceeded".to_owned());
             }
-            Verdict::Fit(fit) => {
+            Judgement::Fit(fit) => {
                 self.allowed = Some(true);
                 self.vsize = Some(fit.vsize);
                 self.fees = Some(Fees::of(fit));
             }
-            Verdict::Refused(error) => {
+            Judgement::Refused(error) => {
                 self.allowed = Some(false);
                 self.reason = Some(match error {
                     MempoolError::MissingInput { .. } => "missing-inputs".to_owned(),
@@ -112,7 +112,7 @@ impl Tested {
                 });
                 self.details = Some(error.to_string());
             }
-            Verdict::AlreadyHere { .. } | Verdict::OtherWitness(_) | Verdict::NotJudged => {}
+            Judgement::AlreadyHere { .. } | Judgement::OtherWitness(_) | Judgement::NotJudged => {}
         }
     }
 }
@@ -128,9 +128,9 @@ pub(super) fn test_accept(node: &Api, args: &Args) -> Result<Reply, Failure> {
         return reply(&tested);
     }
     check_all_signatures_early(node, &package)?;
-    let verdicts = node.act(|core, now, out| core.test_package(now, &package, out));
-    for (tested, verdict) in tested.iter_mut().zip(&verdicts) {
-        tested.fill_in(verdict, &limits);
+    let judgements = node.act(|core, now, out| core.test_package(now, &package, out));
+    for (tested, judgement) in tested.iter_mut().zip(&judgements) {
+        tested.fill_in(judgement, &limits);
         if tested.reason.as_deref() == Some("max-fee-exceeded") {
             // As in Core, nothing is said of those that come after.
             break;
@@ -153,7 +153,7 @@ struct Submitted {
 }
 
 impl Submitted {
-    fn new(txid: Txid, verdict: Option<&Verdict>) -> Submitted {
+    fn new(txid: Txid, judgement: Option<&Judgement>) -> Submitted {
         let mut submitted = Submitted {
             txid,
             other_wtxid: None,
@@ -161,12 +161,12 @@ impl Submitted {
             fees: None,
             error: None,
         };
-        match verdict {
-            Some(Verdict::Fit(fit)) => {
+        match judgement {
+            Some(Judgement::Fit(fit)) => {
                 submitted.vsize = Some(fit.vsize);
                 submitted.fees = Some(Fees::of(fit));
             }
-            Some(Verdict::AlreadyHere { fee, vsize }) => {
+            Some(Judgement::AlreadyHere { fee, vsize }) => {
                 submitted.vsize = Some(*vsize);
                 submitted.fees = Some(Fees {
                     base: Btc(*fee),
@@ -174,9 +174,9 @@ impl Submitted {
                     includes: Vec::new(),
                 });
             }
-            Some(Verdict::OtherWitness(wtxid)) => submitted.other_wtxid = Some(*wtxid),
-            Some(Verdict::Refused(error)) => submitted.error = Some(refusal(error).message),
-            Some(Verdict::NotJudged) | None => {
+            Some(Judgement::OtherWitness(wtxid)) => submitted.other_wtxid = Some(*wtxid),
+            Some(Judgement::Refused(error)) => submitted.error = Some(refusal(error).message),
+            Some(Judgement::NotJudged) | None => {
                 submitted.error = Some("package-not-validated".to_owned());
             }
         }
@@ -197,11 +197,11 @@ impl PackageReply {
     fn new(
         message: &str,
         package: &[Arc<Transaction>],
-        verdicts: &[Verdict],
+        judgements: &[Judgement],
         replaced: impl IntoIterator<Item = Txid>,
     ) -> PackageReply {
         let result = |(place, transaction): (usize, &Arc<Transaction>)| {
-            let submitted = Submitted::new(transaction.compute_txid(), verdicts.get(place));
+            let submitted = Submitted::new(transaction.compute_txid(), judgements.get(place));
             (transaction.compute_wtxid(), submitted)
         };
         PackageReply {
@@ -238,7 +238,7 @@ pub(super) fn submit_package(node: &Api, args: &Args) -> Result<Reply, Failure> 
     reply(&PackageReply::new(
         message,
         &package,
-        &outcome.verdicts,
+        &outcome.judgements,
         replaced,
     ))
 }

@@ -15,6 +15,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use p2p::book::{AddressesOf, Complaint, Connected, NamedPeer};
 use p2p::{Direction, Mono, PeerGroup, PeerNum};
 
@@ -38,6 +40,8 @@ pub(super) struct Connections {
     table: PeerTable,
     dialer: dialer::Dialer,
     bans: bans::BanList,
+    /// Who is being sent away for what it did, and is not gone yet.
+    parting: BTreeSet<PeerNum>,
     /// Networking is on.
     active: bool,
     /// Our peers may all be on the wrong side: one more is looked for.
@@ -60,6 +64,7 @@ impl Connections {
             table: PeerTable::default(),
             dialer: dialer::Dialer::new(options),
             bans: bans::BanList::default(),
+            parting: BTreeSet::new(),
             active: true,
             looks_wider: false,
         }
@@ -137,12 +142,18 @@ impl Connections {
         reason: String,
         out: &mut Vec<Output>,
     ) -> bool {
+        self.parting.remove(&peer);
         let Some(info) = self.table.remove(peer) else {
             return false;
         };
         self.dialer.disconnected(now.mono, info.num, &reason);
         out.push(Output::Event(NodeEvent::PeerDown { peer, reason }));
         true
+    }
+
+    /// Whether a peer is being sent away for what it did, and is not gone yet.
+    pub(super) fn is_parting(&self, peer: PeerNum) -> bool {
+        self.parting.contains(&peer)
     }
 
     /// A peer told where it listens.
@@ -203,6 +214,7 @@ impl Connections {
             return;
         };
         let is_named = self.dialer.is_named(peer);
+        self.parting.insert(peer);
         self.dialer.gave_up(peer);
         if is_named {
             out.push(Output::Disconnect { peer, reason });

@@ -5,27 +5,14 @@ use std::sync::Arc;
 
 use bitcoin::{Transaction, Txid};
 use chain::{Chain, StoreError, Timestamp};
-use p2p::PeerGroup;
 use p2p::wire::Gossip;
 
+use super::given::{FromPeer, Waiting, Way};
 use super::{Output, Payments, Scope, tell_changes};
-use crate::mempool::{Candidate, MempoolError, Surroundings};
+use crate::mempool::{Candidate, MempoolError, Sender, Surroundings};
 
 /// Every input of an orphan is looked up. One with more inputs is found when mempools are compared, after its parents.
 const MAX_ORPHAN_INPUTS: usize = 100;
-
-/// What came of a transaction that a peer gave.
-#[derive(Debug)]
-pub(in crate::node) enum FromPeer {
-    /// It was taken.
-    Taken(Txid),
-    /// It spends what is not here: [`Payments::keep_orphan`] may keep it.
-    MissingInput(Arc<Transaction>),
-    /// Whoever had checked it would not have passed it on.
-    Invalid(MempoolError),
-    /// It was here, or was refused before, or is not wanted here.
-    Ignored,
-}
 
 impl Payments {
     /// Takes a transaction from a wallet: checked, kept, gossiped. One that is here already is gossiped again.
@@ -106,7 +93,8 @@ impl Payments {
         let wtxid = transaction.compute_wtxid();
         let known = self.pool.get_by_wtxid(&wtxid).is_some()
             || self.pool.was_refused(&wtxid)
-            || self.orphans.contains(&wtxid);
+            || self.orphans.contains(&wtxid)
+            || self.costly.contains(&wtxid);
         match known {
             true => Ok(FromPeer::Ignored),
             false => self.take(transaction, scope),
@@ -119,6 +107,22 @@ impl Payments {
     ///
     /// When storage fails.
     pub(in crate::node) fn take(
+        &mut self,
+        transaction: Arc<Transaction>,
+        scope: &mut Scope<'_>,
+    ) -> Result<FromPeer, StoreError> {
+        match self.is_costly(&transaction) {
+            true => Ok(FromPeer::Costly(transaction)),
+            false => self.judge(transaction, scope),
+        }
+    }
+
+    /// Judges a transaction that a peer gave, its signatures included.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    pub(super) fn judge(
         &mut self,
         transaction: Arc<Transaction>,
         scope: &mut Scope<'_>,
@@ -141,7 +145,7 @@ impl Payments {
     pub(in crate::node) fn keep_orphan(
         &mut self,
         transaction: Arc<Transaction>,
-        sender: PeerGroup,
+        sender: Sender,
         chain: &Chain,
     ) -> Result<Vec<Txid>, StoreError> {
         if transaction.input.len() > MAX_ORPHAN_INPUTS {
@@ -188,6 +192,15 @@ impl Payments {
         let mut parents = VecDeque::from([parent]);
         while let Some(parent) = parents.pop_front() {
             for (transaction, sender) in self.orphans.take_children(&parent) {
+                if self.is_costly(&transaction) {
+                    let way = Way::Orphanage;
+                    self.put_off(Waiting {
+                        transaction,
+                        sender,
+                        way,
+                    });
+                    continue;
+                }
                 match self.accept(Arc::clone(&transaction), scope) {
                     Ok(txid) => {
                         scope.publish_again(transaction);
@@ -195,11 +208,20 @@ impl Payments {
                     }
                     Err(MempoolError::MissingInput { .. }) => self.orphans.add(transaction, sender),
                     Err(MempoolError::Store(error)) => return Err(error),
+                    // Who keeps it as an orphan passes it on to nobody: it is the sender's own.
+                    Err(error) if error.is_invalid_anywhere() => {
+                        self.culprits.push((sender.peer, error));
+                    }
                     Err(_) => {}
                 }
             }
         }
         Ok(())
+    }
+
+    /// Puts an orphan back whose other parents are not here yet.
+    pub(in crate::node) fn keep_waiting(&mut self, transaction: Arc<Transaction>, sender: Sender) {
+        self.orphans.add(transaction, sender);
     }
 
     fn accept(

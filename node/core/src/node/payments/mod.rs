@@ -3,6 +3,7 @@
 //! | file | concern |
 //! |---|---|
 //! | `incoming` | transactions of wallets and peers, and orphans whose parents come |
+//! | `costly` | those with many signatures, one at a time |
 //! | `package` | several of a wallet at once |
 //! | `follow`, `deep` | following the chain, at once or in steps |
 //! | `template` | what the next block may hold |
@@ -10,8 +11,10 @@
 //! *Invariants*: it reads the chain that it is given and changes nothing outside of itself. What is to be told it puts into
 //! [`Scope::out`]. What follows for a peer, and a failure of storage, it gives back.
 
+mod costly;
 mod deep;
 mod follow;
+mod given;
 mod incoming;
 mod package;
 mod template;
@@ -23,13 +26,13 @@ use std::sync::Arc;
 use bitcoin::Transaction;
 use chain::rules::spend::SignatureCache;
 use chain::{Chain, Timestamp};
-use p2p::SplitMix64;
 use p2p::wire::Gossip;
+use p2p::{PeerNum, SplitMix64};
 
 use super::output::{Output, tell_changes};
-use crate::mempool::{Mempool, Orphans};
+use crate::mempool::{Mempool, MempoolError, Orphans};
 
-pub(super) use incoming::FromPeer;
+pub(super) use given::{FromPeer, Waiting, Way};
 pub(super) use template::chain_ahead;
 pub use template::{BlockTemplate, ChainAhead, TemplateTransaction};
 
@@ -38,6 +41,9 @@ pub use template::{BlockTemplate, ChainAhead, TemplateTransaction};
 pub(super) struct Payments {
     pool: Mempool,
     orphans: Orphans,
+    costly: costly::Costly,
+    /// Who gave an orphan that turned out to be invalid.
+    culprits: Vec<(PeerNum, MempoolError)>,
     signatures: Arc<SignatureCache>,
     templates: template::TemplateCache,
     /// The mempool follows a change of chains in steps.
@@ -60,7 +66,7 @@ pub(super) struct Scope<'a> {
 
 impl Scope<'_> {
     /// Gossips what others may have heard before, under a name of this node's own.
-    fn publish_again(&mut self, transaction: Arc<Transaction>) {
+    pub(super) fn publish_again(&mut self, transaction: Arc<Transaction>) {
         let salt = self.nonces.draw();
         self.out
             .push(Output::Publish(Gossip::Again { transaction, salt }));
@@ -73,6 +79,8 @@ impl Payments {
         Payments {
             pool,
             orphans: Orphans::default(),
+            costly: costly::Costly::default(),
+            culprits: Vec::new(),
             signatures,
             templates: template::TemplateCache::default(),
             deep: None,
@@ -87,6 +95,11 @@ impl Payments {
     /// How many wait for their parents.
     pub(super) fn orphan_count(&self) -> usize {
         self.orphans.len()
+    }
+
+    /// Takes note of who gave orphans that turned out to be invalid when their parents came.
+    pub(super) fn take_culprits(&mut self) -> Vec<(PeerNum, MempoolError)> {
+        std::mem::take(&mut self.culprits)
     }
 
     /// Signatures that were checked.

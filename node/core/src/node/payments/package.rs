@@ -7,7 +7,7 @@ use chain::StoreError;
 use p2p::wire::Gossip;
 
 use super::{Output, Payments, Scope, tell_changes};
-use crate::mempool::package::{PackageOutcome, Verdict};
+use crate::mempool::package::{Judgement, PackageOutcome};
 use crate::mempool::{SatPerKvb, Surroundings};
 
 impl Payments {
@@ -18,7 +18,7 @@ impl Payments {
         &mut self,
         package: &[Arc<Transaction>],
         scope: &Scope<'_>,
-    ) -> Vec<Verdict> {
+    ) -> Vec<Judgement> {
         let world = Surroundings {
             chain: scope.chain,
             signatures: &self.signatures,
@@ -46,13 +46,13 @@ impl Payments {
             .accept_package(package, &world, max_rate, &mut changes);
         tell_changes(&changes, scope.out);
         let mut adopted = Ok(());
-        for (transaction, verdict) in package.iter().zip(&outcome.verdicts) {
-            match verdict {
-                Verdict::Fit(_) => {
+        for (transaction, judgement) in package.iter().zip(&outcome.judgements) {
+            match judgement {
+                Judgement::Fit(_) => {
                     let gossip = Gossip::Transaction(Arc::clone(transaction));
                     scope.out.push(Output::Publish(gossip));
                 }
-                Verdict::AlreadyHere { .. } => scope.publish_again(Arc::clone(transaction)),
+                Judgement::AlreadyHere { .. } => scope.publish_again(Arc::clone(transaction)),
                 _ => continue,
             }
             if adopted.is_ok() {

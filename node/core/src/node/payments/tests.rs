@@ -1,8 +1,14 @@
 use bitcoin::Amount;
 use chain::fixtures::{Key, Payment, TestChain};
-use p2p::PeerGroup;
+use p2p::{PeerGroup, PeerNum};
 
 use super::*;
+use crate::mempool::Sender;
+
+const SENDER: Sender = Sender {
+    peer: PeerNum(1),
+    group: PeerGroup(0),
+};
 
 /// Payments beside a chain, driven by hand.
 struct Scene {
@@ -77,8 +83,7 @@ fn an_orphan_waits_for_its_parent_and_is_told_after_it() {
     let FromPeer::MissingInput(orphan) = scene.gossip(&child) else {
         panic!("its parent is not here");
     };
-    let missing = scene
-        .with(|payments, scope| payments.keep_orphan(orphan, PeerGroup::default(), scope.chain));
+    let missing = scene.with(|payments, scope| payments.keep_orphan(orphan, SENDER, scope.chain));
     assert_eq!(missing.expect("storage works"), [parent.compute_txid()]);
     assert_eq!(scene.payments.orphan_count(), 1);
     assert!(matches!(scene.gossip(&child), FromPeer::Ignored), "seen");
@@ -132,7 +137,7 @@ fn a_block_confirms_what_waits_and_brings_orphans_their_parents() {
     let (parent, child) = scene.parent_and_child();
     let orphan = Arc::new(child.clone());
     scene
-        .with(|payments, scope| payments.keep_orphan(orphan, PeerGroup::default(), scope.chain))
+        .with(|payments, scope| payments.keep_orphan(orphan, SENDER, scope.chain))
         .expect("storage works");
     let before = scene.chain.chain().tip().hash;
     scene.chain.including(&parent).mine("a1");

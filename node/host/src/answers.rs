@@ -1,0 +1,89 @@
+//! [`Answers`]: blocks for peers, opened beside the core. To decode and check a body takes ten times as long as to read it: nobody
+//! waits for that but who asked, and whatever the node does for itself goes before it.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use node_core::Input;
+use p2p::AnswerToken;
+use p2p::swarm::Command;
+use p2p::sync::StoredBlocks;
+
+use crate::{Message, NodeHandle};
+
+/// Answers that are to be opened, one after the other. How many there may be is for the swarm to say, which hands on no more questions
+/// than their answers have room (`p2p::budget::Serving`).
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<(AnswerToken, StoredBlocks)>,
+    /// A thread works on them.
+    is_busy: bool,
+}
+
+impl Answers {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an answer. Gives whether a thread is to be sent for it.
+    fn push(&self, token: AnswerToken, blocks: StoredBlocks) -> bool {
+        let mut state = self.lock();
+        state.waiting.push_back((token, blocks));
+        !std::mem::replace(&mut state.is_busy, true)
+    }
+
+    /// The next one; with the last the thread that asks is free.
+    fn next(&self) -> Option<(AnswerToken, StoredBlocks)> {
+        let mut state = self.lock();
+        let next = state.waiting.pop_front();
+        state.is_busy = next.is_some();
+        next
+    }
+}
+
+impl NodeHandle {
+    /// Answers a peer when the blocks are opened.
+    pub(crate) fn answer_blocks(&self, token: AnswerToken, blocks: StoredBlocks) {
+        if self.inner.answers.push(token, blocks) {
+            let shift = Shift {
+                node: self.clone(),
+                is_over: false,
+            };
+            self.background().detached(move || shift.work());
+        }
+    }
+}
+
+/// A thread's work on answers, until there are none. If it ends otherwise (a panic, no thread), the next answer begins another.
+struct Shift {
+    node: NodeHandle,
+    is_over: bool,
+}
+
+impl Shift {
+    fn work(mut self) {
+        while let Some((token, blocks)) = self.node.inner.answers.next() {
+            let opened = blocks.open();
+            if let Some(hash) = opened.damaged {
+                let damaged = Message::Input(Input::BlockDamaged { hash });
+                self.node.tell_chain_thread(damaged);
+            }
+            let response = Some(opened.response);
+            self.node.command(Command::Answer { token, response });
+        }
+        self.is_over = true;
+    }
+}
+
+impl Drop for Shift {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.node.inner.answers.lock().is_busy = false;
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use bitcoin::{Transaction, Txid, Wtxid};
 use chain::{Chain, ChainOptions, Height, Params};
 use p2p::swarm::{Command, Event, SwarmConfig, Told, Traffic};
-use p2p::sync::PoolView;
+use p2p::sync::{Answer, PoolView};
 use p2p::wire::{BlockBytes, Request, Response};
 
 /// How a peer misbehaves. In all else it is honest: it tells its tip and gives headers.
@@ -121,8 +121,11 @@ fn answer(manner: Manner, request: &Request, chain: &Chain) -> Option<Response> 
         _ => {
             let now = p2p::Mono::ZERO;
             let mut served = p2p::sync::ServedBlocks::default();
-            p2p::sync::answer(now, request, chain, &Empty, &[], &mut served)
-                .expect("the chain can be read")
+            let answer = p2p::sync::answer(now, request, chain, &Empty, &[], &mut served);
+            match answer.expect("the chain can be read") {
+                Answer::Made(response) => response,
+                Answer::Blocks(blocks) => Some(blocks.open().response),
+            }
         }
     }
 }

@@ -42,8 +42,8 @@ pub mod verify;
 pub use block::CheckedBlock;
 pub use chain::{
     AcceptError, Acceptance, BlockPosition, BranchStatus, CacheBudgets, Candidate, Chain,
-    ChainOptions, ChainTip, Cure, CureCounts, FrozenChain, InvalidateError, NextBlock, OnDamage,
-    Reorg, StepLimit, StoredBlock, TipInfo,
+    ChainOptions, ChainTip, Cure, CureCounts, Flush, FrozenChain, InvalidateError, NextBlock,
+    OnDamage, Reorg, StepLimit, StoredBlock, TipInfo, Written,
 };
 pub use coins::Coin;
 pub use params::{NetworkDigest, Params};

@@ -181,7 +181,7 @@ impl Chain {
         feed: &mut dyn Feed,
     ) -> Result<Option<Vec<NodeId>>, StoreError> {
         loop {
-            if self.pending_is_large() {
+            if self.pending_is_large() && !self.is_flushed_by_host() {
                 self.try_flush_bodies()?;
             }
             if !feed.more(self)? {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::Chain;
 use super::base::find_snapshot_base;
+use super::write_out::Flush;
 use crate::coins::CoinCache;
 use crate::probe::Stage;
 use crate::store::{Batch, CoinsAtTip, HeaderRow, OpenCommit, StoreError, block_key};
@@ -72,18 +73,20 @@ impl Chain {
         Ok(())
     }
 
-    /// Commits what has grown large, for a sync or an import: coins when their cache is full, else bodies above 8 MiB.
+    /// Commits what has grown large, for a sync or an import: coins when their cache is full, else bodies above 8 MiB. Not where the
+    /// host does so: see [`Chain::leave_flushing_to_host`].
     ///
     /// # Errors
     ///
     /// When storage fails: fatal.
     pub fn flush_when_large(&mut self) -> Result<(), StoreError> {
-        if self.coins_are_large() {
-            self.flush()
-        } else if self.pending_is_large() {
-            self.flush_bodies()
-        } else {
-            Ok(())
+        if self.is_flushed_by_host {
+            return Ok(());
+        }
+        match self.flush_due() {
+            Some(Flush::Everything) => self.flush(),
+            Some(Flush::Bodies) => self.flush_bodies(),
+            None => Ok(()),
         }
     }
 
@@ -95,7 +98,8 @@ impl Chain {
         tip: NodeId,
         all: bool,
     ) -> Result<Option<OpenCommit>, StoreError> {
-        if all || self.coins_are_large() {
+        let large = self.flush_due().filter(|_| !self.is_flushed_by_host);
+        if all || large == Some(Flush::Everything) {
             if self.pending.bytes() > WORTH_A_COMMIT_BYTES {
                 self.try_flush_bodies()?;
             }
@@ -108,7 +112,7 @@ impl Chain {
             self.store.write(&open, &batch, &self.params)?;
             return Ok(Some(open));
         }
-        if self.pending_is_large() {
+        if large == Some(Flush::Bodies) {
             self.try_flush_bodies()?;
         }
         Ok(None)
@@ -136,7 +140,7 @@ impl Chain {
         self.coins.memory_bytes() > self.coins_budget_bytes
     }
 
-    fn all_flushed(&mut self) {
+    pub(super) fn all_flushed(&mut self) {
         self.flushed = self.tip_id();
         self.coins.flushed(self.coins_budget_bytes / 2);
         self.pending = Default::default();
@@ -196,19 +200,19 @@ impl Chain {
         self.store.copy_to(path)
     }
 
-    fn commit(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
+    pub(super) fn commit(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
         self.probes
             .run(Stage::Commit, || self.store.commit(batch, &self.params))
     }
 
-    fn coins_at(&self, tip: NodeId) -> CoinsAtTip<'_> {
+    pub(super) fn coins_at(&self, tip: NodeId) -> CoinsAtTip<'_> {
         CoinsAtTip {
             changes: self.coins.changes(),
             tip: self.tree.hash(tip),
         }
     }
 
-    fn pending_batch(&self) -> Batch<'_> {
+    pub(super) fn pending_batch(&self) -> Batch<'_> {
         let key = |id: NodeId| block_key(self.tree.height(id), &self.tree.hash(id));
         let pending = &self.pending;
         Batch {

@@ -84,6 +84,7 @@ impl Chain {
             cure_counts: CureCounts::default(),
             last_healed: None,
             coins_budget_bytes: self.coins_budget_bytes,
+            is_flushed_by_host: true,
             work_left: None,
             probes: Probes::default(),
         }))

@@ -132,6 +132,7 @@ impl Chain {
             store,
             pending: Pending::default(),
             coins_budget_bytes: options.coins_bytes(),
+            is_flushed_by_host: false,
             work_left: None,
             probes: Probes::default(),
         }

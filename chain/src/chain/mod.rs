@@ -23,6 +23,7 @@ mod stored;
 mod template;
 mod tips;
 mod types;
+mod write_out;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -52,6 +53,7 @@ pub use tips::{BranchStatus, ChainTip};
 pub use types::{
     AcceptError, Acceptance, BlockPosition, CacheBudgets, ChainOptions, Reorg, TipInfo,
 };
+pub use write_out::{Flush, Written};
 
 /// The chain of one node.
 ///
@@ -85,6 +87,8 @@ pub struct Chain {
     last_healed: Option<Box<Damage>>,
     /// Bytes of coins in memory above which they are flushed.
     coins_budget_bytes: usize,
+    /// Whether what has grown large waits for [`Chain::write_out`].
+    is_flushed_by_host: bool,
     /// The work of the tip that was left in a deep change of chains, until a tip has as much again.
     work_left: Option<Work>,
     probes: Probes,

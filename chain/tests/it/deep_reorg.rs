@@ -10,7 +10,7 @@ use chain::rules::spend::SignatureCache;
 use chain::store::MemoryDisk;
 use chain::verify::{VerifyLevel, verify};
 use chain::{
-    Chain, ChainOptions, Height, InvalidateError, Params, StepLimit, StoreError, Timestamp,
+    Chain, ChainOptions, Flush, Height, InvalidateError, Params, StepLimit, StoreError, Timestamp,
 };
 
 use crate::faulty_disk::{FaultyDisk, Plan, Remains};
@@ -144,6 +144,21 @@ const STEP: StepLimit = StepLimit {
     transactions: 20,
 };
 
+/// Commits what is due, if that is left to the host, and reads the coins between writing and taking note.
+fn flush_as_host(chain: &mut Chain) -> Result<(), StoreError> {
+    if let Some(flush) = chain.flush_due().filter(|_| chain.is_flushed_by_host()) {
+        let before = chain.coin_set_stats(false)?;
+        let written = chain.write_out(flush);
+        if written.is_ok() {
+            assert_eq!(chain.coin_set_stats(false)?, before);
+        }
+        chain.note_written(written)?;
+        assert_eq!(chain.coin_set_stats(false)?, before);
+        assert_eq!(chain.flush_due(), None);
+    }
+    Ok(())
+}
+
 /// Goes to the best chain in steps, and tells each tip.
 fn walk(
     chain: &mut Chain,
@@ -158,6 +173,7 @@ fn walk(
         let change = change.expect("every step moves the tip");
         let moved = change.disconnected.len().max(change.connected.len());
         assert!(moved <= limit.transactions, "{change:?}");
+        flush_as_host(chain)?;
         at(chain);
         steps += 1;
     }
@@ -209,9 +225,17 @@ fn memory_stays_bounded_however_deep_the_change_is() {
     let options = ChainOptions {
         cache_bytes: CACHE_BYTES,
     };
-    let limits = [STEP, StepLimit::default()];
-    for limit in limits {
+    let ways = [
+        (STEP, false),
+        (StepLimit::default(), false),
+        (STEP, true),
+        (StepLimit::default(), true),
+    ];
+    for (limit, by_host) in ways {
         let mut chain = scene.open(scene.start.copy(), options);
+        if by_host {
+            chain.leave_flushing_to_host();
+        }
         let mut most = 0;
         walk(&mut chain, limit, |chain| {
             most = most.max(chain.coins_memory_bytes());
@@ -228,24 +252,49 @@ fn memory_stays_bounded_however_deep_the_change_is() {
 }
 
 /// Goes to the best chain in steps of a small cache, so that every step commits.
-fn walk_on(scene: &Scene, disk: FaultyDisk) -> Result<(), StoreError> {
+fn walk_on(scene: &Scene, disk: FaultyDisk, by_host: bool) -> Result<(), StoreError> {
     // Opening writes too; a failure there is another test's subject.
     let options = ChainOptions { cache_bytes: 0 };
     let Ok(mut chain) = Chain::open_backend(disk, scene.params.clone(), options) else {
         return Ok(());
     };
+    if by_host {
+        chain.leave_flushing_to_host();
+    }
     walk(&mut chain, STEP, |_| {})?;
     chain.flush()
 }
 
 #[test]
 fn a_crash_at_any_operation_of_a_deep_change_leaves_a_tip_on_the_way() {
+    crash_everywhere(false);
+}
+
+#[test]
+fn a_crash_at_any_operation_of_a_deep_change_that_a_host_commits_leaves_a_tip_on_the_way() {
+    crash_everywhere(true);
+}
+
+#[test]
+#[should_panic(expected = "the chain changed in between")]
+fn nothing_may_change_between_writing_and_taking_note() {
+    let scene = scene(6, 6);
+    let mut chain = scene.open(scene.start.copy(), ChainOptions::default());
+    let signatures = SignatureCache::default();
+    let written = chain.write_out(Flush::Everything);
+    chain
+        .activate_step(&signatures, &mut Vec::new(), STEP)
+        .unwrap();
+    let _ = chain.note_written(written);
+}
+
+fn crash_everywhere(by_host: bool) {
     let scene = scene(6, 6).with_coins();
     let mut tips: BTreeMap<BlockHash, u32> = BTreeMap::new();
     let mut failures = 0;
     for k in 1.. {
         let disk = FaultyDisk::new(scene.start.copy(), Plan::crash(k));
-        failures += u32::from(walk_on(&scene, disk.clone()).is_err());
+        failures += u32::from(walk_on(&scene, disk.clone(), by_host).is_err());
         if !disk.has_fired() {
             break;
         }

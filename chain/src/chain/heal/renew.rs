@@ -96,6 +96,7 @@ impl Chain {
         new.probes = self.probes.clone();
         new.on_damage = self.on_damage;
         new.heals_in_steps = self.heals_in_steps;
+        new.is_flushed_by_host = self.is_flushed_by_host;
         new.cure_counts = self.cure_counts;
         new.cures = std::mem::take(&mut self.cures);
         new.last_healed = Some(Box::new(Damage {

@@ -311,3 +311,19 @@ fn files_are_cut() {
         format!("at byte {length}")
     });
 }
+
+/// Branches lead to rows, and are written anew with what is damaged on them when a row below changes.
+#[test]
+fn branches_are_hurt() {
+    play("branch", count(150, 10), |content, dice| {
+        let branches: Vec<usize> = (0..content.len())
+            .step_by(4096)
+            .filter(|&page| content[page] == 2 && content[page + 1] == 0)
+            .collect();
+        let (branch, bit) = (branches[dice.below(branches.len())], dice.below(8));
+        let used = 8 + (24 + 36) * usize::from(content[branch + 2]);
+        let byte = branch + dice.below(used.min(4096));
+        content[byte] ^= 1 << bit;
+        format!("bit {bit} of byte {byte}")
+    });
+}

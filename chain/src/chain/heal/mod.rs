@@ -24,7 +24,7 @@ use bitcoin::OutPoint;
 use super::Chain;
 use crate::coins::encoding::encode_outpoint;
 use crate::coins::{Coin, PackedCoin};
-use crate::store::{Damage, Extent, StoreError, StoreFault, Table};
+use crate::store::{Damage, Extent, RowKey, StoreError, StoreFault, Table, check_row};
 use crate::tree::NodeId;
 
 pub use cure::{Cure, CureCounts};
@@ -311,15 +311,25 @@ impl Chain {
         }
     }
 
-    /// What is damaged on the way to the place of a coin that the disk does not show. `None`: the pages prove that it is not there.
+    /// What is damaged around the place of a coin that the disk does not show. `None`: the pages prove that it is not there.
     fn doubt_of_absence(&self, outpoint: &OutPoint) -> Result<Option<StoreError>, StoreError> {
-        let damage = match self.store.pages() {
-            Ok(None) => None,
-            Ok(Some(pages)) => pages.is_sound_at(Table::Coins, &encode_outpoint(outpoint))?,
+        let pages = match self.store.pages() {
+            Ok(None) => return Ok(None),
+            Ok(Some(pages)) => pages,
             Err(error) if error.damage.is_some() => return Ok(Some(error)),
             Err(error) => return Err(error),
         };
-        Ok(damage.map(StoreError::damaged))
+        let mut broken = None;
+        let mut check = |key: &RowKey, row: &[u8]| {
+            let damage = check_row(Table::Coins, key, row);
+            let is_sound = damage.is_none();
+            broken = broken.take().or(damage);
+            is_sound
+        };
+        let doubt = pages
+            .doubt_at(Table::Coins, &encode_outpoint(outpoint), &mut check)
+            .map_err(|error| StoreError::read(redb::StorageError::Io(error)))?;
+        Ok(doubt.or(broken).map(StoreError::damaged))
     }
 
     /// The undo data of a block that were found damaged: what bodies say instead.

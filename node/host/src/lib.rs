@@ -29,6 +29,7 @@ mod stages;
 mod stop;
 mod submit;
 mod timings;
+mod turns;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
@@ -44,6 +45,7 @@ use ban_file::BanFile;
 use chain_thread::Wake;
 use mempool_file::MempoolFile;
 use stages::Stages;
+use turns::{Turn, Turns};
 
 pub use background::{Background, WorkLost};
 pub use ban_file::BAN_FILE_NAME;
@@ -73,6 +75,7 @@ pub struct NodeHandle {
 
 struct Inner {
     core: RwLock<NodeCore>,
+    turns: Turns,
     clock: Clock,
     events: EventLog,
     /// The active tip's height and hash, for those who wait for it to change.
@@ -134,6 +137,7 @@ impl NodeHandle {
         let timings = Arc::new(Timings::default());
         let mining = Mining::new(parts.mining);
         let mut chain = parts.chain;
+        chain.leave_flushing_to_host();
         chain.set_probe(Arc::new(Stages::new(timings.clone(), mining.gate())));
         let tip = chain.tip();
         let tip = chain::BlockPosition {
@@ -143,6 +147,7 @@ impl NodeHandle {
         let node = NodeHandle {
             inner: Arc::new(Inner {
                 core: RwLock::new(NodeCore::new(chain, parts.core)),
+                turns: Turns::default(),
                 clock: Clock::new(parts.clock_offset_s),
                 events: EventLog::new(RunId(rand::random()), KEPT_EVENTS),
                 tip: watch::Sender::new(tip),
@@ -242,7 +247,10 @@ impl NodeHandle {
         &self,
         act: impl FnOnce(&mut NodeCore, Now, &mut Vec<Output>) -> R,
     ) -> (R, bool) {
-        self.step(&mut self.write_lock(), act)
+        let turn = self.turn();
+        let done = self.step(&mut self.write_lock(&turn), act);
+        let moved = self.write_out(&turn);
+        (done.0, done.1 || moved)
     }
 
     /// One of the steps of a change: what the core wants is carried out before the next.
@@ -346,7 +354,7 @@ impl NodeHandle {
         peers::save(self, &self.read(|core| core.book_json(self.now())));
         self.save_bans();
         self.save_changed_mempool();
-        self.write_lock().shutdown()
+        self.write_lock(&self.turn()).shutdown()
     }
 
     /// The node's folder.
@@ -355,12 +363,31 @@ impl NodeHandle {
     }
 
     fn read_lock(&self) -> RwLockReadGuard<'_, NodeCore> {
+        let _asks = self.inner.turns.ask();
         // After a panic the node is stopping; what it still shows is for people, not for decisions.
         let core = self.inner.core.read();
         core.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_lock(&self) -> RwLockWriteGuard<'_, NodeCore> {
+    /// Waits until this thread may change the core.
+    fn turn(&self) -> Turn<'_> {
+        self.inner.turns.wait()
+    }
+
+    /// Commits what has grown large or is due, while others read: whoever wants to change something waits for `turn`, not for the
+    /// lock. Also tells whether the time to wake was set.
+    fn write_out(&self, turn: &Turn<'_>) -> bool {
+        let flush = self.read_lock().flush_due();
+        let Some(flush) = flush else {
+            return false;
+        };
+        let written = self.read_lock().write_out(flush);
+        let note = |core: &mut NodeCore, _, out: &mut Vec<Output>| core.note_written(written, out);
+        self.step(&mut self.write_lock(turn), note).1
+    }
+
+    /// Nobody else waits for this lock, so those who read come in until it is taken.
+    fn write_lock(&self, _turn: &Turn<'_>) -> RwLockWriteGuard<'_, NodeCore> {
         self.inner.core.write().unwrap_or_else(|_| {
             let reason = "an internal error left the state half changed; start the node again";
             self.inner.stop.press(StopReason::Failed(reason.to_owned()));

@@ -18,9 +18,12 @@ impl NodeHandle {
     ///
     /// As [`NodeHandle::act`].
     pub fn submit_block(&self, block: Block) -> Result<bool, SubmitError> {
-        let mut core = self.write_lock();
+        let turn = self.turn();
+        let mut core = self.write_lock(&turn);
         let result = self.submit_in_steps(&mut core, block);
         drop(core);
+        let moved = self.write_out(&turn);
+        self.rouse_chain_thread(moved);
         result
     }
 

@@ -1,6 +1,6 @@
 //! Commits: what is on disk when, and what an acknowledgement promises.
 
-use chain::{StoreError, StoreFault};
+use chain::{Flush, StoreError, StoreFault, Written};
 
 use super::{NodeCore, Output};
 use crate::now::Now;
@@ -20,6 +20,37 @@ impl NodeCore {
             .flush
             .commit_if_due(now.mono, is_syncing, &mut self.chain);
         if let Err(error) = committed {
+            self.fail(error, out);
+        }
+    }
+
+    /// Asks the host to commit first what would take long. `false`: there is not so much of it, or it is not the host that commits.
+    pub(super) fn ask_host_to_flush(&mut self) -> bool {
+        self.flush.ask_host(&self.chain)
+    }
+
+    /// What the host has to commit before the next change, by [`NodeCore::write_out`].
+    #[must_use]
+    pub fn flush_due(&self) -> Option<Flush> {
+        match self.failed {
+            Some(_) => None,
+            None => self.flush.due_of_host(&self.chain),
+        }
+    }
+
+    /// Commits, while others may read: see [`chain::Chain::write_out`].
+    ///
+    /// # Errors
+    ///
+    /// As there. [`NodeCore::note_written`] draws the consequence.
+    pub fn write_out(&self, flush: Flush) -> Result<Written, StoreError> {
+        self.chain.write_out(flush)
+    }
+
+    /// Takes note of what [`NodeCore::write_out`] gave, before anything else changes.
+    pub fn note_written(&mut self, written: Result<Written, StoreError>, out: &mut Vec<Output>) {
+        self.flush.note_host_committed();
+        if let Err(error) = self.chain.note_written(written) {
             self.fail(error, out);
         }
     }

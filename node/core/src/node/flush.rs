@@ -3,17 +3,22 @@
 
 use std::time::Duration;
 
-use chain::{Chain, StoreError};
+use chain::{Chain, Flush, StoreError};
 use p2p::Mono;
 
 /// Near the tip, what came is on disk after this.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
+
+/// What is committed at once also where the host commits: it takes less than asking for it.
+const LITTLE_BYTES: usize = 64 << 10;
 
 /// When the next flush is due.
 #[derive(Debug)]
 pub(super) struct FlushTimer {
     volatile: bool,
     due: Option<Mono>,
+    /// Whether the host is asked to commit everything.
+    asked: bool,
 }
 
 impl FlushTimer {
@@ -22,6 +27,7 @@ impl FlushTimer {
         FlushTimer {
             volatile,
             due: None,
+            asked: false,
         }
     }
 
@@ -68,7 +74,34 @@ impl FlushTimer {
             return Ok(());
         }
         self.due = None;
+        if chain.is_flushed_by_host() {
+            self.asked = true;
+            return Ok(());
+        }
         chain.flush()
+    }
+
+    /// Asks the host to commit first what would take long. `false`: there is not so much of it, or it is not the host that commits.
+    pub(super) fn ask_host(&mut self, chain: &Chain) -> bool {
+        let asks = chain.is_flushed_by_host()
+            && !self.volatile
+            && chain.unflushed_bytes() > LITTLE_BYTES;
+        self.asked |= asks;
+        asks
+    }
+
+    /// What the host has to commit before the next change.
+    pub(super) fn due_of_host(&self, chain: &Chain) -> Option<Flush> {
+        match (self.volatile, self.asked) {
+            (true, _) => None,
+            (false, true) => Some(Flush::Everything),
+            (false, false) => chain.flush_due(),
+        }
+    }
+
+    /// The host has committed.
+    pub(super) fn note_host_committed(&mut self) {
+        self.asked = false;
     }
 
     /// Commits headers and bodies; coins follow with the next flush.

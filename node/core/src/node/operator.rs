@@ -137,8 +137,8 @@ impl NodeCore {
         now: Now,
         out: &mut Vec<Output>,
     ) -> Result<(), OperatorError> {
-        while self.carry_on(now, out)? {}
-        Ok(())
+        while self.walk_on(now, out)? {}
+        self.end_order(now, out)
     }
 
     /// Carries out what an operator ordered, one step: goes to the best chain, and commits, so that his word survives a crash.
@@ -148,6 +148,15 @@ impl NodeCore {
     ///
     /// When storage fails: the node stops.
     pub fn carry_on(&mut self, now: Now, out: &mut Vec<Output>) -> Result<bool, OperatorError> {
+        if self.walk_on(now, out)? || self.ask_host_to_flush() {
+            return Ok(true);
+        }
+        self.end_order(now, out)?;
+        Ok(false)
+    }
+
+    /// One step to the best chain, or of what follows from it. `false`: there was nothing to do.
+    fn walk_on(&mut self, now: Now, out: &mut Vec<Output>) -> Result<bool, OperatorError> {
         self.check_writable()?;
         if !self.chain.is_at_best() {
             self.activate_step(now, out);
@@ -156,15 +165,19 @@ impl NodeCore {
                 return Ok(true);
             }
         }
-        if self.payments.is_changing_deeply() {
+        let follows = self.payments.is_changing_deeply();
+        if follows {
             self.with_payments(now, out, Payments::continue_deep_change);
-            return Ok(true);
         }
+        Ok(follows)
+    }
+
+    fn end_order(&mut self, now: Now, out: &mut Vec<Output>) -> Result<(), OperatorError> {
         self.tell_header_tip(out);
         self.commit_all(out)?;
         self.drive(now, EngineInput::ChainChanged, out);
         self.settle(now, out);
-        Ok(false)
+        Ok(())
     }
 
     /// Fetches a block's body by hash from one peer, and from nobody else (`getblockfrompeer`).

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use bitcoin::Amount;
 use serde_json::{Value, json};
 
-use super::node::Node;
+use super::node::{Node, program};
 use super::{payments, write_genesis};
 
 /// What payments of the other chain give away, so that all of them are others.
@@ -21,14 +22,29 @@ pub const CACHE_MIB: usize = 64;
 
 /// Both chains in a data directory. The second, one block longer, is active.
 pub struct Scene {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    /// Removes the folder in the end, unless it is kept.
+    temporary: Option<tempfile::TempDir>,
     genesis: PathBuf,
     /// Block 1 of the active chain: without it the other one is the best.
     pub first: String,
     /// The coins' MuHash at each end, by the tip's hash: the other chain's, and the active one's.
     pub ends: BTreeMap<String, Value>,
-    /// All blocks of both.
+    /// All blocks of both: those of the other chain from height 1 on, then those of the active one.
     pub blocks: Vec<String>,
+    /// Height of the other chain.
+    depth: usize,
+    /// Memory for coins and pages of the nodes, in MiB.
+    pub cache_mib: usize,
+}
+
+/// A kill in the middle of a change of chains.
+#[derive(Debug)]
+pub struct Kill {
+    /// How far the change was: 1 at genesis, 2 at the other end.
+    pub way: f64,
+    /// Height of the tip that was left on disk.
+    pub height: u64,
 }
 
 /// What a change of chains took.
@@ -46,32 +62,66 @@ pub struct Measured {
 impl Scene {
     /// Makes both chains, of `depth` and `depth + 1` blocks, and imports them.
     pub fn make(depth: usize, payments_per_block: usize) -> Scene {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let genesis = write_genesis(folder.path(), payments_per_block);
-        let mut scene = Scene {
-            genesis,
-            first: String::new(),
-            ends: BTreeMap::new(),
-            blocks: Vec::new(),
-            folder,
-        };
-        let elsewhere = || payments::make_paying(PAID_ELSEWHERE, depth + 1, payments_per_block);
-        scene.import(&payments::make(depth, payments_per_block));
-        let other = elsewhere();
-        scene.first = other.blocks[0].block_hash().to_string();
-        scene.import(&other);
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let mut scene = Scene::empty(temporary.path().to_owned(), depth, payments_per_block);
+        scene.temporary = Some(temporary);
+        scene.fill(payments_per_block);
         scene
     }
 
+    /// As [`Scene::make`], in a folder of its own in `parent` that is kept: made once, and taken from there ever after.
+    pub fn keep_in(parent: &Path, depth: usize, payments_per_block: usize) -> Scene {
+        let folder = parent.join(format!("deep-{depth}-{payments_per_block}"));
+        fs::create_dir_all(&folder).expect("the folder can be written");
+        let mut scene = Scene::empty(folder, depth, payments_per_block);
+        let list = scene.folder.join("scene.json");
+        match fs::read(&list) {
+            Ok(bytes) => {
+                let (blocks, ends) = serde_json::from_slice(&bytes).expect("as it was written");
+                (scene.blocks, scene.ends) = (blocks, ends);
+                scene.first = scene.blocks[depth].clone();
+            }
+            // Absent, or given up half made.
+            Err(_) => {
+                let _ = fs::remove_dir_all(scene.data_dir("both"));
+                scene.fill(payments_per_block);
+                let bytes = serde_json::to_vec(&(&scene.blocks, &scene.ends)).expect("plain data");
+                fs::write(list, bytes).expect("the folder can be written");
+            }
+        }
+        scene
+    }
+
+    fn empty(folder: PathBuf, depth: usize, payments_per_block: usize) -> Scene {
+        Scene {
+            genesis: write_genesis(&folder, payments_per_block),
+            first: String::new(),
+            ends: BTreeMap::new(),
+            blocks: Vec::new(),
+            depth,
+            cache_mib: CACHE_MIB,
+            folder,
+            temporary: None,
+        }
+    }
+
+    fn fill(&mut self, payments_per_block: usize) {
+        let depth = self.depth;
+        self.import(&payments::make(depth, payments_per_block));
+        let elsewhere = payments::make_paying(PAID_ELSEWHERE, depth + 1, payments_per_block);
+        self.import(&elsewhere);
+        self.first = self.blocks[self.depth].clone();
+    }
+
     fn import(&mut self, chain: &payments::PaymentChain) {
-        let file = self.folder.path().join("blocks");
+        let file = self.folder.join("blocks");
         fs::write(&file, chain.to_file()).expect("the temporary folder can be written");
         let hashes = chain
             .blocks
             .iter()
             .map(|block| block.block_hash().to_string());
         self.blocks.extend(hashes);
-        let imported = Command::new(env!("CARGO_BIN_EXE_mend"))
+        let imported = Command::new(program())
             .arg("import")
             .arg(&file)
             .arg("--data-dir")
@@ -90,7 +140,7 @@ impl Scene {
     }
 
     fn data_dir(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     /// A fresh copy of the data under another name.
@@ -104,7 +154,7 @@ impl Scene {
 
     /// A node on a copy.
     pub fn start(&self, name: &str) -> Node {
-        let cache = CACHE_MIB.to_string();
+        let cache = self.cache_mib.to_string();
         Node::start(&self.data_dir(name), &self.genesis, &["--dbcache", &cache])
     }
 
@@ -141,18 +191,60 @@ impl Scene {
         }
     }
 
-    /// Orders a change of chains on a fresh copy, kills the node after `instant`, and looks at what is left: a node on it goes on to one
-    /// of the two ends, with exactly that end's coins. Gives the height right after the kill.
-    pub fn kill_after(&self, instant: Duration) -> u64 {
+    /// Orders a change of chains on a fresh copy, kills the node when it is so far (1 at genesis, 2 at the other end), and looks at what
+    /// is left: a node on it goes on to one of the two ends, with exactly that end's coins.
+    ///
+    /// # Panics
+    ///
+    /// When the change is over before the kill.
+    pub fn kill_at(&self, part: f64) -> Kill {
         self.copy("killed");
         let node = self.start("killed");
         let order = node.composed("invalidateblock", json!([self.first]));
         let waiting = order.begin();
-        std::thread::sleep(instant);
+        waiting.set_nonblocking(true).expect("a socket");
+        let is_under_way = || {
+            let answer = waiting.peek(&mut [0]);
+            answer.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        };
+        let mut way = self.way(&node);
+        while way < part {
+            assert!(is_under_way(), "the change was over at {way} of {part}");
+            std::thread::sleep(Duration::from_millis(1));
+            way = self.way(&node);
+        }
+        node.send_kill();
+        assert!(is_under_way(), "the kill came too late for {part}");
         node.kill();
-        drop(waiting);
+        let height = self.check_what_is_left();
+        Kill { way, height }
+    }
+
+    /// How far a change of chains is: 0 at its beginning, 1 at genesis, 2 at its end.
+    fn way(&self, node: &Node) -> f64 {
+        let tip = node.call("getbestblockhash", json!([]));
+        let depth = self.depth as f64;
+        match self.blocks.iter().position(|block| tip == json!(block)) {
+            Some(at) if at < self.depth => 1.0 + (at + 1) as f64 / depth,
+            Some(at) => 1.0 - (at + 1 - self.depth) as f64 / (depth + 1.0),
+            None => 1.0,
+        }
+    }
+
+    /// Looks at what a kill left. Gives the height of the tip on disk.
+    fn check_what_is_left(&self) -> u64 {
+        let stored = Command::new(program())
+            .arg("verify")
+            .args(["--json", "--level", "0", "--depth", "1", "--data-dir"])
+            .arg(self.data_dir("killed"))
+            .arg("--genesis")
+            .arg(&self.genesis)
+            .output()
+            .expect("mend starts");
+        let told: Value = serde_json::from_slice(&stored.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&stored.stderr)));
+        let height = told["height"].as_u64().expect("a height");
         let node = self.start("killed");
-        let height = node.call("getblockcount", json!([])).as_u64();
         let at = node.call("getbestblockhash", json!([]));
         let at = at.as_str().expect("text");
         let genesis = node.call("getblockhash", json!([0]));
@@ -165,7 +257,7 @@ impl Scene {
         node.wait_until("one of the ends", |node| ends(node).is_some());
         assert_eq!(Some(muhash(&node)), ends(&node));
         node.stop();
-        height.expect("a number")
+        height
     }
 }
 

@@ -5,6 +5,7 @@ mod bitrot;
 mod cli;
 mod compare;
 mod data;
+mod deep_reorg;
 mod emitter;
 mod full_disk;
 mod kill;

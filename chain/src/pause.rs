@@ -1,10 +1,9 @@
 //! Where long work may pause, for a host that has other threads to think of. This crate knows no clock and no threads but rayon's.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 
 /// What a thread does where it may pause.
-type Pause = Rc<dyn Fn()>;
+type Pause = Box<dyn Fn()>;
 
 thread_local! {
     static PAUSE: RefCell<Option<Pause>> = const { RefCell::new(None) };
@@ -12,18 +11,17 @@ thread_local! {
 
 /// Runs `work`, which calls `pause` wherever it comes to a [`point`] on this thread: a few times for each transaction of a block.
 pub fn with<T>(pause: impl Fn() + 'static, work: impl FnOnce() -> T) -> T {
-    let outer = PAUSE.replace(Some(Rc::new(pause)));
+    let outer = PAUSE.replace(Some(Box::new(pause)));
     let _restore = Restore(outer);
     work()
 }
 
-/// A place at which nothing is half done for others to see, so that work may pause there.
+/// A place at which nothing is half done for others to see, so that work may pause there. A pause does not pause itself.
 pub fn point() {
-    PAUSE.with_borrow(|pause| {
-        if let Some(pause) = pause {
-            pause();
-        }
-    });
+    let running = Restore(PAUSE.take());
+    if let Some(pause) = &running.0 {
+        pause();
+    }
 }
 
 /// Puts back what was there before, also when the work panics.
@@ -38,6 +36,7 @@ impl Drop for Restore {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::rc::Rc;
 
     use super::*;
     use crate::params::Params;
@@ -62,6 +61,25 @@ mod tests {
         });
         point();
         assert_eq!((outer.get(), inner.get()), (2, 1));
+    }
+
+    #[test]
+    fn a_pause_may_do_work_that_pauses() {
+        let (own, count_own) = counted();
+        let (work, count_work) = counted();
+        let within = std::cell::RefCell::new(Some(count_work));
+        let pause = move || {
+            count_own();
+            point();
+            if let Some(count_work) = within.take() {
+                with(count_work, point);
+            }
+        };
+        with(pause, || {
+            point();
+            point();
+        });
+        assert_eq!((own.get(), work.get()), (2, 1));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use bitcoin::hashes::{Hash, sha256d};
 use bitcoin::hex::DisplayHex;
 use bitcoin::{Block, BlockHash, ScriptBuf, Transaction, Txid};
 use chain::assemble::{WITNESS_RESERVED_VALUE, extra_nonce_offset};
-use miner::CoinbasePath;
+use miner::{CoinbasePath, ROLLING_MASK};
 use serde_json::{Value, json};
 
 use super::difficulty;
@@ -17,8 +17,6 @@ use node_core::{BlockTemplate, Now};
 
 /// The version of blocks, before miners roll the bits of BIP 320.
 const VERSION: u32 = 0x2000_0000;
-/// The bits that miners may roll (BIP 320).
-pub const ROLLING_MASK: u32 = 0x1fff_e000;
 /// Bytes of the extra nonce: four are the connection's, four the miner's.
 pub(super) const EXTRA_NONCE_2_BYTES: usize = 4;
 

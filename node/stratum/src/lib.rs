@@ -30,7 +30,7 @@ mod share;
 mod stats;
 mod worker;
 
-pub use job::{Found, ROLLING_MASK, Work};
+pub use job::{Found, Work};
 pub use message::Refusal;
 pub use pace::Pace;
 pub use server::{Endpoint, StratumOptions, open};

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::{BlockHash, ScriptBuf};
+use miner::ROLLING_MASK;
 use p2p::Mono;
 use serde_json::{Value, json};
 
 use super::counts::ShareCounts;
 use super::difficulty::{self, ShareRate, Vardiff};
-use super::job::{EXTRA_NONCE_2_BYTES, Found, Job, ROLLING_MASK, Work};
+use super::job::{EXTRA_NONCE_2_BYTES, Found, Job, Work};
 use super::limits::{
     IDLE_TIMEOUT, LOGIN_TIMEOUT, MAX_JOBS, MAX_REFUSALS_IN_A_ROW, MAX_SHARES_PER_JOB, MAX_WORKERS,
 };

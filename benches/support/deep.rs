@@ -36,6 +36,8 @@ pub struct Scene {
     depth: usize,
     /// Memory for coins and pages of the nodes, in MiB.
     pub cache_mib: usize,
+    /// Whether [`Scene::kill_at`] has the state on the way committed before it kills: short changes are not, by themselves.
+    pub commits_on_the_way: bool,
 }
 
 /// A kill in the middle of a change of chains.
@@ -100,6 +102,7 @@ impl Scene {
             blocks: Vec::new(),
             depth,
             cache_mib: CACHE_MIB,
+            commits_on_the_way: false,
             folder,
             temporary: None,
         }
@@ -208,7 +211,12 @@ impl Scene {
             answer.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
         };
         let mut way = self.way(&node);
+        let mut commits = None;
         while way < part {
+            if self.commits_on_the_way && commits.is_none() && way > 0.5 * part {
+                // Who looks at all coins has them committed first. The answer is not waited for.
+                commits = Some(node.composed("gettxoutsetinfo", json!(["none"])).begin());
+            }
             assert!(is_under_way(), "the change was over at {way} of {part}");
             std::thread::sleep(Duration::from_millis(1));
             way = self.way(&node);

@@ -17,6 +17,7 @@ use super::reply::Reply;
 use super::reply::reply;
 use crate::Api;
 use node_core::{NodeCore, SubmitError};
+use node_host::StopReason;
 
 const MAX_TRIES: super::call::Param = optional(
     "maxtries",
@@ -126,7 +127,9 @@ fn generate_into(
     max_tries: Option<i64>,
 ) -> Result<(), Failure> {
     let mut tries = max_tries.map(|tries| u64::try_from(tries).unwrap_or(0));
-    while i64::try_from(hashes.len()).is_ok_and(|found| found < count) && node.is_wanted() {
+    let is_short =
+        |hashes: &[BlockHash]| i64::try_from(hashes.len()).is_ok_and(|found| found < count);
+    while is_short(hashes) && node.is_wanted() {
         let template = node.read(|core| core.template(node.now()))?;
         // A fresh extra nonce each time: no two calls, nor a call after invalidateblock, make the same block.
         let mut block = template.build(payout, rand::random());
@@ -144,7 +147,10 @@ fn generate_into(
             Err(failure) => return Err(failure),
         }
     }
-    Ok(())
+    match node.stop().reason() {
+        Some(StopReason::Failed(reason)) if is_short(hashes) => Err(Failure::internal(reason)),
+        _ => Ok(()),
+    }
 }
 
 const STALE: &str = "ProcessNewBlock, block not accepted: another block came first";

@@ -83,9 +83,8 @@ impl FlushTimer {
 
     /// Asks the host to commit first what would take long. `false`: there is not so much of it, or it is not the host that commits.
     pub(super) fn ask_host(&mut self, chain: &Chain) -> bool {
-        let asks = chain.is_flushed_by_host()
-            && !self.volatile
-            && chain.unflushed_bytes() > LITTLE_BYTES;
+        let asks =
+            chain.is_flushed_by_host() && !self.volatile && chain.unflushed_bytes() > LITTLE_BYTES;
         self.asked |= asks;
         asks
     }

@@ -107,6 +107,11 @@ impl Store {
         batch: &Batch<'_>,
         params: &Params,
     ) -> Result<(), StoreError> {
+        self.prove_ways(batch).map_err(|error| match error.damage {
+            // Nothing is written yet.
+            Some(_) => error,
+            None => self.fail(error),
+        })?;
         let transaction = open.transaction();
         let meta = || write_meta(transaction, batch, params);
         writing(Some(Table::Meta), meta)
@@ -126,6 +131,45 @@ impl Store {
         let transaction = open.0.take().expect("it is there until it is finished");
         writing(None, || transaction.commit().map_err(StoreError::write))
             .map_err(|error| self.fail(error))
+    }
+
+    /// Proves what leads to the places of the rows to come: see [`Pages::damaged_way`](super::Pages::damaged_way).
+    fn prove_ways(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        let Some(pages) = self.pages()? else {
+            return Ok(());
+        };
+        let sorted = |mut keys: Vec<RowKey>| {
+            keys.sort_unstable();
+            keys
+        };
+        let of_blocks = [
+            (
+                Table::Headers,
+                sorted(batch.headers.iter().map(HeaderRow::key).collect()),
+            ),
+            (
+                Table::Blocks,
+                sorted(batch.bodies.iter().map(|(key, _)| *key).collect()),
+            ),
+            (
+                Table::Undo,
+                sorted(batch.undo.iter().map(|(key, _)| *key).collect()),
+            ),
+        ];
+        let coins = batch.coins.as_ref().filter(|_| !batch.forget_coins);
+        let coins = coins.map_or(&[][..], |coins| &coins.changes);
+        let io_error = |error| StoreError::read(redb::StorageError::Io(error));
+        let mut damage = pages
+            .damaged_way(Table::Coins, coins, |(key, _)| key)
+            .map_err(io_error)?;
+        for (table, keys) in of_blocks {
+            if damage.is_none() {
+                damage = pages
+                    .damaged_way(table, &keys, |key| key)
+                    .map_err(io_error)?;
+            }
+        }
+        damage.map_or(Ok(()), |damage| Err(StoreError::damaged(damage)))
     }
 
     fn try_begin(&self) -> Result<OpenCommit, StoreError> {

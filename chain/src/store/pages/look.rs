@@ -179,20 +179,21 @@ impl Look<'_, '_> {
             }
             return Ok(true);
         }
-        let is_astray = |key: &RowKey| {
-            first.is_some_and(|first| key[..] <= *first) || last.is_some_and(|last| key[..] > *last)
-        };
+        let mut before = first;
         let mut all_prove_themselves = true;
-        for (key, row) in rows(&bytes, key_bytes).unwrap_or_default() {
-            let key: &RowKey = bytes[key].try_into().expect("keys have 36 bytes");
-            if is_astray(key) {
-                // A damaged branch was written anew: looking the row up does not lead here.
+        for (at, row) in rows(&bytes, key_bytes).unwrap_or_default() {
+            let key: &RowKey = bytes[at].try_into().expect("keys have 36 bytes");
+            let is_astray = before.is_some_and(|before| key[..] <= *before)
+                || last.is_some_and(|last| key[..] > *last);
+            if is_astray {
+                // A damaged page was written anew: looking the row up does not lead here.
                 self.stretch.damage.push(Damage {
                     problem: format!("the page at byte {offset} holds rows of another place"),
                     ..damaged_page(Some(self.table), offset)
                 });
                 return Ok(self.goes_on(last));
             }
+            before = Some(key);
             if self.after.is_none_or(|after| &key[..] > after) {
                 all_prove_themselves &= (self.visit)(key, &bytes[row]);
             }

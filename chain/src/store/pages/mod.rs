@@ -7,6 +7,7 @@
 
 mod format;
 mod look;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -158,7 +158,7 @@ fn read_ahead(reader: impl Read, params: &Params, sender: SyncSender<Message>) {
 fn prepare(block: Block, frame_bytes: usize, params: &Params) -> Prepared {
     let hash = block.block_hash();
     let checked = header::check_proof_of_work_of(&block.header, hash, params)
-        .and_then(|()| block_alone::check(block, params))
+        .and_then(|()| block_alone::check_of(block, hash, params))
         .map(Arc::new);
     Prepared {
         hash,

@@ -61,7 +61,7 @@ impl Ours {
             reason: reason.into_owned(),
             standing: match error {
                 AcceptError::Rule(rule) => Some(rule.standing()),
-                AcceptError::KnownInvalid { .. } => Some(chain::Standing::Never),
+                AcceptError::KnownInvalid { .. } | AcceptError::InvalidParent { .. } => Some(chain::Standing::Never),
                 AcceptError::UnknownParent { .. } | AcceptError::Store(_) => None,
             },
         }

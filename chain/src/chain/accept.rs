@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bitcoin::Block;
 use bitcoin::block::Header;
+use bitcoin::{Block, BlockHash};
 
 use super::{AcceptError, Acceptance, Chain};
 use crate::block::CheckedBlock;
@@ -27,7 +27,15 @@ impl Chain {
         header: &Header,
         now: Timestamp,
     ) -> Result<HeaderInfo, AcceptError> {
-        let hash = header.block_hash();
+        self.accept_header_of(header, header.block_hash(), now)
+    }
+
+    fn accept_header_of(
+        &mut self,
+        header: &Header,
+        hash: BlockHash,
+        now: Timestamp,
+    ) -> Result<HeaderInfo, AcceptError> {
         if let Some(known) = self.tree.get(&hash) {
             return if known.status.may_be_valid() {
                 Ok(known)
@@ -35,14 +43,16 @@ impl Chain {
                 Err(AcceptError::KnownInvalid { hash })
             };
         }
-        header::check_proof_of_work(header, &self.params)?;
+        header::check_proof_of_work_of(header, hash, &self.params)?;
         let Some(parent) = self.tree.id_of(&header.prev_blockhash) else {
             return Err(AcceptError::UnknownParent {
                 parent: header.prev_blockhash,
             });
         };
         if !self.tree.status(parent).may_be_valid() {
-            return Err(AcceptError::KnownInvalid { hash });
+            return Err(AcceptError::InvalidParent {
+                parent: header.prev_blockhash,
+            });
         }
         self.check_header_on(header, parent, now)?;
         let id = self.tree.insert(header, hash).expect("the parent is known");
@@ -75,11 +85,11 @@ impl Chain {
         block: Block,
         now: Timestamp,
     ) -> Result<Acceptance, AcceptError> {
-        header::check_proof_of_work(&block.header, &self.params)?;
         let hash = block.block_hash();
-        let checked = self
-            .probes
-            .run(Stage::Check, || block_alone::check(block, &self.params));
+        header::check_proof_of_work_of(&block.header, hash, &self.params)?;
+        let checked = self.probes.run(Stage::Check, || {
+            block_alone::check_of(block, hash, &self.params)
+        });
         match checked {
             Ok(block) => self.accept_checked(Arc::new(block), now),
             Err(rule) => {
@@ -105,7 +115,7 @@ impl Chain {
         now: Timestamp,
     ) -> Result<Acceptance, AcceptError> {
         self.settle_damaged();
-        let info = self.accept_header(&block.block().header, now)?;
+        let info = self.accept_header_of(&block.block().header, block.hash(), now)?;
         if info.status.has_body {
             return Ok(Acceptance::AlreadyHave);
         }
@@ -153,10 +163,8 @@ impl Chain {
         match error {
             AcceptError::Rule(rule) => Some(rule.reject_reason()),
             AcceptError::UnknownParent { .. } => Some("prev-blk-not-found".into()),
-            AcceptError::KnownInvalid { hash } if self.tree.id_of(hash).is_some() => {
-                Some("duplicate-invalid".into())
-            }
-            AcceptError::KnownInvalid { .. } => Some("bad-prevblk".into()),
+            AcceptError::KnownInvalid { .. } => Some("duplicate-invalid".into()),
+            AcceptError::InvalidParent { .. } => Some("bad-prevblk".into()),
             AcceptError::Store(_) => None,
         }
     }

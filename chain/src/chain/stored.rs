@@ -80,7 +80,7 @@ impl StoredBlock {
         if block.block_hash() != self.hash {
             return None;
         }
-        let body = block_alone::check(block, &params).ok()?;
+        let body = block_alone::check_of(block, self.hash, &params).ok()?;
         if let Some(context) = context {
             block_alone::check_contextual(&body, &context, &params).ok()?;
         }

@@ -117,11 +117,17 @@ pub enum AcceptError {
         /// The parent's hash.
         parent: BlockHash,
     },
-    /// It, or an ancestor, was found invalid before.
+    /// It is known, and it or an ancestor was found invalid.
     #[error("block {hash} or an ancestor is known to be invalid")]
     KnownInvalid {
         /// The block's hash.
         hash: BlockHash,
+    },
+    /// It is not known, and its parent or an ancestor was found invalid.
+    #[error("the parent {parent} or an ancestor of it is known to be invalid")]
+    InvalidParent {
+        /// The parent's hash.
+        parent: BlockHash,
     },
     /// Storage failed: fatal.
     #[error(transparent)]

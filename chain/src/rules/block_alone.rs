@@ -2,7 +2,7 @@
 
 use bitcoin::hashes::{Hash, sha256d};
 use bitcoin::{
-    Block, Transaction, TxMerkleNode, Txid, Weight, WitnessCommitment, WitnessMerkleNode,
+    Block, BlockHash, Transaction, TxMerkleNode, Txid, Weight, WitnessCommitment, WitnessMerkleNode,
 };
 
 use crate::block::{BodyDigest, CheckedBlock};
@@ -25,6 +25,16 @@ const WITNESS_COMMITMENT_TAG: [u8; 6] = [0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed];
 ///
 /// The first rule that is broken.
 pub fn check(block: Block, params: &Params) -> Result<CheckedBlock, RuleError> {
+    let hash = block.block_hash();
+    check_of(block, hash, params)
+}
+
+/// As [`check`], for a caller that knows the block's hash already.
+pub(crate) fn check_of(
+    block: Block,
+    hash: BlockHash,
+    params: &Params,
+) -> Result<CheckedBlock, RuleError> {
     let digest = BodyDigest::of(&block);
     check_merkle_root(&block, &digest.txids)?;
     check_stripped_weight(&block, digest.stripped_bytes, params)?;
@@ -33,7 +43,6 @@ pub fn check(block: Block, params: &Params) -> Result<CheckedBlock, RuleError> {
         transaction::check_alone_of(tx, *txid, params)?;
     }
     check_legacy_sigops(&block)?;
-    let hash = block.block_hash();
     Ok(CheckedBlock::new(block, hash, digest))
 }
 

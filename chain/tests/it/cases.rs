@@ -79,7 +79,7 @@ fn an_output_of_the_abandoned_fork_cannot_be_spent_on_the_other() {
     let b4 = net.build("b4").mine();
     net.submit("b4", b4);
     let refusal = net.take_error().unwrap();
-    assert!(matches!(refusal, AcceptError::KnownInvalid { .. }));
+    assert!(matches!(refusal, AcceptError::InvalidParent { .. }));
     // Where it is, it can be spent.
     net.fork_at("a1").mine("a2").including(&spends).mine("a3");
     assert_eq!(net.tip(), "a3");

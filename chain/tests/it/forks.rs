@@ -89,7 +89,7 @@ fn a_double_spend_in_the_middle_of_a_longer_chain_leaves_the_valid_prefix() {
     let b4 = net.build("b4").mine();
     net.submit("b4", b4);
     let error = net.take_error().unwrap();
-    assert!(matches!(error, AcceptError::KnownInvalid { .. }));
+    assert!(matches!(error, AcceptError::InvalidParent { .. }));
     assert_eq!(net.chain().reject_reason(&error).unwrap(), "bad-prevblk");
     let b3 = net.block("b3").clone();
     net.hand_in("b3", b3);

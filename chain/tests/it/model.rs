@@ -257,6 +257,10 @@ fn run(plans: &[Plan], events: &[Event]) -> Result<(), TestCaseError> {
                         rest.retain(|&other| other != n);
                     }
                     Err(AcceptError::UnknownParent { .. }) => {}
+                    Err(AcceptError::InvalidParent { .. }) => {
+                        prop_assert!(!model.is_valid(made[n].parent.unwrap()));
+                        rest.retain(|&other| other != n);
+                    }
                     Err(AcceptError::KnownInvalid { .. }) => {
                         prop_assert!(
                             !model.is_valid(made[n].parent.unwrap())

@@ -234,6 +234,14 @@ fn templates_proposals_and_blocks_of_miners() {
     let header = bitcoin::consensus::encode::serialize_hex(&block.header);
     assert_eq!(node.refused("submitheader", json!([header])).0, -25);
 
+    let tip = node.call("getbestblockhash", json!([]));
+    let child = node.call("generateblock", json!([ADDRESS, [], false]));
+    node.call("invalidateblock", json!([tip]));
+    let header = &child["hex"].as_str().expect("text")[..160];
+    let refused = node.refused("submitheader", json!([header]));
+    assert_eq!(refused, (-25, "bad-prevblk".to_owned()));
+    node.call("reconsiderblock", json!([tip]));
+
     let info = node.call("getmininginfo", json!([]));
     assert!(info["difficulty"].is_f64(), "{info}");
     assert_eq!(info["blocks"], 2);

@@ -177,7 +177,9 @@ impl Node {
                 Err(AcceptError::UnknownParent { .. }) => {
                     error = Some(HeaderProblem::UnknownParent);
                 }
-                Err(AcceptError::KnownInvalid { .. }) => error = Some(HeaderProblem::KnownInvalid),
+                Err(AcceptError::KnownInvalid { .. } | AcceptError::InvalidParent { .. }) => {
+                    error = Some(HeaderProblem::KnownInvalid)
+                }
                 Err(AcceptError::Rule(rule)) => error = Some(HeaderProblem::Rule(rule)),
                 Err(AcceptError::Store(error)) => panic!("{error}"),
             }
@@ -198,7 +200,9 @@ impl Node {
         let outcome = match self.chain.accept_block(block, self.clock) {
             Ok(_) => BlockOutcome::Accepted,
             Err(AcceptError::UnknownParent { .. }) => BlockOutcome::UnknownParent,
-            Err(AcceptError::KnownInvalid { .. }) => BlockOutcome::KnownInvalid,
+            Err(AcceptError::KnownInvalid { .. } | AcceptError::InvalidParent { .. }) => {
+                BlockOutcome::KnownInvalid
+            }
             Err(AcceptError::Rule(rule)) => BlockOutcome::Rule(rule),
             Err(AcceptError::Store(error)) => panic!("{error}"),
         };

@@ -169,6 +169,7 @@ fn submit_header(node: &Api, args: &Args) -> Result<Reply, Failure> {
         Err(AcceptError::KnownInvalid { .. }) => {
             Err(Failure::new(code::VERIFY, "duplicate-invalid"))
         }
+        Err(AcceptError::InvalidParent { .. }) => Err(Failure::new(code::VERIFY, "bad-prevblk")),
         Err(AcceptError::Store(error)) => Err(error.into()),
     }
 }

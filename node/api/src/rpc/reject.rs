@@ -8,6 +8,7 @@ pub(super) fn reject_reason(error: &AcceptError) -> String {
         AcceptError::Rule(rule) => rule.reject_reason().into_owned(),
         AcceptError::UnknownParent { .. } => "inconclusive-not-best-prevblk".to_owned(),
         AcceptError::KnownInvalid { .. } => "duplicate-invalid".to_owned(),
+        AcceptError::InvalidParent { .. } => "bad-prevblk".to_owned(),
         AcceptError::Store(error) => error.to_string(),
     }
 }

@@ -93,7 +93,7 @@ impl NodeCore {
         self.check_not_known(&hash)?;
         let acceptance = match self.take_block(now, block, out) {
             Ok(acceptance) => acceptance,
-            Err(refusal) => return Err(self.refuse_submitted(refusal, &hash, out)),
+            Err(refusal) => return Err(self.refuse_submitted(refusal, out)),
         };
         self.tell_header_tip(out);
         if announced {
@@ -185,19 +185,12 @@ impl NodeCore {
         }
     }
 
-    fn refuse_submitted(
-        &mut self,
-        refusal: AcceptError,
-        hash: &BlockHash,
-        out: &mut Vec<Output>,
-    ) -> SubmitError {
+    fn refuse_submitted(&mut self, refusal: AcceptError, out: &mut Vec<Output>) -> SubmitError {
         match refusal {
             AcceptError::Rule(rule) => SubmitError::Rule(rule),
             AcceptError::UnknownParent { .. } => SubmitError::UnknownParent,
-            AcceptError::KnownInvalid { .. } if self.chain.tree().get(hash).is_some() => {
-                SubmitError::Duplicate("duplicate-invalid")
-            }
-            AcceptError::KnownInvalid { .. } => SubmitError::InvalidParent,
+            AcceptError::KnownInvalid { .. } => SubmitError::Duplicate("duplicate-invalid"),
+            AcceptError::InvalidParent { .. } => SubmitError::InvalidParent,
             AcceptError::Store(error) => self.fail_with(error, out).into(),
         }
     }

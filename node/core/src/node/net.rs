@@ -220,7 +220,9 @@ fn header_problem(refusal: AcceptError) -> HeaderProblem {
     match refusal {
         AcceptError::Rule(rule) => HeaderProblem::Rule(rule),
         AcceptError::UnknownParent { .. } => HeaderProblem::UnknownParent,
-        AcceptError::KnownInvalid { .. } | AcceptError::Store(_) => HeaderProblem::KnownInvalid,
+        AcceptError::KnownInvalid { .. }
+        | AcceptError::InvalidParent { .. }
+        | AcceptError::Store(_) => HeaderProblem::KnownInvalid,
     }
 }
 
@@ -228,6 +230,8 @@ fn block_outcome(refusal: AcceptError) -> BlockOutcome {
     match refusal {
         AcceptError::Rule(rule) => BlockOutcome::Rule(rule),
         AcceptError::UnknownParent { .. } => BlockOutcome::UnknownParent,
-        AcceptError::KnownInvalid { .. } | AcceptError::Store(_) => BlockOutcome::KnownInvalid,
+        AcceptError::KnownInvalid { .. }
+        | AcceptError::InvalidParent { .. }
+        | AcceptError::Store(_) => BlockOutcome::KnownInvalid,
     }
 }

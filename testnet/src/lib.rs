@@ -22,4 +22,4 @@ pub mod scenario;
 pub mod sim;
 pub mod tell;
 
-pub use commands::{LabArgs, SimArgs, TestnetArgs, run, run_lab, run_sim};
+pub use commands::{LabArgs, TestnetArgs, run, run_lab};

@@ -170,19 +170,19 @@ const NONSENSE: &[(&str, &str, &str)] = &[
         "nodir/manifest.json",
         "check that the directory",
     ),
-    ("sim run nofile", "cannot read nofile", "scenario file"),
+    ("lab run nofile", "cannot read nofile", "mend lab list"),
     (
-        "sim run scenarios/clean-split.toml --set colour=1",
+        "lab run scenarios/clean-split.toml --set colour=1",
         "unknown field `colour`",
         "expected one of",
     ),
     (
-        "sim run scenarios/clean-split.toml --set duration=10",
+        "lab run scenarios/clean-split.toml --set duration=10",
         "duration",
         "expected a string",
     ),
     (
-        "sim sweep scenarios/clean-split.toml --seeds 5..1",
+        "lab sweep scenarios/clean-split.toml --seeds 5..1",
         "\"5..1\" is no range",
         "0..100",
     ),

@@ -99,8 +99,8 @@ fn a_closed_pipe_ends_each_command_without_a_word() {
         words(&["man"]),
         words(&["genesis", "show"]),
         words(&["genesis", "check", "genesis.json"]),
-        words(&["sim", "check", scenario]),
-        words(&["sim", "run", scenario, "--keep", &runs]),
+        words(&["lab", "check", scenario]),
+        words(&["lab", "run", scenario, "--runs", &runs]),
         words(&["lab", "report", &run]),
         words(&["testnet", "demo"]),
     ];
@@ -133,7 +133,7 @@ fn every_help_may_go_unread() {
     for command in subcommands(&[]) {
         unread(&[&command, "--help"]);
         asked += 1;
-        if ["wallet", "testnet", "sim", "genesis"].contains(&command.as_str()) {
+        if ["wallet", "testnet", "lab", "genesis"].contains(&command.as_str()) {
             for sub in subcommands(&[&command]) {
                 unread(&[&command, &sub, "--help"]);
                 asked += 1;

@@ -3,10 +3,11 @@
 use std::process::Command;
 use std::time::Duration;
 
-use testnet::real::play::outcome::Outcome;
 use testnet::real::play::{Player, Schedule, options};
 use testnet::real::{LabError, Layout, Network, Supervisor};
+use testnet::record::Record;
 use testnet::scenario::Scenario;
+use testnet::tell::Report;
 
 /// A minute of the file takes a second.
 const SPLIT: &str = r#"
@@ -83,26 +84,27 @@ fn the_file_of_a_simulation_is_played_on_real_processes() {
     let mut told = Vec::new();
     let path = directory.path().join("record.jsonl");
     let player = Player::new(&supervisor, &schedule, 1, &path).unwrap();
-    let outcome = player.play(|what| told.push(what.to_owned()));
+    let record = player.play(|what| told.push(what.to_owned()));
     supervisor.end();
-    let outcome = outcome.unwrap();
+    let record = record.unwrap();
     let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
-    let record = testnet::record::read(file).unwrap();
-    let figures = testnet::tell::Figures::of(&record);
-    assert_eq!(
-        (figures.height, figures.tips.as_slice()),
-        (outcome.height, &[4][..])
-    );
+    assert!(testnet::record::read(file).unwrap() == record);
+    let report = Report::of(&record);
+    let figures = &report.figures;
+    assert_eq!(figures.tips, [4], "{report}");
+    assert!(figures.height > 0, "{report}");
     assert!(figures.faults["kill"] == 1 && record.nodes[1].exits.len() == 1);
     assert!(record.handed.len() > 5 && record.coins.len() == 4);
-    let failed: Vec<_> = testnet::tell::checks::checks(&record, &figures)
-        .into_iter()
-        .filter(testnet::tell::Check::fails)
-        .collect();
-    assert!(failed.is_empty(), "{failed:?}");
-    assert!(outcome.ok, "{outcome}");
-    assert!(outcome.height > 0);
-    assert!(outcome.payments.confirmed > 0, "{outcome}");
+    assert!(report.ok, "{report}");
+    let confirmed = figures
+        .payments
+        .iter()
+        .filter(|(kind, _)| kind.is_confirmed());
+    assert!(confirmed.count() > 0, "{report}");
+    let [heal] = report.heals.as_slice() else {
+        panic!("one healing: {report}");
+    };
+    assert!(heal.is_whole(), "{report}");
     for step in [
         "partition 0,1/2,3",
         "kill node 1",
@@ -123,7 +125,7 @@ const QUIET: &str = r#"
 "#;
 
 /// A network that runs a file, and what plays it.
-fn played(text: &str, meanwhile: impl FnOnce(&Supervisor) + Send) -> Result<Outcome, LabError> {
+fn played(text: &str, meanwhile: impl FnOnce(&Supervisor) + Send) -> Result<Record, LabError> {
     let scenario = Scenario::from_toml(text).unwrap();
     let schedule = Schedule::new(&scenario, None, 1).unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -131,12 +133,12 @@ fn played(text: &str, meanwhile: impl FnOnce(&Supervisor) + Send) -> Result<Outc
     let network = Network::start(Layout::new(directory.path()), &options).unwrap();
     let supervisor = Supervisor::new(network).unwrap();
     let record = directory.path().join("record.jsonl");
-    let outcome = std::thread::scope(|scope| {
+    let played = std::thread::scope(|scope| {
         scope.spawn(|| meanwhile(&supervisor));
         Player::new(&supervisor, &schedule, 1, &record)?.play(|_| {})
     });
     supervisor.end();
-    outcome
+    played
 }
 
 #[cfg(unix)]
@@ -167,8 +169,9 @@ fn clocks_of_real_nodes_go_wrong_and_right_again() {
             std::thread::sleep(Duration::from_millis(50));
         }
     });
-    let outcome = outcome.unwrap();
-    assert!(outcome.left_out.is_empty(), "{:?}", outcome.left_out);
+    let record = outcome.unwrap();
+    let left_out = record.start.left_out;
+    assert!(left_out.is_empty(), "{left_out:?}");
     assert!(
         fell_behind >= 2,
         "node 2 was {fell_behind} blocks behind at most"
@@ -184,19 +187,31 @@ fn a_file_that_expects_what_does_not_happen_fails() {
         "name = \"wishful\"\nnodes = 2\ntopology = \"line\"\nduration = \"3s\"\nspacing = \"1s\"\n[expect]\nreorg_of_at_least = 50\n",
     )
     .unwrap();
+    let runs = directory.path().join("runs");
     let output = Command::new(env!("CARGO_BIN_EXE_mend"))
-        .args(["testnet", "run", "--json"])
-        .arg(&file)
-        .env("TMPDIR", directory.path())
+        .args(["lab", "run", "--real", "--json", "--runs"])
+        .args([&runs, &file])
         .output()
         .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(outcome["ok"], false);
-    let failed = outcome["checks"].as_array().unwrap().iter();
-    let failed: Vec<_> = failed.filter(|check| check["ok"] == false).collect();
-    assert_eq!(failed.len(), 1, "{outcome}");
-    assert_eq!(failed[0]["name"], "a deep reorg");
+    assert!(said.contains("expected at least 50"), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], false);
+    let failed = report["checks"].as_array().unwrap().iter();
+    let failed: Vec<_> = failed.filter(|check| check["verdict"] == "fails").collect();
+    assert_eq!(failed.len(), 1, "{report}");
+    assert_eq!(failed[0]["name"], "deepest reorg");
+    // What is needed to see why stays.
+    let folder = runs.join("wishful-real-1-1");
+    for file in [
+        "record.jsonl",
+        "report.json",
+        "report.html",
+        "nodes/node0.log",
+    ] {
+        assert!(folder.join(file).is_file(), "{file}");
+    }
 }
 
 #[test]
@@ -205,13 +220,13 @@ fn what_cannot_be_played_is_one_line_with_a_remedy() {
     let file = directory.path().join("crowd.toml");
     std::fs::write(&file, "name = \"crowd\"\nnodes = 1000\nduration = \"1h\"\n").unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_mend"))
-        .args(["testnet", "run"])
-        .arg(&file)
+        .args(["lab", "run", "--real", "--runs"])
+        .args([&directory.path().join("runs"), &file])
         .output()
         .unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains("at most 64 real processes"), "{said}");
-    assert!(said.contains("mend sim run"), "{said}");
+    assert!(said.contains("leave out --real"), "{said}");
 }

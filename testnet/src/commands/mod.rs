@@ -6,9 +6,7 @@ mod faults;
 mod lab;
 mod life;
 mod money;
-mod run;
 mod scratch;
-mod sim;
 mod story;
 mod units;
 mod up;
@@ -22,7 +20,6 @@ use serde::de::DeserializeOwned;
 use crate::real::{Layout, Order, control};
 
 pub use lab::{LabArgs, run_lab};
-pub use sim::{SimArgs, run_sim};
 
 /// Run a network of real nodes on this machine, split it, heal it.
 ///
@@ -55,7 +52,6 @@ pub struct TestnetArgs {
 enum Command {
     Up(up::UpArgs),
     Demo(demo::DemoArgs),
-    Run(run::RunArgs),
     Status(life::StatusArgs),
     Partition(faults::PartitionArgs),
     Heal(faults::HealArgs),
@@ -111,7 +107,6 @@ pub fn run(args: TestnetArgs) -> anyhow::Result<()> {
     match args.command {
         Command::Up(args) => up::run(&context, &args),
         Command::Demo(args) => demo::run(&context, &args),
-        Command::Run(args) => run::run(&context, &args),
         Command::Status(args) => life::status(&context, &args),
         Command::Partition(args) => faults::partition(&context, args),
         Command::Heal(args) => faults::heal(&context, &args),

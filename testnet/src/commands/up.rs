@@ -21,7 +21,7 @@ use crate::scenario::Topology;
 
 /// How long a testnet may take to start in the background.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// Most nodes: beyond that one machine's ports and cores give out, and `mend sim` does it better.
+/// Most nodes: beyond that one machine's ports and cores give out, and `mend lab run` does it better.
 const MAX_NODES: u64 = 100;
 
 /// Start a fresh network of real nodes; Ctrl-C ends it.

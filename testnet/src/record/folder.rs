@@ -118,6 +118,16 @@ impl RunFolder {
         self.path.join("nodes")
     }
 
+    /// Deletes data and logs of the nodes; the record stays.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::NoRun`] when the marker is not there any more.
+    pub fn delete_nodes(&self) -> Result<(), FolderError> {
+        let nodes = RunFolder::open(&self.path)?.nodes();
+        make(fs::remove_dir_all(&nodes), &nodes)
+    }
+
     /// Deletes it with all that is in it.
     ///
     /// # Errors

@@ -37,6 +37,17 @@ pub enum Verdict {
     NotKnown,
 }
 
+impl Verdict {
+    /// `holds`, `FAILS`, `not known`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Holds => "holds",
+            Verdict::Fails => "FAILS",
+            Verdict::NotKnown => "not known",
+        }
+    }
+}
+
 impl Check {
     fn new(name: &str, seen: impl Into<String>, bound: impl Into<String>, holds: bool) -> Check {
         Check {

@@ -3,6 +3,7 @@
 
 pub mod agreement;
 pub mod checks;
+pub mod compare;
 pub mod fate;
 pub mod figures;
 pub mod heal;

@@ -1,10 +1,8 @@
 //! Plays a scenario on real processes: the same plan that the simulator carries out, with real time, sockets and proof of work.
 //!
-//! [`schedule`] translates the plan, [`Player`] does what it says, [`outcome`] looks at what came of it.
+//! [`schedule`] translates the plan, [`Player`] does what it says and records what happens.
 
 mod clocks;
-mod fates;
-pub mod outcome;
 pub mod schedule;
 mod silence;
 
@@ -17,11 +15,10 @@ use super::{LabError, NetworkOptions, NodeState, Recorder, Supervisor};
 use crate::pay::SentPayment;
 use crate::plan::steps::Lasting;
 use crate::plan::{FaultKind, Step};
-use crate::record::{Engine, Exit, Genesis, Line, Start};
+use crate::record::{Engine, Exit, Genesis, Line, Record, Start};
 use crate::report::observe::{self, Agreement};
 use crate::scenario::file::Difficulty;
 use clocks::Clocks;
-use outcome::Outcome;
 pub use schedule::Schedule;
 use silence::Silence;
 
@@ -69,12 +66,8 @@ pub struct Player<'a> {
     clocks: Clocks,
     silence: Silence,
     next_payment: usize,
-    /// Payments that a node took, by their place in the plan, and when.
-    paid: BTreeMap<usize, (Duration, SentPayment)>,
-    refused: Vec<String>,
-    unpaid: Vec<String>,
-    /// Which nodes were killed, and when.
-    kills: Vec<(usize, Duration)>,
+    /// Payments that a node took, by their place in the plan.
+    paid: BTreeMap<usize, SentPayment>,
     recorder: Recorder,
 }
 
@@ -100,37 +93,27 @@ impl<'a> Player<'a> {
             silence: Silence::default(),
             next_payment: 0,
             paid: BTreeMap::new(),
-            refused: Vec::new(),
-            unpaid: Vec::new(),
-            kills: Vec::new(),
             recorder,
         })
     }
 
-    /// Does all steps at their times, `tell`s each, and looks at what came of it.
+    /// Does all steps at their times, `tell`s each, and gives the record.
     ///
     /// # Errors
     ///
     /// [`LabError`] when a step cannot be done, a node ends though nobody asked it to, a fault does not take place, or a node
-    /// does not answer in the end. Nodes that do not agree are no error: the outcome says so.
-    pub fn play(mut self, tell: impl FnMut(&str)) -> Result<Outcome, LabError> {
+    /// does not answer in the end: the record has a last line that says so. Nodes that do not agree are no error.
+    pub fn play(mut self, tell: impl FnMut(&str)) -> Result<Record, LabError> {
         let played = self.play_to_the_end(tell);
         // A node that is gone explains what others say about it.
         let alive = self.check_alive_after(&played);
         if let Err(LabError::Died { node, how, .. }) = &alive {
             self.recorder.down(*node, Exit::Died(how.clone()));
         }
-        let played = alive.and(played);
-        if played.is_ok() {
-            self.record_end()?;
-        }
-        let (supervisor, schedule) = (self.supervisor, self.schedule);
-        let (facts, recorder) = self.into_facts(played.as_ref().ok().copied().flatten());
+        let played = alive.and(played).and_then(|()| self.record_end());
         let failed = played.as_ref().err().map(ToString::to_string);
-        let recorded = recorder.end(failed);
-        played?;
-        recorded?;
-        outcome::look(supervisor, schedule, facts)
+        let recorded = self.recorder.end(failed);
+        played.and(recorded)
     }
 
     /// Whether a node has died. Its connections end a little before its process can be waited for.
@@ -186,7 +169,7 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    fn play_to_the_end(&mut self, mut tell: impl FnMut(&str)) -> Result<Option<u64>, LabError> {
+    fn play_to_the_end(&mut self, mut tell: impl FnMut(&str)) -> Result<(), LabError> {
         self.began = Instant::now();
         let schedule = self.schedule;
         for (at, step) in &schedule.steps {
@@ -199,20 +182,7 @@ impl<'a> Player<'a> {
             tell(&format!("one tip {} ms after the last step", agreement.ms));
         }
         tell("the miners stop; the nodes are asked what came of it");
-        self.come_to_rest()?;
-        Ok(agreement.map(|agreement| agreement.ms))
-    }
-
-    fn into_facts(self, one_tip_ms: Option<u64>) -> (outcome::Facts, Recorder) {
-        let facts = outcome::Facts {
-            wall: self.began.elapsed(),
-            one_tip_ms,
-            paid: self.paid.into_values().collect(),
-            refused: self.refused,
-            unpaid: self.unpaid,
-            kills: self.kills,
-        };
-        (facts, self.recorder)
+        self.come_to_rest()
     }
 
     /// Lets time pass, with the payments that are due in it, and looks at the nodes now and then.
@@ -301,7 +271,7 @@ impl<'a> Player<'a> {
         };
         let made = match (planned.conflicts_with, first) {
             (None, _) => draft.map(|draft| (draft.probe.clone(), draft.make())),
-            (Some(_), Some((_, first))) => {
+            (Some(_), Some(first)) => {
                 draft.map(|draft| (draft.probe.clone(), draft.against(first).make()))
             }
             (Some(first), None) => Err(LabError::Refused(format!(
@@ -313,7 +283,6 @@ impl<'a> Player<'a> {
             Ok(made) => made,
             Err(error) => {
                 let (t, why) = (self.recorder.now(), error.to_string());
-                self.unpaid.push(format!("payment {index}: {why}"));
                 let payment = index;
                 return self.recorder.line(Line::Unpaid { t, payment, why });
             }
@@ -327,16 +296,9 @@ impl<'a> Player<'a> {
             by: Some(index),
             refused: taken.as_ref().err().map(ToString::to_string),
         });
-        match taken {
-            Ok(_) => {
-                let sent = self.supervisor.network().note_payment((transaction, sent));
-                self.paid.insert(index, (self.began.elapsed(), sent));
-            }
-            // A node that sees both sides of a double spend has to refuse one.
-            Err(error) if planned.conflicts_with.is_none() => {
-                self.refused.push(format!("payment {index}: {error}"));
-            }
-            Err(error) => self.unpaid.push(format!("payment {index}: {error}")),
+        if taken.is_ok() {
+            let sent = self.supervisor.network().note_payment((transaction, sent));
+            self.paid.insert(index, sent);
         }
     }
 
@@ -382,14 +344,12 @@ impl<'a> Player<'a> {
             FaultKind::Kill { node } if begins => {
                 if network.state(node)? != NodeState::Down {
                     network.kill(node)?;
-                    self.kills.push((node, self.began.elapsed()));
                     self.recorder.down(node, Exit::Killed);
                 }
             }
             FaultKind::Stop { node } if begins => {
                 if network.state(node)? != NodeState::Down {
                     network.stop(node)?;
-                    self.kills.push((node, self.began.elapsed()));
                     self.recorder.down(node, Exit::Stopped);
                 }
             }

@@ -146,7 +146,7 @@ fn refuse_what_needs_a_simulation(scenario: &Scenario) -> Result<(), ScenarioErr
     };
     if scenario.nodes > MAX_PROCESSES {
         let problem = format!(
-            "is {}, expected at most {MAX_PROCESSES} real processes; use `mend sim run` or --set nodes={MAX_PROCESSES}",
+            "is {}, expected at most {MAX_PROCESSES} real processes; leave out --real, or use --set nodes={MAX_PROCESSES}",
             scenario.nodes
         );
         return refuse("nodes", problem);

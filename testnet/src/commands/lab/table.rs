@@ -1,6 +1,5 @@
-//! `mend sim table`: scenarios one after the other, perhaps over ranges of values, as a table for documents.
+//! `mend lab table`: scenarios one after the other, perhaps over ranges of values, as a table for documents.
 
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Instant;
 
@@ -8,20 +7,20 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
-use super::read_with;
+use super::scenario::read;
 use crate::scenario::{Change, Scenario};
 use crate::sim::{self, Run};
 
 /// Run scenarios one after the other, each with every combination of the given values, and print a table in Markdown.
 ///
-///   mend sim table scenarios/*.toml
-///   mend sim table scenarios/thousand-nodes.toml --over nodes=100,300,1000 --over duration=6h,12h,24h
+///   mend lab table scenarios/*.toml
+///   mend lab table thousand-nodes --over nodes=100,300,1000 --over duration=6h,12h,24h
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct TableArgs {
-    /// The scenario files.
+    /// Scenario files, or names of scenarios of the program.
     #[arg(required = true, value_name = "SCENARIO")]
-    scenarios: Vec<PathBuf>,
+    scenarios: Vec<String>,
     /// Change a field of the files, as in --set spacing=10s.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     changes: Vec<Change>,
@@ -93,16 +92,16 @@ struct Row<'a> {
 }
 
 /// Runs all, and fails if one run fails.
-pub(super) fn run_table(args: &TableArgs, json: bool) -> anyhow::Result<()> {
+pub(super) fn run(args: &TableArgs, json: bool) -> anyhow::Result<()> {
     if !json {
         print_head(&args.over)?;
     }
     let mut failed = Vec::new();
-    for path in &args.scenarios {
+    for source in &args.scenarios {
         for choice in combinations(&args.over) {
             let mut changes = args.changes.clone();
             changes.extend(choice.iter().map(|(_, change)| change.clone()));
-            let scenario = read_with(path, &changes)?;
+            let scenario = read(source, &changes)?;
             let began = Instant::now();
             let run = sim::simulate(&scenario, args.seed, None)?;
             let row = Row::new(&choice, &scenario, &run, began.elapsed().as_secs_f64());

@@ -134,11 +134,6 @@ impl Background {
         self.run(&self.public, work).await
     }
 
-    /// Does work for which nobody waits here. The caller sees to it that there is little of it at once.
-    pub(crate) fn detached(&self, work: impl FnOnce() + Send + 'static) {
-        self.queue.push(Box::new(work));
-    }
-
     /// Waits until nothing is worked on any more, and takes nothing from then on. What does not end in time goes on.
     pub async fn end(&self, patience: Duration) {
         let ended = async {

@@ -13,7 +13,7 @@ use crate::coins::encoding::{PackedCoin, encode_undo};
 use crate::params::Params;
 use crate::probe::Probes;
 use crate::rules::block_alone;
-use crate::store::{HeaderRow, Loaded, OpenError, Store, StoreError, StoreFault};
+use crate::store::{HeaderRow, Loaded, OpenError, Store, StoreError, StoreFault, Table};
 use crate::tree::{BlockTree, NodeId};
 use crate::units::Height;
 
@@ -187,6 +187,8 @@ fn load_tree(
     tip: BlockHash,
     damaged: DamagedHeaders,
 ) -> Result<LoadedTree, LoadError> {
+    // redb believes what it reads here, the number of rows too.
+    store.prove_branches(Table::Headers)?;
     let mut tree = new_tree(params);
     let mut mended = Vec::new();
     store.read(|disk| {

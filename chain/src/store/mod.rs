@@ -178,6 +178,22 @@ impl Store {
         Ok(&self.database.get_or_init(|| opened).database)
     }
 
+    /// Compares all branches of `table`, and what leads to it, with their checksums.
+    ///
+    /// # Errors
+    ///
+    /// What is damaged; when the disk fails.
+    pub(crate) fn prove_branches(&self, table: Table) -> Result<(), StoreError> {
+        let Some(pages) = self.pages()? else {
+            return Ok(());
+        };
+        let damage = pages.damaged_branch(table);
+        match damage.map_err(|error| StoreError::read(redb::StorageError::Io(error)))? {
+            Some(damage) => Err(StoreError::damaged(damage)),
+            None => Ok(()),
+        }
+    }
+
     /// The last commit, page by page, past redb. `None` if nothing was committed yet, or this is a pinned state.
     pub(crate) fn pages(&self) -> Result<Option<Pages>, StoreError> {
         let Some(Opened { disk, .. }) = self.database.get() else {

@@ -27,11 +27,28 @@ impl Pages {
         let proved = self
             .levels(*root)
             .and_then(|levels| self.prove_ways(*root, levels, rows, &key));
-        match proved {
-            Ok(()) => Ok(None),
-            Err(Fault::Damaged { offset }) => Ok(Some(damaged_page(Some(table), offset))),
-            Err(Fault::Io(error)) => Err(error),
+        damage_of(table, proved)
+    }
+
+    /// Looks at all branches of `table`, and gives what is damaged of them.
+    pub(crate) fn damaged_branch(&self, table: Table) -> io::Result<Option<Damage>> {
+        let Some(root) = self.roots.get(table.name()) else {
+            return Ok(None);
+        };
+        let proved = self
+            .levels(*root)
+            .and_then(|levels| self.prove_branches(*root, levels));
+        damage_of(table, proved)
+    }
+
+    fn prove_branches(&self, page: PageRef, levels: usize) -> Result<(), Fault> {
+        let Some(below) = levels.checked_sub(1) else {
+            return Ok(());
+        };
+        for (child, _) in self.children_of(page)? {
+            self.prove_branches(child, below)?;
         }
+        Ok(())
     }
 
     /// Levels of branches below and with `page`: as many wherever one goes down.
@@ -102,5 +119,13 @@ impl Pages {
             (child, upper)
         });
         Ok(children.collect())
+    }
+}
+
+fn damage_of(table: Table, proved: Result<(), Fault>) -> io::Result<Option<Damage>> {
+    match proved {
+        Ok(()) => Ok(None),
+        Err(Fault::Damaged { offset }) => Ok(Some(damaged_page(Some(table), offset))),
+        Err(Fault::Io(error)) => Err(error),
     }
 }

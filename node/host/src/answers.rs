@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use node_core::Input;
 use p2p::AnswerToken;
@@ -24,6 +25,8 @@ struct State {
     waiting: VecDeque<(AnswerToken, StoredBlocks)>,
     /// A thread works on them.
     is_busy: bool,
+    /// The last one.
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Answers {
@@ -48,6 +51,15 @@ impl Answers {
 }
 
 impl NodeHandle {
+    /// Waits until no answer is worked on, once the node was told to stop: what a thread holds of the chain is let go.
+    pub(crate) fn end_answers(&self) {
+        let thread = self.inner.answers.lock().thread.take();
+        if let Some(thread) = thread {
+            // Its panic is on standard error already.
+            let _ = thread.join();
+        }
+    }
+
     /// Answers a peer when the blocks are opened.
     pub(crate) fn answer_blocks(&self, token: AnswerToken, blocks: StoredBlocks) {
         if self.inner.answers.push(token, blocks) {
@@ -56,8 +68,11 @@ impl NodeHandle {
                 is_over: false,
             };
             let thread = std::thread::Builder::new().name("answers".to_owned());
-            if let Err(error) = thread.spawn(move || shift.work()) {
-                tracing::error!(target: "net", %error, "cannot start a thread");
+            match thread.spawn(move || shift.work()) {
+                Ok(thread) => self.inner.answers.lock().thread = Some(thread),
+                Err(error) => {
+                    tracing::error!(target: "net", %error, "cannot start a thread");
+                }
             }
         }
     }
@@ -72,6 +87,9 @@ struct Shift {
 impl Shift {
     fn work(mut self) {
         while let Some((token, blocks)) = self.node.inner.answers.next() {
+            if self.node.stop().is_pressed() {
+                return;
+            }
             let opened = blocks.open();
             if let Some(hash) = opened.damaged {
                 let damaged = Message::Input(Input::BlockDamaged { hash });

@@ -351,6 +351,7 @@ impl NodeHandle {
     ///
     /// When storage fails.
     pub fn shut_down(&self) -> Result<(), chain::StoreError> {
+        self.end_answers();
         peers::save(self, &self.read(|core| core.book_json(self.now())));
         self.save_bans();
         self.save_changed_mempool();

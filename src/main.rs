@@ -18,6 +18,7 @@ struct Mend {
 #[derive(Subcommand)]
 enum Command {
     Node(Box<node::NodeArgs>),
+    Bitcoind(node::bitcoind::BitcoindArgs),
     Mine(miner::MineArgs),
     Cli(rpc_client::cli::CliArgs),
     Compare(rpc_client::compare::CompareArgs),
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     let mend = Mend::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     let result = match mend.command {
         Command::Node(args) => node::run(*args),
+        Command::Bitcoind(args) => node::bitcoind::run(&args),
         Command::Mine(args) => miner::run(args),
         // Its exit code is the error code, as bitcoin-cli's.
         Command::Cli(args) => return rpc_client::cli::run(&args),

@@ -3,6 +3,7 @@
 //! `start` is the only place that knows all the parts: `node-core` decides, `node-host` runs it, `node-api` and `node-stratum`
 //! serve people, programs and miners, and the swarm of `p2p` carries messages.
 
+pub mod bitcoind;
 pub mod offline;
 pub mod start;
 

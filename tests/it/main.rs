@@ -1,6 +1,7 @@
 //! Tests of the `mend` binary as real processes.
 
 mod bad_input;
+mod bitcoind;
 mod bitrot;
 mod cli;
 mod compare;

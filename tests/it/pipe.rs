@@ -97,6 +97,7 @@ fn a_closed_pipe_ends_each_command_without_a_word() {
         ]),
         words(&["completions", "bash"]),
         words(&["man"]),
+        words(&["bitcoind", "-version"]),
         words(&["genesis", "show"]),
         words(&["genesis", "check", "genesis.json"]),
         words(&["lab", "check", scenario]),

@@ -24,7 +24,7 @@ fn main() {
     let number = |at: usize, default: usize| numbers.get(at).copied().unwrap_or(default);
     let (blocks, payments, kills) = (number(0, 1_000), number(1, 200), number(2, 10));
     println!("deep_reorg: making two chains of {blocks} blocks of {payments} payments");
-    let scene = match std::env::var_os("MEND_SCENE") {
+    let mut scene = match std::env::var_os("MEND_SCENE") {
         Some(folder) => Scene::keep_in(Path::new(&folder), blocks, payments),
         None => Scene::make(blocks, payments),
     };
@@ -47,6 +47,7 @@ fn main() {
         );
     }
     node.stop();
+    scene.commits_on_the_way = true;
     for kill in 0..kills {
         // Down and up again; a kill after the change would not count.
         let part = 2.0 * (kill as f64 + 0.5) / kills as f64;

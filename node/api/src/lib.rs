@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! http_server -> server (who may) -> work (in which place) -> rpc -> Api -> the node
-//!                                -> rest, metrics, stream ---^
+//!                                -> rest, metrics, health, stream ---^
 //! ```
 
 mod activity;
 mod api;
 pub mod auth;
 mod filter_headers;
+mod health;
 mod limits;
 mod memory;
 mod metrics;

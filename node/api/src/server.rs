@@ -29,7 +29,7 @@ use crate::rpc::reply::Reply;
 use crate::rpc::request::{self, Asked, Refused, Request, Version};
 use crate::rpc::table;
 use crate::work::{Busy, Workers};
-use crate::{Api, metrics, rest, stream};
+use crate::{Api, health, metrics, rest, stream};
 
 /// What is served, to whom.
 #[derive(Debug)]
@@ -83,6 +83,7 @@ impl Service {
         let api = &self.shared.api;
         let mut public = Router::new()
             .route("/metrics", get(metrics::handler))
+            .route("/health", get(health::handler))
             .with_state(api.clone());
         if self.shared.options.rest {
             public = public.merge(rest::router(api.clone()));

@@ -201,6 +201,57 @@ fn hostile_bodies_are_refused_and_the_node_lives_on() {
     assert_eq!(node.call("getblockcount", json!([])), 0);
 }
 
+/// Names of our metrics in a query, and the labels that it sums by or shows.
+fn used_by<'a>(query: &'a str, legend: &'a str) -> (Vec<&'a str>, Vec<&'a str>) {
+    let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names = words.filter(|word| word.starts_with("mend_")).collect();
+    let shown = legend.split("{{").skip(1);
+    let labels = shown.filter_map(|rest| rest.split("}}").next());
+    // Prometheus adds where a sample is from.
+    (names, labels.filter(|label| *label != "instance").collect())
+}
+
+#[test]
+fn every_query_of_the_dashboard_finds_what_it_asks_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = RunningNode::start(folder.path());
+    node.mine(1);
+    let metrics = get(&node, "/metrics", "").body;
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../packaging/grafana-dashboard.json"
+    );
+    let text = std::fs::read_to_string(file).expect("the dashboard");
+    let dashboard: Value = serde_json::from_str(&text).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().expect("queries"));
+    let mut asked = 0;
+    for target in targets {
+        let text = |field: &str| target[field].as_str().expect("text");
+        let (names, labels) = used_by(text("expr"), text("legendFormat"));
+        assert!(!names.is_empty(), "{target}");
+        for name in names {
+            let sample = metrics
+                .lines()
+                .find(|line| {
+                    line.strip_prefix(name)
+                        .is_some_and(|rest| rest.starts_with(['{', ' ']))
+                })
+                .unwrap_or_else(|| panic!("no {name}"));
+            for label in &labels {
+                assert!(
+                    sample.contains(&format!("{label}=\"")),
+                    "{sample} has no {label}"
+                );
+            }
+            asked += 1;
+        }
+    }
+    assert!(asked > 10, "{asked} queries");
+}
+
 #[test]
 fn metrics_rest_and_events_are_served() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -218,6 +269,14 @@ fn metrics_rest_and_events_are_served() {
         metrics
             .body
             .contains("mend_rpc_calls_total{method=\"generatetoaddress\",outcome=\"ok\"} 1")
+    );
+
+    let health = get(&node, "/health", "");
+    assert_eq!(health.status, 200);
+    let told: Value = serde_json::from_str(&health.body).expect("JSON");
+    assert_eq!(
+        (&told["mode"], &told["height"]),
+        (&json!("isolated"), &json!(3))
     );
 
     let info = get(&node, "/rest/chaininfo.json", "");

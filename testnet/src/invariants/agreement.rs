@@ -11,6 +11,9 @@ pub(super) struct AgreementWatch {
     /// Since when the nodes are divided, after they had agreed once.
     divided_since_us: Option<u64>,
     longest_us: u64,
+    /// Since when they are on different tips, whatever acts.
+    apart_since_us: Option<u64>,
+    apart_us: u64,
 }
 
 impl AgreementWatch {
@@ -21,6 +24,8 @@ impl AgreementWatch {
             first_us: None,
             divided_since_us: None,
             longest_us: 0,
+            apart_since_us: None,
+            apart_us: 0,
         }
     }
 }
@@ -33,6 +38,8 @@ impl Watch {
 
     /// All nodes that are up are on one tip.
     pub(crate) fn agreed(&mut self, at_us: u64) {
+        self.agreement.apart_us = self.apart_us(at_us);
+        self.agreement.apart_since_us = None;
         if self.agreement.acts_left == 0 {
             self.agreement.first_us.get_or_insert(at_us);
             self.agreement.longest_us = self.divided_for_us(at_us);
@@ -42,6 +49,7 @@ impl Watch {
 
     /// They are not any more.
     pub(crate) fn divided(&mut self, at_us: u64) {
+        self.agreement.apart_since_us.get_or_insert(at_us);
         if self.agreement.first_us.is_some() {
             self.agreement.divided_since_us.get_or_insert(at_us);
         }
@@ -52,6 +60,12 @@ impl Watch {
         let since = self.agreement.divided_since_us;
         let lasting = since.map_or(0, |since| at_us - since);
         self.agreement.longest_us.max(lasting)
+    }
+
+    /// How long they were on different tips in all, up to now.
+    pub(crate) fn apart_us(&self, at_us: u64) -> u64 {
+        let since = self.agreement.apart_since_us;
+        self.agreement.apart_us + since.map_or(0, |since| at_us - since)
     }
 
     /// Microseconds from the last action to the first agreement after it.

@@ -63,11 +63,16 @@ impl Scenario {
             churn.check(self.nodes)?;
         }
         self.check_payments()?;
-        if let Some((least, most)) = self.expect.stale_share
-            && !(0.0..=most).contains(&least)
-        {
-            let problem = format!("is {least} to {most}, expected the smaller one first");
-            return error("expect.stale_share", problem);
+        for (field, bounds) in [
+            ("expect.stale_share", self.expect.stale_share),
+            ("expect.apart_share", self.expect.apart_share),
+        ] {
+            if let Some((least, most)) = bounds
+                && !(0.0..=most).contains(&least)
+            {
+                let problem = format!("is {least} to {most}, expected the smaller one first");
+                return error(field, problem);
+            }
         }
         self.check_events()
     }

@@ -179,6 +179,9 @@ pub struct Expectations {
     /// Share of blocks that are not in the final chain: from, to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale_share: Option<(f64, f64)>,
+    /// Share of the time in which nodes that are up are on different tips: from, to. Without its faults a scenario is below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub apart_share: Option<(f64, f64)>,
 }
 
 /// What is wrong with a scenario.

@@ -210,6 +210,19 @@ impl World<'_> {
             let detail = format!("the stale share is {share:.4}, expected {least} to {most}");
             self.watch.violate(at, Rule::Expected, detail);
         }
+        if let Some((least, most)) = expect.apart_share {
+            let share = self.watch.apart_us(at) as f64 / at.max(1) as f64;
+            if !(least..=most).contains(&share) {
+                let detail = format!(
+                    "nodes were apart for {share:.4} of the time, expected {least} to {most}"
+                );
+                let rule = match share < least {
+                    true => Rule::FaultsHappen,
+                    false => Rule::Expected,
+                };
+                self.watch.violate(at, rule, detail);
+            }
+        }
         let (taken, planned) = (self.counters.steps, self.steps.len());
         if taken != planned {
             let detail = format!("{taken} of {planned} steps were taken");

@@ -114,6 +114,16 @@ impl Agreements {
         longest.max(to.saturating_sub(last))
     }
 
+    /// Share of the time between two times without one tip.
+    pub fn share_apart(&self, from: u64, to: u64) -> f64 {
+        let together = self.0.iter().map(|agreement| {
+            let begins = agreement.from.clamp(from, to);
+            agreement.to.map_or(to, |end| end.clamp(from, to)) - begins
+        });
+        let span = to.saturating_sub(from).max(1);
+        1.0 - together.sum::<u64>() as f64 / span as f64
+    }
+
     /// In order of time.
     pub fn iter(&self) -> impl Iterator<Item = &Agreement> {
         self.0.iter()

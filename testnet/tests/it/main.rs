@@ -4,4 +4,5 @@
 mod proxy;
 mod published;
 mod record;
+mod shipped;
 mod simulation;

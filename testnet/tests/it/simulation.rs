@@ -35,7 +35,7 @@ fn a_clean_split_heals() {
 fn short_and_hostile() -> Scenario {
     let mut scenario = scenario("mixed-faults");
     scenario.duration = minutes(30);
-    scenario.expect.one_tip_within = None;
+    scenario.expect = Expectations::default();
     scenario.payments.as_mut().unwrap().until = None;
     scenario.chaos.as_mut().unwrap().until = minutes(20);
     scenario
@@ -100,6 +100,7 @@ fn every_figure_can_be_made_again_from_the_record() {
         );
         assert_eq!(told.one_tip_after_ms, counted.one_tip_after_ms, "{name}");
         assert_eq!(told.parted, counted.sent_away, "{name}");
+        assert_eq!(read.violated, [], "{name}");
         assert_eq!(
             read.coins.len(),
             counted.tips.iter().sum::<usize>(),

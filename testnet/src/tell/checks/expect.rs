@@ -35,6 +35,15 @@ pub(super) fn checks(record: &Record, figures: &Figures) -> Vec<Check> {
             holds,
         ));
     }
+    if let Some((least, most)) = expect.apart_share {
+        let share = Agreements::of(record).share_apart(0, record.end_t());
+        checks.push(Check::new(
+            "share of time apart",
+            format!("{share:.4}"),
+            format!("{least} to {most}"),
+            (least..=most).contains(&share),
+        ));
+    }
     checks
 }
 

@@ -40,6 +40,11 @@ fn main() {
             "deep_reorg: {blocks} blocks down and up in {took:.1} s, {:.0} MiB at the peak with --dbcache {CACHE_MIB}; {calls} calls meanwhile, median {median:.1} ms, worst {worst:.1} ms; lowest height seen {lowest:?}",
             measured.peak_mib
         );
+        for (at, method, took, height) in &measured.slow {
+            println!(
+                "deep_reorg: {method} took {took:.0} ms after {at:.1} s, at height {height:?}"
+            );
+        }
         println!(
             "{}",
             json!({ "blocks": blocks, "payments": payments, "back": back, "seconds": took, "peak_mib": measured.peak_mib,

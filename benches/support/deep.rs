@@ -17,6 +17,9 @@ use super::{payments, write_genesis};
 /// What payments of the other chain give away, so that all of them are others.
 const PAID_ELSEWHERE: Amount = Amount::from_sat(2_000);
 
+/// A call that takes longer is told, in ms.
+const SLOW_MS: f64 = 100.0;
+
 /// Memory for coins and pages of the nodes, in MiB.
 pub const CACHE_MIB: usize = 64;
 
@@ -59,6 +62,8 @@ pub struct Measured {
     pub calls_ms: Vec<f64>,
     /// Heights that were seen on the way.
     pub heights: Vec<u64>,
+    /// Calls that took longer than [`SLOW_MS`]: seconds after the beginning, the call, ms, the height seen before.
+    pub slow: Vec<(f64, &'static str, f64, Option<u64>)>,
 }
 
 impl Scene {
@@ -170,7 +175,7 @@ impl Scene {
         };
         let done = AtomicBool::new(false);
         let began = Instant::now();
-        let (mut calls_ms, mut heights) = (Vec::new(), Vec::new());
+        let (mut calls_ms, mut heights, mut slow) = (Vec::new(), Vec::new(), Vec::new());
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 node.call(order, json!([self.first]));
@@ -180,7 +185,16 @@ impl Scene {
                 for method in ["getblockcount", "getbestblockhash", "getmempoolinfo"] {
                     let asked = Instant::now();
                     let answer = node.call(method, json!([]));
-                    calls_ms.push(asked.elapsed().as_secs_f64() * 1_000.0);
+                    let took = asked.elapsed().as_secs_f64() * 1_000.0;
+                    calls_ms.push(took);
+                    if took > SLOW_MS {
+                        slow.push((
+                            began.elapsed().as_secs_f64(),
+                            method,
+                            took,
+                            heights.last().copied(),
+                        ));
+                    }
                     heights.extend(answer.as_u64());
                 }
                 std::thread::sleep(Duration::from_millis(5));
@@ -191,6 +205,7 @@ impl Scene {
             peak_mib: node.peak_mib(),
             calls_ms,
             heights,
+            slow,
         }
     }
 

@@ -81,14 +81,19 @@ impl Purse {
         self.0.push(change);
     }
 
-    /// Forgets the coins that a node does not know any more: payments that nobody saved.
-    fn back_to_what(&mut self, node: &Node) {
-        while self.0.len() > 1 {
-            let (outpoint, _) = self.0.last().expect("coins");
+    /// Goes to the last coin that a node knows: on to the change of a payment whose answer was lost with the node, though it may even be in
+    /// a block; or back, before payments that nobody saved.
+    fn go_to_what(&mut self, node: &Node) {
+        let is_known = |outpoint: &OutPoint| {
             let at = json!([outpoint.txid, outpoint.vout, true]);
-            if !node.call("gettxout", at).is_null() {
-                return;
-            }
+            !node.call("gettxout", at).is_null()
+        };
+        let unanswered = self.next_payment();
+        let change = OutPoint::new(unanswered.compute_txid(), 1);
+        if is_known(&change) {
+            return self.took(&unanswered);
+        }
+        while self.0.len() > 1 && !is_known(&self.0.last().expect("coins").0) {
             self.0.pop();
         }
     }
@@ -269,9 +274,7 @@ fn kill_once(
     let data = folder.join("node");
     let arguments = ["--txindex", "--connect", "/ip4/127.0.0.1/tcp/1"];
     let node = Node::start(&data, genesis, &arguments);
-    purses
-        .iter_mut()
-        .for_each(|purse| purse.back_to_what(&node));
+    purses.iter_mut().for_each(|purse| purse.go_to_what(&node));
     load.over.store(false, Ordering::SeqCst);
     let hit = std::thread::scope(|scope| {
         let miner = scope.spawn(|| load.keep_mining(&node));

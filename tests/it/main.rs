@@ -12,6 +12,7 @@ mod full_disk;
 mod kill;
 mod kill_under_load;
 mod limits;
+mod mempool_file;
 mod network;
 mod nonsense;
 mod owner;

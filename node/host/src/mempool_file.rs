@@ -6,9 +6,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bitcoin::Transaction;
+use chain::Timestamp;
 use node_core::mempool::dump::{self, DumpError};
 use node_core::mempool::{EXPIRY_S, MempoolError};
 
@@ -151,26 +153,67 @@ impl NodeHandle {
             error,
         })?;
         let mut read = ImportedTransactions::default();
+        let mut refused = Vec::new();
         for dumped in dump {
-            if self.stop().is_pressed() {
-                return Err(ImportMempoolError::Stopping);
-            }
             let now = self.now().wall;
             let time = if as_new { now } else { dumped.time.min(now) };
             if time.saturating_add_secs(EXPIRY_S) < now {
                 read.expired += 1;
                 continue;
             }
-            let taken = self
-                .act(|core, now, out| core.restore_transaction(now, dumped.transaction, time, out));
-            match taken {
-                Ok(_) => read.taken += 1,
-                Err(MempoolError::AlreadyHere(_)) => read.known += 1,
-                Err(MempoolError::Store(_)) => return Err(ImportMempoolError::Stopping),
-                Err(_) => read.refused += 1,
+            if !self.restore(&dumped.transaction, time, &mut read)? {
+                refused.push((dumped.transaction, time));
             }
         }
+        self.restore_with_parents(refused, &mut read)?;
         Ok(read)
+    }
+
+    /// Takes one transaction of a file. `false`: it is refused, and not counted.
+    fn restore(
+        &self,
+        transaction: &Arc<Transaction>,
+        time: Timestamp,
+        read: &mut ImportedTransactions,
+    ) -> Result<bool, ImportMempoolError> {
+        if self.stop().is_pressed() {
+            return Err(ImportMempoolError::Stopping);
+        }
+        let transaction = Arc::clone(transaction);
+        let taken =
+            self.act(|core, now, out| core.restore_transaction(now, transaction, time, out));
+        match taken {
+            Ok(_) => read.taken += 1,
+            Err(MempoolError::AlreadyHere(_)) => read.known += 1,
+            Err(MempoolError::Store(_)) => return Err(ImportMempoolError::Stopping),
+            Err(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Takes what was refused after its parents: a crash in the middle of a reorganisation leaves these in blocks beside the chain.
+    fn restore_with_parents(
+        &self,
+        refused: Vec<(Arc<Transaction>, Timestamp)>,
+        read: &mut ImportedTransactions,
+    ) -> Result<(), ImportMempoolError> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let children: Vec<_> = refused.iter().map(|(child, _)| Arc::clone(child)).collect();
+        let parents = self
+            .read(|core| core.parents_beside_chain(&children))
+            .map_err(|_| ImportMempoolError::Stopping)?;
+        let again = !parents.is_empty();
+        for parent in parents {
+            self.restore(&parent, self.now().wall, read)?;
+        }
+        for (child, time) in refused {
+            if !(again && self.restore(&child, time, read)?) {
+                read.refused += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the mempool to its file, now.

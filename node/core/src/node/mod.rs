@@ -29,6 +29,7 @@
 //! *Invariants*: the same inputs, times and seed give the same outputs. Time and randomness come in from outside. After a
 //! storage failure, told once as [`Output::Fatal`], nothing is written.
 
+mod beside;
 mod blocks;
 mod commit;
 mod connections;
